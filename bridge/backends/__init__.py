@@ -1,0 +1,1 @@
+"""ComfyUI-side I/O."""

@@ -1,0 +1,1 @@
+"""Engine-side doors: OSC, WebSocket, TCP, HTTP."""

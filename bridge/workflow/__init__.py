@@ -1,0 +1,1 @@
+"""Workflow templates and the parameters bound into them: pure, files come in as bytes."""
