@@ -42,7 +42,7 @@ def ensure_venv(extra: str) -> None:
 
     `demo` and `serve` need no development tools; a .venv made for `check` serves them too.
     """
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - run by whatever python3 is there
         raise SystemExit(f"texbridge needs Python 3.11 or newer; this is {sys.version.split()[0]} ({sys.executable})")
     wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
     have = STAMP.read_text().split() if STAMP.exists() and PYTHON.exists() else []
@@ -126,9 +126,7 @@ def command_clean(args: list[str]) -> int:
 
 
 COMMANDS = {
-    name.removeprefix("command_"): function
-    for name, function in list(globals().items())
-    if name.startswith("command_")
+    name.removeprefix("command_"): function for name, function in list(globals().items()) if name.startswith("command_")
 }
 
 
