@@ -1,0 +1,560 @@
+"""Which request goes to which backend, and when: events in, commands out, no clock and no I/O.
+
+The caller owns one `Scheduler`, calls `handle(event, now)` for all that happens and `handle_timer(now)` when
+`next_deadline()` has come, and carries out the commands in order. It asks `wants(attempt)` before it decodes a
+picture and `release(attempt)` before it shows one.
+
+Theory of operation. A request is *waiting*, then it has an *attempt* (a prompt at a backend), then its pictures are
+*settling* (the backend is done, decoding is not), then it has its one terminal answer and is forgotten. An attempt
+that stops counting (superseded, cancelled, expired, bound again) is *withdrawn*: it takes a place at its backend
+until the backend says that it is gone, but its result is dropped. A live stream's own pictures are requests too,
+made here. Rules are in `policy`, what was learned of durations in `estimates`.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from bridge.errors import BackendError, ErrorCode, TexbridgeError
+from bridge.scheduler import policy
+from bridge.scheduler.events import (
+    AttemptEnded,
+    AttemptLost,
+    AttemptPosted,
+    AttemptRefused,
+    AttemptStarted,
+    AttemptWithdrawn,
+    BackendDoubted,
+    BackendDown,
+    BackendRemoved,
+    BackendUp,
+    Command,
+    Event,
+    Finish,
+    Panicked,
+    RequestAdded,
+    RequestCancelled,
+    ResultSettled,
+    Resumed,
+    StreamClosed,
+    StreamConfigured,
+    Submit,
+    ValuesChanged,
+    ViewersChanged,
+    Withdraw,
+)
+from bridge.scheduler.state import NEVER_BOUND, Attempt, Backend, OrderedNumbers, Request, Stream
+from bridge.types import Mode, Outcome
+
+
+class Scheduler:
+    """The scheduler of one bridge.
+
+    Args:
+        backend_lost_after_s: how long a request that was already posted waits for another backend, seconds.
+        first_request: the first number given by `take_number`.
+    """
+
+    def __init__(self, *, backend_lost_after_s: float = 2.0, first_request: int = 1) -> None:
+        self._backend_lost_after_s = backend_lost_after_s
+        self._next_request = first_request
+        self._next_attempt = 1
+        self._streams: dict[int, Stream] = {}
+        self._backends: dict[str, Backend] = {}
+        self._requests: dict[int, Request] = {}
+        self._attempts: dict[int, Attempt] = {}
+        self._queue = OrderedNumbers(self._is_queued)
+        self._deadlines = OrderedNumbers(self._is_deadline)
+        self._was_up = False
+        self._panicked = False
+        self._wake_at = inf
+        self._commands: list[Command] = []
+
+    # --- the four calls ------------------------------------------------------------------------------------
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """Take one event and give the commands that follow, to be carried out in order.
+
+        Events about attempts, requests, streams or backends that are not known (any more) are ignored.
+        """
+        match event:
+            case AttemptStarted():
+                self._started(event.attempt, now)
+            case AttemptPosted():
+                self._posted(event.attempt, now)
+            case AttemptEnded():
+                self._ended(event, now)
+            case ResultSettled():
+                self._settled(event.attempt)
+            case ValuesChanged():
+                self._values_changed(event, now)
+            case RequestAdded():
+                self._added(event, now)
+            case RequestCancelled():
+                self._end_request(event.request, Outcome.CANCELLED)
+            case AttemptRefused():
+                self._refused(event, now)
+            case AttemptWithdrawn() | AttemptLost():
+                self._lost(event.attempt, now)
+            case BackendUp():
+                self._backend_up(event.backend, now)
+            case BackendDoubted():
+                if (backend := self._backends.get(event.backend)) is not None:
+                    backend.open = False
+            case BackendDown() | BackendRemoved():
+                self._backend_down(event.backend, now)
+                if isinstance(event, BackendRemoved):
+                    self._backends.pop(event.backend, None)
+            case StreamConfigured():
+                self._configured(event, now)
+            case ViewersChanged():
+                self._viewers_changed(event, now)
+            case StreamClosed():
+                self._closed(event.stream)
+            case Panicked():
+                self._panicked = True
+                for number in list(self._requests):
+                    self._end_request(number, Outcome.CANCELLED)
+            case Resumed():
+                self._panicked = False
+        return self._finish_step(now)
+
+    def handle_timer(self, now: float) -> list[Command]:
+        """Do what is due at `now`; call it at `next_deadline()`, earlier or later does no harm."""
+        return self._finish_step(now)
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` must be called if nothing happens before, or None."""
+        first = self._deadlines.first()
+        at = min(self._wake_at, inf if first is None else first[0])
+        return None if at == inf else at
+
+    def take_number(self) -> int:
+        """Give the next request number, for a `RequestAdded` to come."""
+        number = self._next_request
+        self._next_request += 1
+        return number
+
+    # --- questions -----------------------------------------------------------------------------------------
+
+    def wants(self, attempt: int) -> bool:
+        """True if a picture of this attempt would be released now."""
+        known = self._attempts.get(attempt)
+        return (
+            known is not None
+            and not known.withdrawn
+            and not self._panicked
+            and not policy.is_stale(known.request.stream.config.mode, attempt, known.request.stream.last_released)
+        )
+
+    def release(self, attempt: int) -> bool:
+        """True if a picture of this attempt may be shown; it then counts as the newest of its stream."""
+        if not self.wants(attempt):
+            return False
+        known = self._attempts[attempt]
+        known.released = True
+        stream = known.request.stream
+        stream.last_released = max(stream.last_released, attempt)
+        stream.failures = 0
+        return True
+
+    def waiting(self, stream: int) -> int:
+        """How many runs of this stream wait to be posted, for the limit in `policy.waiting_limit`."""
+        known = self._streams.get(stream)
+        return 0 if known is None else known.waiting
+
+    def is_running(self, request: int) -> bool:
+        """True if the request is at a backend, or its pictures are in decoding."""
+        known = self._requests.get(request)
+        return known is not None and known.attempt is not None
+
+    def open_requests(self) -> int:
+        """How many requests have no terminal answer yet, live generations included."""
+        return len(self._requests)
+
+    # --- streams and requests ------------------------------------------------------------------------------
+
+    def _configured(self, event: StreamConfigured, now: float) -> None:
+        stream = self._streams.get(event.stream)
+        if stream is None:
+            self._streams[event.stream] = Stream(event.stream, event, dirty_since=now)
+            return
+        if stream.config.cost_key != event.cost_key or (event.mode is Mode.LIVE and stream.config.mode != Mode.LIVE):
+            # Another workflow or size, or live again: the picture there is none of the values there are.
+            stream.bound_revision = NEVER_BOUND
+            stream.dirty_since = now
+        if event.max_fps != stream.config.max_fps:
+            stream.next_generation = -inf
+        stream.config = event
+
+    def _viewers_changed(self, event: ViewersChanged, now: float) -> None:
+        stream = self._streams.get(event.stream)
+        if stream is not None:
+            if stream.viewers == 0 and event.viewers > 0:
+                stream.dirty_since = now
+            stream.viewers = event.viewers
+
+    def _values_changed(self, event: ValuesChanged, now: float) -> None:
+        stream = self._streams.get(event.stream)
+        if stream is None or event.revision <= stream.revision:
+            return
+        if stream.bound_revision == stream.revision:
+            stream.dirty_since = now
+        stream.revision = event.revision
+        if stream.failures:
+            # New values may well mend what failed: don't make them wait out a long hold.
+            stream.hold_until = min(stream.hold_until, now + policy.FIRST_HOLD_S)
+
+    def _closed(self, number: int) -> None:
+        stream = self._streams.pop(number, None)
+        if stream is not None:
+            for request in [r for r in self._requests.values() if r.stream is stream]:
+                self._end_request(request.number, Outcome.CANCELLED)
+
+    def _added(self, event: RequestAdded, now: float) -> None:
+        if event.request in self._requests:
+            return
+        self._next_request = max(self._next_request, event.request + 1)
+        stream = self._streams.get(event.stream)
+        if stream is None or self._panicked:
+            self._commands.append(Finish(event.request, event.stream, Outcome.CANCELLED))
+            return
+        request = Request(
+            event.request,
+            stream,
+            event.revision,
+            accepted_at=now,
+            key=policy.order_key(event.priority, now),
+            deadline_s=event.deadline_s,
+        )
+        if policy.replaces_waiting(stream.config.mode):
+            for other in [r for r in self._requests.values() if r.stream is stream and not r.generation]:
+                if other.attempt is None:
+                    self._end_request(other.number, Outcome.SUPERSEDED)
+        self._requests[request.number] = request
+        self._enqueue(request)
+        if self._was_up:
+            self._arm(request, now)
+
+    def _enqueue(self, request: Request) -> None:
+        self._queue.push(request.key, request.number)
+        request.stream.waiting += 1
+
+    def _is_queued(self, key: float, number: int) -> bool:
+        request = self._requests.get(number)
+        return request is not None and request.attempt is None and request.key == key
+
+    def _arm(self, request: Request, now: float) -> None:
+        if request.deadline_s is not None:
+            request.deadline_at = now + request.deadline_s
+            self._deadlines.push(request.deadline_at, request.number)
+
+    def _fail_later(self, request: Request, now: float) -> None:
+        request.fail_at = now + self._backend_lost_after_s
+        self._deadlines.push(request.fail_at, request.number)
+
+    def _is_deadline(self, at: float, number: int) -> bool:
+        request = self._requests.get(number)
+        return request is not None and at in (request.deadline_at, request.fail_at)
+
+    def _end_request(self, number: int, outcome: Outcome, error: TexbridgeError | None = None) -> None:
+        """Give a request its terminal answer; a prompt that still runs or waits for it is withdrawn."""
+        request = self._requests.pop(number, None)
+        if request is None:
+            return
+        if request.attempt is None:
+            request.stream.waiting -= 1
+        else:
+            self._withdraw(request.attempt)
+        self._commands.append(Finish(number, request.stream.number, outcome, error, request.generation))
+
+    def _withdraw(self, attempt: Attempt) -> None:
+        attempt.withdrawn = True
+        if attempt.ended:
+            self._attempts.pop(attempt.number, None)
+        else:
+            self._commands.append(Withdraw(attempt.number, attempt.backend.name))
+
+    # --- attempts ------------------------------------------------------------------------------------------
+
+    def _posted(self, number: int, now: float) -> None:
+        attempt = self._attempts.get(number)
+        if attempt is not None and attempt.posted_at is None and not attempt.ended:
+            if attempt.started_at is None:
+                attempt.backend.estimates.add_lead(now - attempt.submitted_at)
+            attempt.posted_at = now
+
+    def _started(self, number: int, now: float) -> None:
+        attempt = self._attempts.get(number)
+        if attempt is None or attempt.started_at is not None or attempt.ended:
+            return
+        if attempt.posted_at is None:
+            attempt.backend.estimates.add_lead(now - attempt.submitted_at)
+        attempt.started_at = now
+
+    def _over(self, number: int) -> Attempt | None:
+        """Take an attempt off its backend; None if it is unknown or over already."""
+        attempt = self._attempts.get(number)
+        if attempt is None or attempt.ended:
+            return None
+        attempt.ended = True
+        attempt.backend.prompts.remove(attempt)
+        if attempt.withdrawn:
+            del self._attempts[number]
+        return attempt
+
+    def _ended(self, event: AttemptEnded, now: float) -> None:
+        attempt = self._over(event.attempt)
+        if attempt is None:
+            return
+        if event.error is None and attempt.started_at is not None and not attempt.withdrawn:
+            attempt.backend.estimates.add_duration(attempt.cost_key, now - attempt.started_at)
+        if attempt.withdrawn or event.error is None:
+            return
+        retry = isinstance(event.error, BackendError) and event.error.retry
+        self._failed(attempt, event.error, retry, now)
+
+    def _refused(self, event: AttemptRefused, now: float) -> None:
+        attempt = self._over(event.attempt)
+        if attempt is not None and not attempt.withdrawn:
+            self._failed(attempt, event.error, event.retry, now)
+
+    def _failed(self, attempt: Attempt, error: TexbridgeError, retry: bool, now: float) -> None:
+        request, stream = attempt.request, attempt.request.stream
+        self._attempts.pop(attempt.number, None)
+        if retry and not request.generation and policy.may_try_again(request.tries):
+            self._wait_again(request)
+            return
+        if request.generation:
+            stream.failures += 1
+            stream.hold_until = now + policy.hold_after_failure(stream.failures)
+            stream.bound_revision = NEVER_BOUND
+        self._end_request(request.number, Outcome.FAILED, error)
+
+    def _lost(self, number: int, now: float) -> None:
+        attempt = self._over(number)
+        if attempt is None or attempt.withdrawn:
+            return
+        del self._attempts[number]
+        request, stream = attempt.request, attempt.request.stream
+        error = BackendError(
+            f"backend {attempt.backend.name!r} lost request {request.number} ({request.tries} of "
+            f"{policy.MAXIMUM_TRIES} tries); is ComfyUI still running there?",
+            code=ErrorCode.BACKEND_LOST,
+        )
+        if request.generation:
+            stream.bound_revision = NEVER_BOUND  # made anew, with newer values, as soon as a backend is there
+            self._end_request(request.number, Outcome.FAILED, error)
+        elif policy.may_try_again(request.tries):
+            self._wait_again(request)
+            self._fail_later(request, now)
+        else:
+            self._end_request(request.number, Outcome.FAILED, error)
+
+    def _wait_again(self, request: Request) -> None:
+        """Back into the queue with its old place, unless a newer run has taken it meanwhile."""
+        request.attempt = None
+        stream = request.stream
+        self._enqueue(request)
+        if policy.replaces_waiting(stream.config.mode) and any(
+            r.stream is stream and r.number > request.number for r in self._requests.values()
+        ):
+            self._end_request(request.number, Outcome.SUPERSEDED)
+
+    def _settled(self, number: int) -> None:
+        attempt = self._attempts.get(number)
+        if attempt is None or not attempt.ended:
+            return
+        stream = attempt.request.stream
+        dropped = not attempt.released and policy.is_stale(stream.config.mode, number, stream.last_released)
+        self._end_request(attempt.request.number, Outcome.SUPERSEDED if dropped else Outcome.DONE)
+
+    # --- backends ------------------------------------------------------------------------------------------
+
+    def _backend_up(self, name: str, now: float) -> None:
+        backend = self._backends.setdefault(name, Backend(name))
+        backend.open = True
+        if not self._was_up:
+            self._was_up = True
+            for request in self._requests.values():
+                self._arm(request, now)  # deadlines count from the first moment at which there is a backend
+
+    def _backend_down(self, name: str, now: float) -> None:
+        backend = self._backends.get(name)
+        if backend is not None:
+            backend.open = False
+            for attempt in list(backend.prompts):
+                self._lost(attempt.number, now)
+
+    # --- the step ------------------------------------------------------------------------------------------
+
+    def _finish_step(self, now: float) -> list[Command]:
+        self._expire(now)
+        self._wake_at = inf
+        if not self._panicked:
+            self._refresh(now)
+            while self._dispatch(now):
+                pass
+        commands, self._commands = self._commands, []
+        return commands
+
+    def _expire(self, now: float) -> None:
+        while (first := self._deadlines.first()) is not None and first[0] <= now:
+            self._deadlines.pop()
+            request = self._requests[first[1]]
+            if request.deadline_at <= now:
+                self._end_request(request.number, Outcome.EXPIRED)
+            elif any(backend.open for backend in self._backends.values()):
+                self._fail_later(request, now)  # a backend is there: it waits for its turn, not for a backend
+            else:
+                error = BackendError(
+                    f"no backend for {self._backend_lost_after_s:g} s after request {request.number} was lost; "
+                    "start ComfyUI again, then send the request again",
+                    code=ErrorCode.BACKEND_LOST,
+                )
+                self._end_request(request.number, Outcome.FAILED, error)
+
+    def _refresh(self, now: float) -> None:
+        """Post waiting late-bound prompts again whose values are out of date, where there is time."""
+        for backend in self._backends.values():
+            if not backend.open or len(backend.prompts) > policy.RUNNING_AND_WAITING:
+                continue
+            for attempt in backend.prompts:
+                if attempt.withdrawn or not attempt.late or attempt.started_at is not None:
+                    continue
+                if attempt.posted_at is None:
+                    continue  # not even there yet; looked at again when it is
+                request = attempt.request
+                newer = self._newer_run(request)
+                if newer is None and attempt.revision == request.stream.revision:
+                    continue
+                key = request.stream.config.cost_key
+                at = policy.refresh_at(
+                    posted_at=attempt.posted_at,
+                    expected_start=backend.expected_end(before=attempt),
+                    estimate_s=backend.estimates.duration(key),
+                    lead_s=backend.estimates.lead(key),
+                    now=now,
+                )
+                if at > now:
+                    self._wake_at = min(self._wake_at, at)
+                    continue
+                self._bind_again(attempt, newer, now)
+                break  # `prompts` has changed; one refresh a backend and step is enough
+
+    def _newer_run(self, request: Request) -> Request | None:
+        """The run that waits behind a posted `latest` request of the same stream."""
+        if request.generation or not policy.replaces_waiting(request.stream.config.mode) or not request.stream.waiting:
+            return None
+        for other in self._requests.values():
+            if other.stream is request.stream and other.attempt is None and other.number > request.number:
+                return other
+        return None
+
+    def _bind_again(self, attempt: Attempt, newer: Request | None, now: float) -> None:
+        request, backend = attempt.request, attempt.backend
+        if newer is None and request.generation:
+            newer = self._new_generation(request.stream, request.accepted_at)
+        if newer is None:  # values were set without a run: the same request, with a newer attempt
+            request.tries -= 1
+            request.attempt = None
+            request.stream.waiting += 1
+            self._submit(request, backend, now)
+            self._withdraw(attempt)
+        else:
+            self._submit(newer, backend, now)
+            self._end_request(request.number, Outcome.SUPERSEDED)
+
+    def _dispatch(self, now: float) -> bool:
+        """Submit the first piece of work that may go now; False if there is none."""
+        open_backends = [b for b in self._backends.values() if b.open]
+        if not open_backends:
+            return False
+        work = self._best_work(now)
+        if work is None:
+            return False
+        key = work.config.cost_key if isinstance(work, Stream) else work.stream.config.cost_key
+        places = policy.prefer(policy.Place(b.name, len(b.prompts), b.estimates.duration(key)) for b in open_backends)
+        stream = work if isinstance(work, Stream) else work.stream
+        late = policy.binds_late(stream.config.mode, isinstance(work, Stream))
+        for place in places:
+            backend = self._backends[place.backend]
+            active = backend.active()
+            if not policy.has_room(len(active), len(backend.prompts) - len(active)):
+                continue
+            if late and any(p.request.stream is stream and p.started_at is None for p in active):
+                continue  # this stream's next picture waits there already; it is bound again, not doubled
+            at = policy.submit_at(
+                in_flight=len(backend.prompts),
+                late=late,
+                expected_end=backend.expected_end(),
+                lead_s=backend.estimates.lead(key),
+            )
+            if at > now:
+                self._wake_at = min(self._wake_at, at)
+                continue
+            if isinstance(work, Stream):
+                work = self._new_generation(stream, stream.dirty_since)
+                stream.next_generation = policy.next_generation_at(stream.next_generation, now, stream.config.max_fps)
+            self._submit(work, backend, now)
+            return True
+        return False
+
+    def _best_work(self, now: float) -> Request | Stream | None:
+        """The waiting request or live stream that comes first by priority and age."""
+        best: Request | Stream | None = None
+        best_key = inf
+        if (first := self._queue.first()) is not None:
+            best_key, best = first[0], self._requests[first[1]]
+        for stream in self._streams.values():
+            if stream.config.mode is not Mode.LIVE or not stream.viewers or stream.waiting:
+                continue
+            if stream.bound_revision == stream.revision and not stream.config.varies:
+                continue
+            due = max(stream.next_generation, stream.hold_until)
+            if due > now:
+                self._wake_at = min(self._wake_at, due)
+                continue
+            key = policy.order_key(policy.GENERATION_PRIORITY, max(stream.dirty_since, due))
+            if key < best_key:
+                best, best_key = stream, key
+        return best
+
+    def _new_generation(self, stream: Stream, dirty_since: float) -> Request:
+        request = Request(
+            self.take_number(),
+            stream,
+            stream.revision,
+            accepted_at=dirty_since,
+            key=policy.order_key(policy.GENERATION_PRIORITY, dirty_since),
+            generation=True,
+        )
+        self._requests[request.number] = request
+        self._enqueue(request)
+        return request
+
+    def _submit(self, request: Request, backend: Backend, now: float) -> None:
+        stream = request.stream
+        late = policy.binds_late(stream.config.mode, request.generation)
+        revision = stream.revision if late else request.revision
+        attempt = Attempt(self._next_attempt, request, backend, stream.config.cost_key, late, revision, now)
+        self._next_attempt += 1
+        self._attempts[attempt.number] = attempt
+        backend.prompts.append(attempt)
+        request.attempt = attempt
+        request.tries += 1
+        request.fail_at = inf
+        stream.waiting -= 1
+        if attempt.revision == stream.revision:
+            stream.bound_revision = attempt.revision
+            stream.dirty_since = now
+        self._commands.append(
+            Submit(
+                attempt.number,
+                request.number,
+                stream.number,
+                backend.name,
+                None if late else request.revision,
+                request.generation,
+            )
+        )
