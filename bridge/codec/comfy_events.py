@@ -280,13 +280,9 @@ def _decode_data(envelope: _Envelope) -> ComfyEvent:
 
 
 def _decode_lenient(data: str | bytes) -> ComfyEvent:
-    message = json.loads(data)
-    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-        raise ComfyEventDecodeError("text message from ComfyUI has no type")
-    record = _RECORDS.get(message["type"])
-    if record is None:
-        return UnknownEvent(message["type"])
-    return msgspec.convert(message.get("data", {}), record)
+    """The same with NaN and Infinity read as null, and halves of surrogate pairs as question marks."""
+    message = json.loads(data, parse_constant=lambda constant: None)
+    return _decode_data(_decode_envelope(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")))
 
 
 def _u32(view: memoryview, offset: int, what: str) -> int:
