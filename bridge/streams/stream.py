@@ -1,0 +1,309 @@
+"""A stream: a live instance of a workflow, with its values, mode, seed, size, viewers and numbering."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Hashable, Mapping
+from typing import Final
+
+from bridge.errors import ErrorCode, InvalidValueError
+from bridge.streams.checks import EXACT_FLOAT, MAX_SEED
+from bridge.streams.names import plain, shown
+from bridge.streams.values import Values
+from bridge.types import Mode, ParameterSpec, SeedPolicy, Size, StreamState, WorkflowSpec
+
+KEEP_S: Final = 30.0
+"""How long a stream lives on alone, and a session without connection. Source: wire contract, Engine link."""
+
+RANDOM_SEED_BITS: Final = 32
+"""Random seeds stay under 2^32: every node takes them, every engine's float64 shows them, a person can type them."""
+
+
+def check_seed(raw: object) -> int:
+    """Give `raw` as a seed, 0..2^64-1; a float only if whole and exact (up to 2^53).
+
+    Raises: InvalidValueError (301 wrong_type, 302 out_of_range, 308 not_finite).
+    """
+    code = None
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        code, what = ErrorCode.WRONG_TYPE, "is not a whole number"
+    elif isinstance(raw, float) and not math.isfinite(raw):
+        code, what = ErrorCode.NOT_FINITE, "is not finite"
+    elif isinstance(raw, float) and not raw.is_integer():
+        code, what = ErrorCode.WRONG_TYPE, "has a fraction"
+    elif isinstance(raw, float) and abs(raw) > EXACT_FLOAT:
+        code, what = ErrorCode.OUT_OF_RANGE, "as a float is no longer exact over 2^53; send it as an integer"
+    elif not 0 <= raw <= MAX_SEED:
+        code, what = ErrorCode.OUT_OF_RANGE, "is outside 0..2^64-1"
+    else:
+        return int(raw)
+    raise InvalidValueError(f"seed: {shown(raw)} {what}", code=code, field="seed", value=plain(raw), limit="0..2^64-1")
+
+
+def check_size(workflow: WorkflowSpec, raw: object, *, snap: bool = False) -> Size:
+    """Give `raw` ([width, height], pixels) as a size that `workflow` can make.
+
+    Each side must be a multiple of `size_step`, from one step to `size_maximum`. With `snap` it becomes the nearest
+    that is, as OSC wants it.
+    Raises: InvalidValueError (305 bad_size; 301 for what isn't two numbers), also if the graph has no size inputs.
+    """
+    if workflow.size is None:
+        raise InvalidValueError(
+            f"size: workflow {workflow.name!r} has no size inputs; name them @width and @height",
+            code=ErrorCode.BAD_SIZE,
+            field="size",
+            value=plain(raw),
+            limit="no size",
+        )
+    if not isinstance(raw, list | tuple) or len(raw) != 2:
+        raise InvalidValueError(
+            f"size: {shown(raw)} is not [width, height]", field="size", value=plain(raw), limit="[width, height]"
+        )
+    return Size(*(_check_side(workflow, word, side, snap) for word, side in zip(("width", "height"), raw, strict=True)))
+
+
+def _check_side(workflow: WorkflowSpec, word: str, raw: object, snap: bool) -> int:
+    step = workflow.size_step
+    most = workflow.size_maximum // step * step
+    limit = f"{step}..{most}, a multiple of {step}"
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        raise InvalidValueError(f"size: {word} {shown(raw)} is not a number", field="size", value=plain(raw))
+    if isinstance(raw, float) and not math.isfinite(raw):
+        raise InvalidValueError(
+            f"size: {word} is not finite", code=ErrorCode.NOT_FINITE, field="size", value=shown(raw), limit=limit
+        )
+    if snap:
+        # Clamped first: the nearest multiple of a side far out of range needs no large arithmetic.
+        return math.floor(min(max(raw, step), most) / step + 0.5) * step
+    if raw != int(raw) or not step <= raw <= most or raw % step:
+        raise InvalidValueError(
+            f"size: {word} {shown(raw)} is not {limit}",
+            code=ErrorCode.BAD_SIZE,
+            field="size",
+            value=plain(raw),
+            limit=limit,
+        )
+    return int(raw)
+
+
+def check_max_fps(raw: object) -> float | None:
+    """Give `raw` as frames a second, over 0 and at most 1,000; None is no limit.
+
+    Raises: InvalidValueError (301 wrong_type, 302 out_of_range, 308 not_finite).
+    """
+    if raw is None:
+        return None
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        raise InvalidValueError(f"max_fps: {shown(raw)} is not a number", field="max_fps", value=plain(raw))
+    if not math.isfinite(raw):
+        code = ErrorCode.NOT_FINITE
+    elif not 0 < raw <= 1000:
+        code = ErrorCode.OUT_OF_RANGE
+    else:
+        return float(raw)
+    raise InvalidValueError(
+        f"max_fps: {shown(raw)} is outside 0..1000", code=code, field="max_fps", value=plain(raw), limit="0..1000"
+    )
+
+
+class Stream:
+    """One stream. `number` and `name` never change; its workflow may.
+
+    `attached` are session ids; `subscribers` are session ids or any other key of a viewer (an HTTP request).
+    A session without connection stays in both, but doesn't keep the stream alive.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        workflow: WorkflowSpec,
+        mode: Mode,
+        *,
+        now: float,
+        seed_policy: SeedPolicy = SeedPolicy.FIXED,
+        seed: int | None = None,
+        size: Size | None = None,
+        max_fps: float | None = None,
+        configured: bool = False,
+        values: Values | None = None,
+    ) -> None:
+        self.number = number
+        self.name = name
+        self.workflow = workflow
+        self.values = Values(workflow.parameters) if values is None else values
+        self.use_mode(mode)
+        self.seed_policy = seed_policy
+        self.seed = workflow.default_seed if seed is None else seed
+        self.size = size
+        self.max_fps = max_fps
+        self.state = StreamState.WAITING_FOR_COMFY
+        self.configured = configured
+        self.last_number = 0
+        self.last_request = 0
+        self._attached: set[int] = set()
+        self._subscribers: set[Hashable] = set()
+        self._away: set[int] = set()
+        self._alone_since: float | None = now
+
+    # --- what it makes ---------------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> Mapping[str, ParameterSpec]:
+        """The workflow's parameters by name."""
+        return self.values.specs
+
+    @property
+    def varies(self) -> bool:
+        """True when every picture differs even if no value changed."""
+        return self.workflow.has_seed and self.seed_policy is not SeedPolicy.FIXED
+
+    @property
+    def picture_size(self) -> Size | None:
+        """The size asked for, else the graph's own; None if the graph alone knows."""
+        return self.workflow.size if self.size is None else self.size
+
+    @property
+    def cost_key(self) -> Hashable:
+        """What is worth timing together: workflow and size."""
+        return (self.workflow.name, self.picture_size)
+
+    def use_mode(self, mode: Mode) -> None:
+        """Take the mode that an `open` names. A stream that begins live is `latest` when live is switched off."""
+        self.mode: Mode = mode
+        self.opened_mode: Mode = mode
+        self.mode_before: Mode = Mode.LATEST if mode is Mode.LIVE else mode
+
+    def switch_live(self, on: bool) -> bool:
+        """Go live, or back to the mode before (`latest` if it began as live). Give whether the mode changed."""
+        mode = Mode.LIVE if on else self.mode_before
+        changed = mode is not self.mode
+        if on and changed:
+            self.mode_before = self.mode
+        self.mode = mode
+        return changed
+
+    def next_seed(self, source: random.Random, own: int | None = None) -> int:
+        """Give the seed of the next picture, and move on by the policy. A run's `own` seed moves nothing."""
+        if own is not None:
+            return own
+        if self.seed_policy is SeedPolicy.RANDOM:
+            self.seed = source.getrandbits(RANDOM_SEED_BITS)
+            return self.seed
+        seed = self.seed
+        if self.seed_policy is SeedPolicy.INCREMENT:
+            self.seed = (seed + 1) & MAX_SEED
+        return seed
+
+    def set_seed(self, raw: object) -> int:
+        """Set the seed that comes next; `increment` goes on from there. Raises as `check_seed`."""
+        self.seed = check_seed(raw)
+        return self.seed
+
+    def set_size(self, raw: object, *, snap: bool = False) -> Size:
+        """Set the size of the pictures, None for the graph's own. Give the size that holds. Raises as `check_size`."""
+        self.size = check_size(self.workflow, raw, snap=snap)
+        return self.size
+
+    def change_workflow(self, workflow: WorkflowSpec, *, carry: bool = True) -> None:
+        """Go over to another workflow, or a new edition of this one, at the same number and with the same viewers.
+
+        Values that were set are carried over where they fit (see `Values.change_specs`), the size snapped to the
+        new step; the seed becomes the new default if it was the old one.
+        """
+        if not carry or self.seed == self.workflow.default_seed:
+            self.seed = workflow.default_seed
+        if not carry or workflow.size is None:
+            self.size = None
+        elif self.size is not None:
+            self.size = check_size(workflow, self.size, snap=True)
+        self.workflow = workflow
+        self.values.change_specs(workflow.parameters, carry=carry)
+
+    # --- what it released ------------------------------------------------------------------------------------
+
+    @property
+    def number_in_work(self) -> int:
+        """The number of the set in work: what previews carry."""
+        return self.last_number + 1
+
+    def is_stale(self, request: int) -> bool:
+        """True if a set of `request` would go backwards: in `latest` and `live`, older than the last released."""
+        return self.mode is not Mode.ONESHOT and request < self.last_request
+
+    def release(self, request: int) -> int:
+        """Note that a set of `request` is released, and give its number: 1 for the first, then +1 each."""
+        self.last_number += 1
+        self.last_request = max(self.last_request, request)
+        return self.last_number
+
+    # --- who looks at it -------------------------------------------------------------------------------------
+
+    @property
+    def attached(self) -> frozenset[int]:
+        """Sessions that opened it, connected or not."""
+        return frozenset(self._attached)
+
+    @property
+    def subscribers(self) -> frozenset[Hashable]:
+        """Who gets its frames, connected or not."""
+        return frozenset(self._subscribers)
+
+    @property
+    def viewers(self) -> int:
+        """How many look at it now: live pictures are made only while somebody does."""
+        return len(self._subscribers - self._away)
+
+    def attach(self, session: int) -> None:
+        """A session opened this stream."""
+        self._attached.add(session)
+        self._alone_since = None
+
+    def detach(self, session: int, now: float) -> None:
+        """A session closed this stream. Its subscription, if any, stays."""
+        self._attached.discard(session)
+        self._settle(now)
+
+    def subscribe(self, subscriber: Hashable) -> None:
+        """A session, or another viewer, wants the frames."""
+        self._subscribers.add(subscriber)
+        self._alone_since = None
+
+    def unsubscribe(self, subscriber: Hashable, now: float) -> None:
+        """A session, or another viewer, wants no more frames."""
+        self._subscribers.discard(subscriber)
+        self._settle(now)
+
+    def session_away(self, session: int, now: float) -> None:
+        """The session's connection has gone; it may come back."""
+        if session in self._attached or session in self._subscribers:
+            self._away.add(session)
+            self._settle(now)
+
+    def session_back(self, session: int, now: float) -> None:
+        """The session is connected again."""
+        self._away.discard(session)
+        self._settle(now)
+
+    def session_ended(self, session: int, now: float) -> None:
+        """The session won't come back: everything of it goes."""
+        self._attached.discard(session)
+        self._subscribers.discard(session)
+        self._away.discard(session)
+        self.values.forget_session(session)
+        self._settle(now)
+
+    def _settle(self, now: float) -> None:
+        self._away &= self._attached | self._subscribers
+        if (self._attached | self._subscribers) - self._away:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = now
+
+    @property
+    def deadline(self) -> float | None:
+        """When it ends unless somebody comes: 30 s after the last has gone. None: not yet, or never."""
+        if self.configured or self._alone_since is None:
+            return None
+        return self._alone_since + KEEP_S
