@@ -141,9 +141,25 @@ class OscDecodeError(DecodeError):
 
 
 class MessageDecodeError(DecodeError):
-    """A message of the engine link is not msgpack (102), too complex (106), unknown (201) or wrong (107)."""
+    """A message of the engine link is not msgpack (102), too complex (106), unknown (201) or wrong (107).
+
+    `id` is the message's own where it could still be read: the answer should carry it.
+    """
 
     default_code = ErrorCode.BAD_MESSAGE
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: ErrorCode | None = None,
+        field: str | None = None,
+        value: object = None,
+        limit: object = None,
+        id: int | None = None,
+    ) -> None:
+        super().__init__(message, code=code, field=field, value=value, limit=limit)
+        self.id = id
 
 
 class FrameDecodeError(DecodeError):
@@ -159,9 +175,10 @@ class PartDecodeError(DecodeError):
 
 
 class FramingDecodeError(DecodeError):
-    """A TCP length prefix is 0 (111) or over the limit (105)."""
+    """A TCP length prefix is 0 (111) or over the limit (105). `messages` are those that were whole before it."""
 
     default_code = ErrorCode.BAD_LENGTH
+    messages: tuple[bytes | memoryview, ...] = ()
 
 
 class ComfyEventDecodeError(DecodeError):
