@@ -8,7 +8,7 @@ Theory of operation. A request is *waiting*, then it has an *attempt* (a prompt 
 *settling* (the backend is done, decoding is not), then it has its one terminal answer and is forgotten. An attempt
 that stops counting (superseded, cancelled, expired, bound again) is *withdrawn*: it takes a place at its backend
 until the backend says that it is gone, but its result is dropped. A live stream's own pictures are requests too,
-made here. Rules are in `policy`, what was learned of durations in `estimates`.
+made here. Rules are in `policy`, choices in `dispatch`, what was learned of durations in `estimates`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from math import inf
 
 from bridge.errors import BackendError, ErrorCode, TexbridgeError
 from bridge.scheduler import policy
+from bridge.scheduler.dispatch import choose_refresh, choose_submission
 from bridge.scheduler.events import (
     AttemptEnded,
     AttemptLost,
@@ -393,8 +394,7 @@ class Scheduler:
         self._wake_at = inf
         if not self._panicked:
             self._refresh(now)
-            while self._dispatch(now):
-                pass
+            self._dispatch(now)
         commands, self._commands = self._commands, []
         return commands
 
@@ -415,110 +415,38 @@ class Scheduler:
                 self._end_request(request.number, Outcome.FAILED, error)
 
     def _refresh(self, now: float) -> None:
-        """Post waiting late-bound prompts again whose values are out of date, where there is time."""
-        for backend in self._backends.values():
-            if not backend.open or len(backend.prompts) > policy.RUNNING_AND_WAITING:
-                continue
-            for attempt in backend.prompts:
-                if attempt.withdrawn or not attempt.late or attempt.started_at is not None:
-                    continue
-                if attempt.posted_at is None:
-                    continue  # not even there yet; looked at again when it is
-                request = attempt.request
-                newer = self._newer_run(request)
-                if newer is None and attempt.revision == request.stream.revision:
-                    continue
-                key = request.stream.config.cost_key
-                at = policy.refresh_at(
-                    posted_at=attempt.posted_at,
-                    expected_start=backend.expected_end(before=attempt),
-                    estimate_s=backend.estimates.duration(key),
-                    lead_s=backend.estimates.lead(key),
-                    now=now,
-                )
-                if at > now:
-                    self._wake_at = min(self._wake_at, at)
-                    continue
-                self._bind_again(attempt, newer, now)
-                break  # `prompts` has changed; one refresh a backend and step is enough
+        while True:
+            refresh, wake_at = choose_refresh(self._requests, self._backends.values(), now)
+            if refresh is None:
+                self._wake_at = min(self._wake_at, wake_at)
+                return
+            attempt, newer = refresh
+            request, backend = attempt.request, attempt.backend
+            if newer is None and request.generation:
+                newer = self._new_generation(request.stream, request.accepted_at)
+            if newer is None:  # values were set without a run: the same request, with a newer attempt
+                request.tries -= 1
+                request.stream.waiting += 1
+                self._submit(request, backend, now)
+                self._withdraw(attempt)
+            else:
+                self._submit(newer, backend, now)
+                self._end_request(request.number, Outcome.SUPERSEDED)
 
-    def _newer_run(self, request: Request) -> Request | None:
-        """The run that waits behind a posted `latest` request of the same stream."""
-        if request.generation or not policy.replaces_waiting(request.stream.config.mode) or not request.stream.waiting:
-            return None
-        for other in self._requests.values():
-            if other.stream is request.stream and other.attempt is None and other.number > request.number:
-                return other
-        return None
-
-    def _bind_again(self, attempt: Attempt, newer: Request | None, now: float) -> None:
-        request, backend = attempt.request, attempt.backend
-        if newer is None and request.generation:
-            newer = self._new_generation(request.stream, request.accepted_at)
-        if newer is None:  # values were set without a run: the same request, with a newer attempt
-            request.tries -= 1
-            request.attempt = None
-            request.stream.waiting += 1
-            self._submit(request, backend, now)
-            self._withdraw(attempt)
-        else:
-            self._submit(newer, backend, now)
-            self._end_request(request.number, Outcome.SUPERSEDED)
-
-    def _dispatch(self, now: float) -> bool:
-        """Submit the first piece of work that may go now; False if there is none."""
-        open_backends = [b for b in self._backends.values() if b.open]
-        if not open_backends:
-            return False
-        work = self._best_work(now)
-        if work is None:
-            return False
-        key = work.config.cost_key if isinstance(work, Stream) else work.stream.config.cost_key
-        places = policy.prefer(policy.Place(b.name, len(b.prompts), b.estimates.duration(key)) for b in open_backends)
-        stream = work if isinstance(work, Stream) else work.stream
-        late = policy.binds_late(stream.config.mode, isinstance(work, Stream))
-        for place in places:
-            backend = self._backends[place.backend]
-            active = backend.active()
-            if not policy.has_room(len(active), len(backend.prompts) - len(active)):
-                continue
-            if late and any(p.request.stream is stream and p.started_at is None for p in active):
-                continue  # this stream's next picture waits there already; it is bound again, not doubled
-            at = policy.submit_at(
-                in_flight=len(backend.prompts),
-                late=late,
-                expected_end=backend.expected_end(),
-                lead_s=backend.estimates.lead(key),
-            )
-            if at > now:
-                self._wake_at = min(self._wake_at, at)
-                continue
+    def _dispatch(self, now: float) -> None:
+        while True:
+            first = self._queue.first()
+            waiting = None if first is None else self._requests[first[1]]
+            submission, wake_at = choose_submission(waiting, self._streams.values(), self._backends, now)
+            if submission is None:
+                self._wake_at = min(self._wake_at, wake_at)
+                return
+            work = submission.work
             if isinstance(work, Stream):
+                stream = work
                 work = self._new_generation(stream, stream.dirty_since)
                 stream.next_generation = policy.next_generation_at(stream.next_generation, now, stream.config.max_fps)
-            self._submit(work, backend, now)
-            return True
-        return False
-
-    def _best_work(self, now: float) -> Request | Stream | None:
-        """The waiting request or live stream that comes first by priority and age."""
-        best: Request | Stream | None = None
-        best_key = inf
-        if (first := self._queue.first()) is not None:
-            best_key, best = first[0], self._requests[first[1]]
-        for stream in self._streams.values():
-            if stream.config.mode is not Mode.LIVE or not stream.viewers or stream.waiting:
-                continue
-            if stream.bound_revision == stream.revision and not stream.config.varies:
-                continue
-            due = max(stream.next_generation, stream.hold_until)
-            if due > now:
-                self._wake_at = min(self._wake_at, due)
-                continue
-            key = policy.order_key(policy.GENERATION_PRIORITY, max(stream.dirty_since, due))
-            if key < best_key:
-                best, best_key = stream, key
-        return best
+            self._submit(work, submission.backend, now)
 
     def _new_generation(self, stream: Stream, dirty_since: float) -> Request:
         request = Request(

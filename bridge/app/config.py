@@ -1,0 +1,434 @@
+"""Configuration: TOML, then environment, then command line, checked once into one frozen record.
+
+Every key is a field below with its default, its unit in the name or the description, and its limits; `texbridge init`
+writes them all as a commented file. Environment variables are `TEXBRIDGE_<SECTION>_<KEY>`, for instance
+`TEXBRIDGE_OSC_LISTEN=127.0.0.1:9000`; `TEXBRIDGE_COMFY` is a list of URLs separated by commas.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+from bridge.errors import ConfigError
+from bridge.types import Mode, SeedPolicy
+
+ENVIRONMENT_PREFIX = "TEXBRIDGE_"
+FILE_NAME = "texbridge.toml"
+
+Text = Annotated[str, Meta(max_length=4096)]
+Listen = Annotated[str, Meta(max_length=300)]
+Megabytes = Annotated[int, Meta(ge=1, le=65536)]
+Count = Annotated[int, Meta(ge=1, le=100_000)]
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class OscConfig(_Section, frozen=True):
+    """OSC over UDP."""
+
+    listen: Annotated[Listen, Meta(description="HOST:PORT; port 0 takes a free one; empty switches the door off")] = (
+        "127.0.0.1:9400"
+    )
+    allow: Annotated[
+        tuple[str, ...], Meta(description="networks that may send besides loopback, e.g. 192.168.1.0/24")
+    ] = ()
+    reply: Annotated[
+        tuple[str, ...], Meta(description="HOST:PORT targets that get status, progress, frame and error messages")
+    ] = ()
+    time_tags: Annotated[bool, Meta(description="hold bundles whose time tag lies in the future")] = True
+    max_hold_ms: Annotated[
+        int,
+        Meta(ge=0, le=60_000, description="milliseconds that a bundle is held at most; later ones are done at once"),
+    ] = 1000
+
+
+class LinkConfig(_Section, frozen=True):
+    """Engine link over WebSocket, path /link."""
+
+    listen: Annotated[Listen, Meta(description="HOST:PORT; empty switches the door off")] = "127.0.0.1:9401"
+    token: Annotated[
+        Text, Meta(description="what `hello` must carry; needed as soon as a door listens beyond loopback")
+    ] = ""
+    origins: Annotated[
+        tuple[str, ...], Meta(description="web pages that may connect, exactly as the browser names them")
+    ] = ()
+    hosts: Annotated[
+        tuple[str, ...], Meta(description="further Host headers to accept, HOST:PORT, besides the loopback names")
+    ] = ()
+
+
+class TcpConfig(_Section, frozen=True):
+    """Engine link over TCP."""
+
+    listen: Annotated[Listen, Meta(description="HOST:PORT; empty switches the door off")] = "127.0.0.1:9402"
+
+
+class HttpConfig(_Section, frozen=True):
+    """Health, readiness and the pictures of streams over HTTP."""
+
+    listen: Annotated[Listen, Meta(description="HOST:PORT; empty switches the door off")] = "127.0.0.1:9480"
+    jpeg_quality: Annotated[int, Meta(ge=1, le=100, description="of the pictures of streams")] = 85
+
+
+class LimitsConfig(_Section, frozen=True):
+    """What comes in and what is kept is bounded by these."""
+
+    max_message_bytes: Annotated[
+        int, Meta(ge=1024, le=1 << 30, description="bytes of one message from an engine, all parts together")
+    ] = 16 * 1024 * 1024
+    sessions: Annotated[Count, Meta(description="engines at a time")] = 64
+    streams: Annotated[Count, Meta(description="streams at a time")] = 64
+    connections_per_address: Annotated[Count, Meta(description="connections of one address, each door")] = 32
+    credit: Annotated[int, Meta(ge=1, le=64, description="sets in flight to one subscriber at most")] = 8
+    frame_memory_mb: Annotated[Megabytes, Meta(description="megabytes of pixel buffers, all streams together")] = 1024
+    picture_pixels: Annotated[int, Meta(ge=4096, le=1 << 28, description="pixels of one picture")] = 64 * 1024 * 1024
+
+
+class BackendConfig(_Section, frozen=True):
+    """One ComfyUI."""
+
+    url: Annotated[Text, Meta(description="base URL, http or https, with a path prefix if there is one")]
+    name: Annotated[Text, Meta(description="what messages call it; by default host:port")] = ""
+    headers: Annotated[
+        dict[str, str],
+        Meta(
+            description='sent on HTTP and WebSocket, e.g. {Authorization = "Bearer ..."}; "env:NAME" reads a variable'
+        ),
+    ] = field(default_factory=dict)
+
+
+class EmbeddedConfig(_Section, frozen=True):
+    """The small ComfyUI-compatible server inside texbridge, for a machine without ComfyUI."""
+
+    enabled: Annotated[bool, Meta(description="run it, and use it as the backend")] = False
+    step_delay_ms: Annotated[
+        float, Meta(ge=0, le=600_000, description="milliseconds that every prompt takes longer, to play a slower GPU")
+    ] = 0.0
+
+
+class WorkflowsConfig(_Section, frozen=True):
+    """Workflows besides the shipped ones."""
+
+    folders: Annotated[
+        tuple[str, ...], Meta(description="folders of NAME/workflow_api.json, relative to this file")
+    ] = ()
+    reload: Annotated[bool, Meta(description="take over edited files while running")] = True
+
+
+class StreamConfig(_Section, frozen=True):
+    """A stream that exists from the start and never ends."""
+
+    workflow: Annotated[Text, Meta(description="a workflow's name")]
+    mode: Annotated[Mode, Meta(description="oneshot, latest or live")] = Mode.LIVE
+    params: Annotated[dict[str, Any], Meta(description="values to begin with, by parameter name")] = field(
+        default_factory=dict
+    )
+    seed: Annotated[int | None, Meta(description="0 to 2^64-1; by default the workflow's own")] = None
+    seed_policy: Annotated[SeedPolicy, Meta(description="fixed, increment or random")] = SeedPolicy.FIXED
+    max_fps: Annotated[
+        Annotated[float, Meta(gt=0, le=1000)] | None, Meta(description="a live stream's own pictures a second at most")
+    ] = None
+    size: Annotated[
+        tuple[int, int] | None, Meta(description="[width, height] in pixels; by default the workflow's own")
+    ] = None
+
+
+class PanicConfig(_Section, frozen=True):
+    """What /texbridge/panic shows."""
+
+    picture: Annotated[
+        Literal["hold", "black", "placeholder"], Meta(description="hold the last picture, black, or the placeholder")
+    ] = "hold"
+
+
+class LogConfig(_Section, frozen=True):
+    """Log messages, on standard error."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="debug tells of each request")] = (
+        "info"
+    )
+
+
+class SchedulerConfig(_Section, frozen=True):
+    """Timing rules."""
+
+    backend_lost_after_s: Annotated[
+        float, Meta(ge=0.1, le=600, description="seconds that a request waits for another ComfyUI when its own is gone")
+    ] = 2.0
+    doubt_timeout_s: Annotated[
+        float,
+        Meta(ge=1, le=3600, description="seconds of silence, on every channel, after which a ComfyUI is given up"),
+    ] = 120.0
+
+
+def _main_stream() -> dict[str, StreamConfig]:
+    return {"main": StreamConfig(workflow="gradient", mode=Mode.LIVE, max_fps=30.0, size=(512, 512))}
+
+
+class Config(_Section, frozen=True):
+    """The whole configuration. `streams` given in a file replace the default `main`."""
+
+    osc: OscConfig = OscConfig()
+    link: LinkConfig = LinkConfig()
+    tcp: TcpConfig = TcpConfig()
+    http: HttpConfig = HttpConfig()
+    limits: LimitsConfig = LimitsConfig()
+    scheduler: SchedulerConfig = SchedulerConfig()
+    panic: PanicConfig = PanicConfig()
+    log: LogConfig = LogConfig()
+    embedded: EmbeddedConfig = EmbeddedConfig()
+    workflows: WorkflowsConfig = WorkflowsConfig()
+    backend: tuple[BackendConfig, ...] = ()
+    streams: dict[str, StreamConfig] = field(default_factory=_main_stream)
+
+
+def user_config_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+    """Give the folder of one's own configuration: %APPDATA%, ~/Library/Application Support, or XDG's."""
+    home = Path(environment.get("USERPROFILE" if platform == "win32" else "HOME") or Path.home())
+    if platform == "win32":
+        return Path(environment.get("APPDATA") or home / "AppData" / "Roaming") / "texbridge"
+    if platform == "darwin":
+        return home / "Library" / "Application Support" / "texbridge"
+    return Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "texbridge"
+
+
+def find_config(flag: str | None, environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Give the file that applies: `--config`, `$TEXBRIDGE_CONFIG`, `./texbridge.toml`, the user's; None if none.
+
+    Raises:
+        ConfigError: one that was named doesn't exist.
+    """
+    for source, named in (("--config", flag), ("TEXBRIDGE_CONFIG", environment.get("TEXBRIDGE_CONFIG"))):
+        if named:
+            path = Path(named).expanduser()
+            if not path.is_file():
+                raise ConfigError(f"{source} names {path}, which is not a file; `texbridge init DIR` writes one")
+            return path
+    for path in (Path(FILE_NAME), user_config_folder(environment) / FILE_NAME):
+        if path.is_file():
+            return path
+    return None
+
+
+def load_config(
+    path: Path | None, environment: Mapping[str, str] = os.environ, overrides: Mapping[str, Any] | None = None
+) -> Config:
+    """Read file, environment and overrides (nested mappings of sections and keys), in that order, and check them.
+
+    Relative workflow folders in the file are taken from where the file is.
+
+    Raises:
+        ConfigError: unreadable file, unknown key (with the nearest right one), wrong type or value, or a door that
+            listens beyond loopback without the protection that it needs.
+    """
+    tree: dict[str, Any] = {}
+    if path is not None:
+        tree = _read_toml(path)
+        folders = tree.get("workflows", {}).get("folders") if isinstance(tree.get("workflows"), dict) else None
+        if isinstance(folders, list):
+            tree["workflows"]["folders"] = [
+                str(path.parent / folder) if isinstance(folder, str) else folder for folder in folders
+            ]
+    _merge(tree, _from_environment(environment))
+    _merge(tree, overrides or {})
+    _refuse_unknown(tree, Config, path.name if path is not None else "configuration")
+    try:
+        config = msgspec.convert(tree, Config, strict=False)
+    except msgspec.ValidationError as error:
+        where = str(error).replace("$.", "").replace("`", "")
+        raise ConfigError(f"{path or 'configuration'}: {where}") from error
+    _check_doors(config)
+    return config
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"can't read {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _merge(tree: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == "TEXBRIDGE_CONFIG":
+            continue
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if name == "comfy":
+            tree["backend"] = [{"url": url.strip()} for url in text.split(",") if url.strip()]
+            continue
+        section, _, key = name.partition("_")
+        kind = _sections(Config).get(section)
+        if kind is None or key not in kind.__struct_fields__:
+            if kind is not None:
+                raise ConfigError(f"{variable}: no such key in [{section}]{_nearest(key, kind.__struct_fields__)}")
+            continue  # some other program's variable with our prefix, e.g. TEXBRIDGE_RECORDINGS
+        tree.setdefault(section, {})[key] = _environment_value(text)
+    return tree
+
+
+def _environment_value(text: str) -> Any:
+    """Read a variable as a TOML value where it is one (`3`, `true`, `["a"]`), as plain text otherwise."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _sections(kind: type[msgspec.Struct]) -> dict[str, type[msgspec.Struct]]:
+    return {
+        item.name: item.type
+        for item in msgspec.structs.fields(kind)
+        if isinstance(item.type, type) and issubclass(item.type, msgspec.Struct)
+    }
+
+
+def _refuse_unknown(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str) -> None:
+    known = kind.__struct_fields__
+    sections = _sections(kind)
+    for key, value in tree.items():
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}{_nearest(key, known)}")
+        if key in sections and isinstance(value, Mapping):
+            _refuse_unknown(value, sections[key], f"{where} [{key}]")
+        elif key == "streams" and kind is Config and isinstance(value, Mapping):
+            for name, stream in value.items():
+                if isinstance(stream, Mapping):
+                    _refuse_unknown(stream, StreamConfig, f"{where} [streams.{name}]")
+        elif key == "backend" and kind is Config and isinstance(value, (list, tuple)):
+            for backend in value:
+                if isinstance(backend, Mapping):
+                    _refuse_unknown(backend, BackendConfig, f"{where} [[backend]]")
+
+
+def _nearest(key: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(key, known, 1, 0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
+
+
+def parse_listen(text: str, what: str) -> tuple[str, int]:
+    """Read HOST:PORT ([::1]:9400 for IPv6).
+
+    Raises:
+        ConfigError: no port, or one outside 0..65535.
+    """
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"{what} is {text!r}; it must be HOST:PORT with a port from 0 to 65535, e.g. 127.0.0.1:9400")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """True for `localhost` and addresses of the loopback range."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_doors(config: Config) -> None:
+    for name, listen in (
+        ("osc", config.osc.listen),
+        ("link", config.link.listen),
+        ("tcp", config.tcp.listen),
+        ("http", config.http.listen),
+    ):
+        if not listen:
+            continue
+        host, _ = parse_listen(listen, f"{name}.listen")
+        if is_loopback(host):
+            continue
+        if name == "osc" and not config.osc.allow:
+            raise ConfigError(
+                f"osc.listen is {listen}, beyond loopback: name the networks that may send in osc.allow, "
+                'e.g. allow = ["192.168.1.0/24"]'
+            )
+        if name != "osc" and len(config.link.token) < 16:
+            raise ConfigError(
+                f"{name}.listen is {listen}, beyond loopback: set link.token (16 characters or more), "
+                "which every client must then send"
+            )
+    for network in config.osc.allow:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError as error:
+            raise ConfigError(f"osc.allow has {network!r}, which is not a network: {error}") from error
+    for target in config.osc.reply:
+        parse_listen(target, "osc.reply")
+
+
+def commented_config() -> str:
+    """Give a texbridge.toml with every key, its description and its default, commented out.
+
+    Source: the records above; a test loads it with every comment sign taken away.
+    """
+    lines = [
+        "# texbridge configuration. Every key is shown with its default; take away the # to change one.",
+        "# Looked up as --config, $TEXBRIDGE_CONFIG, ./texbridge.toml, then the user's configuration folder.",
+        "# Each key can also be set by the environment: TEXBRIDGE_<SECTION>_<KEY>.",
+        "",
+    ]
+    for item in msgspec.structs.fields(Config):
+        if isinstance(item.type, type) and issubclass(item.type, msgspec.Struct):
+            lines += _commented_section(f"[{item.name}]", item.type, {})
+    lines += _commented_section("[[backend]]", BackendConfig, {"url": '"http://127.0.0.1:8188"'}, comment_header=True)
+    lines += _commented_section(
+        "[streams.main]",
+        StreamConfig,
+        {"workflow": '"gradient"', "seed": "1", "max_fps": "30.0", "size": "[512, 512]"},
+        comment_header=True,
+    )
+    return "\n".join(lines)
+
+
+def _commented_section(
+    header: str, kind: type[msgspec.Struct], examples: Mapping[str, str], comment_header: bool = False
+) -> list[str]:
+    lines = [f"# {(kind.__doc__ or '').strip()}", f"# {header}" if comment_header else header]
+    for item in msgspec.structs.fields(kind):
+        meta = item.type.__metadata__ if hasattr(item.type, "__metadata__") else ()
+        description = next((part.description for part in meta if getattr(part, "description", None)), "")
+        default = (
+            item.default_factory()
+            if item.default is msgspec.NODEFAULT and callable(item.default_factory)
+            else item.default
+        )
+        lines.append(f"# {item.name} = {examples.get(item.name) or _toml(default)}    # {description}")
+    return [*lines, ""]
+
+
+def _toml(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+        case tuple() | list():
+            return "[" + ", ".join(_toml(item) for item in value) + "]"
+        case dict():
+            return "{}"
+        case _:
+            return '"' + str(value) + '"'
