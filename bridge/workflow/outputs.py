@@ -1,0 +1,134 @@
+"""Which nodes give pictures, and a WebSocket output put in the place of those that write files.
+
+`SaveImageWebsocket` sends its pictures over ComfyUI's socket; `SaveImage` and `PreviewImage` write files and, on a
+second run, don't even do that (ComfyUI caches them). So those two are replaced in memory; the file is untouched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.types import OutputSpec
+from bridge.workflow.binding_file import OutputEntry
+from bridge.workflow.object_info import ObjectInfo
+from bridge.workflow.targets import find_node
+from bridge.workflow.template import Graph, Link, Node
+from bridge.workflow.titles import Title, kind_of_name
+
+SOCKET_CLASS: Final = "SaveImageWebsocket"
+FILE_CLASSES: Final = ("SaveImage", "PreviewImage")
+MAX_OUTPUTS: Final = 256
+"""The frame header's `output` is a byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedOutputs:
+    """A graph whose outputs all go over the socket; `specs[i]` is what node `node_ids[i]` sends."""
+
+    graph: Graph
+    node_ids: tuple[str, ...]
+    specs: tuple[OutputSpec, ...]
+    notes: tuple[str, ...]
+
+
+def place_outputs(
+    graph: Graph,
+    titles: dict[str, Title],
+    entries: tuple[OutputEntry, ...],
+    object_info: ObjectInfo,
+    problems: list[str],
+) -> PlacedOutputs:
+    """Find the outputs, name them, and replace `SaveImage` and `PreviewImage` where they are outputs.
+
+    Order: those of the binding file as it lists them, then the others as they stand in the graph. Where the graph
+    has a `SaveImageWebsocket`, nodes that write files are outputs only if the binding or `@out` names them.
+    What is wrong is added to `problems`.
+    """
+    named: dict[str, OutputEntry] = {}
+    for entry in entries:
+        where = f"[outputs.{entry.name}]"
+        node = find_node(graph, titles, entry.node, where, problems)
+        if node is None:
+            continue
+        if not _is_image_output(node):
+            problems.append(
+                f"{where}: {node.words} is no image output; name a {SOCKET_CLASS}, SaveImage or PreviewImage"
+            )
+        elif node.id in named:
+            problems.append(f"{where}: {node.words} is output {named[node.id].name!r} already")
+        else:
+            named[node.id] = entry
+    has_socket = any(node.class_type == SOCKET_CLASS for node in graph.nodes.values())
+    notes: list[str] = []
+    chosen = list(named)
+    for node in graph.nodes.values():
+        marked = titles[node.id].output is not None
+        if not _is_image_output(node):
+            if marked:
+                problems.append(
+                    f"{node.words}: @out stands on a node that is no image output; put it on a {SOCKET_CLASS} node "
+                    "(or SaveImage, PreviewImage) that takes this node's IMAGE"
+                )
+            info = object_info.get(node.class_type)
+            if info is not None and info.is_output:
+                notes.append(f"{node.words} is run too, but its result isn't sent")
+        elif node.id not in named:
+            if node.class_type == SOCKET_CLASS or marked or not has_socket:
+                chosen.append(node.id)
+            else:
+                notes.append(f"{node.words} stays as it is; the picture comes from {SOCKET_CLASS}")
+    nodes = dict(graph.nodes)
+    for node_id in chosen:
+        node = nodes[node_id]
+        images = node.inputs.get("images")
+        if not isinstance(images, Link):
+            problems.append(f"{node.words}: input 'images' must be linked to a node that gives an IMAGE")
+            continue
+        if node.class_type != SOCKET_CLASS:
+            nodes[node_id] = Node(node_id, SOCKET_CLASS, node.title, {"images": images})
+            notes.append(f"{node.words} was replaced by a {SOCKET_CLASS} in memory; the file is unchanged")
+    if not chosen and not problems:
+        problems.append(
+            f"the graph has no image output; add a {SOCKET_CLASS} node (or SaveImage, PreviewImage) and link an "
+            "IMAGE to its input 'images'"
+        )
+    if len(chosen) > MAX_OUTPUTS:
+        problems.append(f"the graph has {len(chosen)} image outputs, more than {MAX_OUTPUTS}")
+    specs = _name_outputs(chosen, nodes, titles, named, problems)
+    return PlacedOutputs(Graph(nodes), tuple(chosen), specs, tuple(notes))
+
+
+def _is_image_output(node: Node) -> bool:
+    return node.class_type == SOCKET_CLASS or node.class_type in FILE_CLASSES
+
+
+def _name_outputs(
+    chosen: list[str],
+    nodes: dict[str, Node],
+    titles: dict[str, Title],
+    named: dict[str, OutputEntry],
+    problems: list[str],
+) -> tuple[OutputSpec, ...]:
+    taken: dict[str, str] = {}
+    wanted: list[str | None] = []
+    for node_id in chosen:
+        output = titles[node_id].output
+        name = named[node_id].name if node_id in named else output.name if output else None
+        if name is not None and name in taken:
+            problems.append(f"{nodes[node_id].words}: output {name!r} is {nodes[taken[name]].words} already")
+        elif name is not None:
+            taken[name] = node_id
+        wanted.append(name)
+    specs: list[OutputSpec] = []
+    for node_id, name in zip(chosen, wanted, strict=True):
+        if name is None:
+            name, number = "image", 1
+            while name in taken:
+                number += 1
+                name = f"image_{number}"
+            taken[name] = node_id
+        entry, output = named.get(node_id), titles[node_id].output
+        kind = (entry.kind if entry else None) or (output.kind if output else None) or kind_of_name(name)
+        specs.append(OutputSpec(name, kind))
+    return tuple(specs)

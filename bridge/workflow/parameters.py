@@ -1,0 +1,467 @@
+"""A parameter's type, range and default, and how its value becomes what the node's input takes.
+
+What the binding doesn't say comes from the graph (default) and object_info (type, range, choices).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from bridge.errors import ErrorCode, InvalidValueError
+from bridge.types import COMPONENTS, Curve, ParameterSpec, ParameterType, Picture, Value
+from bridge.workflow.binding_file import ParameterEntry
+from bridge.workflow.names import label_of
+from bridge.workflow.object_info import Choice
+from bridge.workflow.targets import Target
+from bridge.workflow.template import Scalar
+
+MAX_SEED: Final = 2**64 - 1
+
+Write: TypeAlias = Callable[[Value], Scalar]
+"""Turns a checked value into the scalar of one input; raises InvalidValueError for a value of another type."""
+
+VECTORS: Final = (ParameterType.VEC2, ParameterType.VEC3, ParameterType.VEC4)
+
+_TYPES_OF_INPUT: Final[dict[str, tuple[ParameterType, ...]]] = {
+    "INT": (ParameterType.INT, ParameterType.SEED, ParameterType.COLOR),
+    "FLOAT": (ParameterType.FLOAT, ParameterType.INT),
+    "BOOLEAN": (ParameterType.BOOL,),
+    "STRING": (ParameterType.STRING, ParameterType.CHOICE, ParameterType.COLOR),
+    "COMBO": (ParameterType.CHOICE,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BoundInput:
+    """One input that a parameter writes, and how."""
+
+    node_id: str
+    input: str
+    write: Write
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter with all that it writes."""
+
+    spec: ParameterSpec
+    inputs: tuple[BoundInput, ...]
+
+
+def make_parameter(
+    name: str, targets: tuple[Target, ...], label: str, entry: ParameterEntry, problems: list[str]
+) -> Parameter | None:
+    """Settle a parameter's type, range and default; what is wrong is added to `problems`.
+
+    `label` is the title's, "" if it has none. With several targets all are written the same, except for a vector,
+    which has one target for each component.
+    """
+    maker = _Maker(name, targets, entry, problems)
+    return maker.parameter(label)
+
+
+class _Maker:
+    def __init__(self, name: str, targets: tuple[Target, ...], entry: ParameterEntry, problems: list[str]) -> None:
+        self.name = name
+        self.targets = targets
+        self.entry = entry
+        self.problems = problems
+        self.where = f"parameter {name!r}"
+        self.faults = 0
+
+    def fault(self, text: str) -> None:
+        self.faults += 1
+        self.problems.append(f"{self.where}: {text}")
+
+    def parameter(self, label: str) -> Parameter | None:
+        kind = self._type()
+        if kind is None:
+            return None
+        minimum, maximum = self._range(kind)
+        choices = self._choices(kind)
+        default = self._default(kind, tuple(choices))
+        if default is None or self.faults:
+            return None
+        self._check_default(kind, default, minimum, maximum, choices)
+        curve = self.entry.curve or Curve.LINEAR
+        if curve is Curve.LOG and (minimum is None or maximum is None or minimum <= 0):
+            self.fault(f"curve 'log' needs a min above 0 and a max, not {minimum}..{maximum}")
+        info = self.targets[0].info
+        spec = ParameterSpec(
+            name=self.name,
+            label=self.entry.label or label or label_of(self.name),
+            type=kind,
+            default=default,
+            minimum=minimum,
+            maximum=maximum,
+            step=self._step(kind),
+            unit=self.entry.unit or "",
+            choices=tuple(choices),
+            curve=curve,
+            clamp=self.entry.clamp is not False,
+            multiline=bool(info and info.multiline) if self.entry.multiline is None else self.entry.multiline,
+        )
+        if self.faults:
+            return None
+        inputs = tuple(
+            BoundInput(target.node.id, target.input, self._writer(kind, index, target, choices))
+            for index, target in enumerate(self.targets)
+        )
+        return Parameter(spec, inputs)
+
+    # --- type ----------------------------------------------------------------------------------------------
+
+    def _type(self) -> ParameterType | None:
+        wanted = self.entry.type
+        if wanted in VECTORS:
+            components = COMPONENTS[wanted]
+            if len(self.targets) != components:
+                self.fault(f"type {wanted} needs {components} inputs, one for each component, not {len(self.targets)}")
+                return None
+            bad = [target for target in self.targets if _input_type(target) not in ("INT", "FLOAT")]
+            for target in bad:
+                self.fault(f"{target.words} takes {_input_type(target)}, a component of {wanted} needs FLOAT or INT")
+            return None if bad else wanted
+        kinds: list[ParameterType] = []
+        for target in self.targets:
+            kind = self._type_of(target, wanted)
+            if kind is None:
+                return None
+            kinds.append(kind)
+        if len(set(kinds)) > 1:
+            pairs = ", ".join(f"{t.words} is {k}" for t, k in zip(self.targets, kinds, strict=True))
+            self.fault(f"its inputs have different types: {pairs}; say type, or give them names of their own")
+            return None
+        return kinds[0]
+
+    def _type_of(self, target: Target, wanted: ParameterType | None) -> ParameterType | None:
+        word = _input_type(target)
+        allowed = _TYPES_OF_INPUT.get(word, ())
+        info = target.info
+        if info is not None and info.is_picture:
+            allowed = (ParameterType.IMAGE,)
+        if not allowed:
+            self.fault(f"{target.words} holds {target.value!r}, which no type of parameter fits")
+            return None
+        if wanted is not None:
+            if wanted in allowed:
+                return wanted
+            self.fault(f"type {wanted} doesn't fit {target.words}, which takes {word}; right are {', '.join(allowed)}")
+            return None
+        if info is not None and info.is_color:
+            return ParameterType.COLOR
+        if info is not None and info.is_seed:
+            return ParameterType.SEED
+        if word == "STRING" and self.entry.choices is not None:
+            return ParameterType.CHOICE
+        return allowed[0]
+
+    # --- range, choices, step ------------------------------------------------------------------------------
+
+    def _range(self, kind: ParameterType) -> tuple[float | int | None, float | int | None]:
+        entry = self.entry
+        if kind not in (ParameterType.INT, ParameterType.FLOAT, ParameterType.SEED, *VECTORS):
+            for key, value in (("min", entry.minimum), ("max", entry.maximum), ("step", entry.step)):
+                if value is not None:
+                    self.fault(f"{key} says nothing for type {kind}: take it out")
+            return None, None
+        infos = [target.info for target in self.targets if target.info is not None]
+        lows = [info.minimum for info in infos if info.minimum is not None]
+        highs = [info.maximum for info in infos if info.maximum is not None]
+        low, high = (max(lows) if lows else None), (min(highs) if highs else None)
+        if kind is ParameterType.SEED:
+            low = max(low or 0, 0)
+            high = min(MAX_SEED if high is None else high, MAX_SEED)
+        node_range = f"{_shown(low)}..{_shown(high)}"
+        minimum = low if entry.minimum is None else entry.minimum
+        maximum = high if entry.maximum is None else entry.maximum
+        first = self.targets[0].words
+        for key, value in (("min", entry.minimum), ("max", entry.maximum)):
+            if value is None:
+                continue
+            if (low is not None and value < low) or (high is not None and value > high):
+                self.fault(f"{key} {value} is outside what {first} takes ({node_range})")
+            if kind in (ParameterType.INT, ParameterType.SEED) and not float(value).is_integer():
+                self.fault(f"{key} {value} must be a whole number for type {kind}")
+        if minimum is not None and maximum is not None and minimum > maximum:
+            self.fault(f"min {minimum} is over max {maximum}")
+        if kind in (ParameterType.INT, ParameterType.SEED):
+            # A FLOAT input's range may end between whole numbers.
+            return (
+                None if minimum is None else math.ceil(minimum),
+                None if maximum is None else math.floor(maximum),
+            )
+        return minimum, maximum
+
+    def _step(self, kind: ParameterType) -> float | int | None:
+        if kind not in (ParameterType.INT, ParameterType.FLOAT, *VECTORS):
+            return None
+        info = self.targets[0].info
+        step = self.entry.step if self.entry.step is not None else info.step if info is not None else None
+        if kind is ParameterType.INT and step is not None:
+            step = int(step) if float(step).is_integer() else 1
+        if step is not None and step <= 0:
+            if self.entry.step is not None:
+                self.fault(f"step {step} must be above 0")
+            return None
+        return step
+
+    def _choices(self, kind: ParameterType) -> dict[str, Choice]:
+        """Choice texts with what is written for each; COMBO options may be numbers."""
+        if kind is not ParameterType.CHOICE:
+            if self.entry.choices is not None:
+                self.fault(f"choices say nothing for type {kind}: take them out")
+            return {}
+        info = self.targets[0].info
+        known = {str(option): option for option in info.choices} if info is not None else {}
+        if self.entry.choices is not None:
+            wrong = [choice for choice in self.entry.choices if known and choice not in known]
+            if wrong:
+                listed = ", ".join(list(known)[:16])
+                self.fault(f"choice {wrong[0]!r} isn't offered by {self.targets[0].words}; it has {listed}")
+            return {choice: known.get(choice, choice) for choice in self.entry.choices}
+        # What the graph holds is right on the machine it was made on: a model that isn't listed here may be there.
+        value = self.targets[0].value
+        if isinstance(value, str | int | float) and str(value) not in known:
+            known = {str(value): value, **known}
+        if not known:
+            self.fault(f"{self.targets[0].words} offers nothing to choose from here, and the graph holds no value")
+        return known
+
+    # --- default -------------------------------------------------------------------------------------------
+
+    def _default(self, kind: ParameterType, choices: tuple[str, ...]) -> Value | None:
+        given = self.entry.default
+        if given is not None:
+            value = _read_value(kind, given)
+            if value is None:
+                self.fault(f"default {str(given)[:80]!r} is no {kind}{_example(kind)}")
+            return value
+        held: Any = [target.value for target in self.targets] if kind in VECTORS else self.targets[0].value
+        value = _read_value(kind, held)
+        if value is None:
+            words = self.targets[0].words
+            if held is None:
+                self.fault(f"{words} holds no value; give a default")
+            else:
+                self.fault(f"{words} holds {str(held)[:80]!r}, which is no {kind}{_example(kind)}")
+        return value
+
+    def _check_default(
+        self,
+        kind: ParameterType,
+        default: Value,
+        minimum: float | int | None,
+        maximum: float | int | None,
+        choices: Mapping[str, Choice],
+    ) -> None:
+        source = "binding.toml" if self.entry.default is not None else "the graph"
+        if kind is ParameterType.CHOICE and default not in choices:
+            self.fault(f"default {default!r} (from {source}) isn't among the choices {', '.join(list(choices)[:16])}")
+        numbers = default if isinstance(default, tuple) else (default,)
+        for number in numbers:
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                continue
+            if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
+                self.fault(f"default {number} (from {source}) is outside {_shown(minimum)}..{_shown(maximum)}")
+
+    # --- writing -------------------------------------------------------------------------------------------
+
+    def _writer(self, kind: ParameterType, index: int, target: Target, choices: Mapping[str, Choice]) -> Write:
+        name, word = self.name, _input_type(target)
+        if kind in VECTORS:
+            return _vector_writer(name, index, COMPONENTS[kind], word == "INT")
+        if kind is ParameterType.CHOICE:
+            return _choice_writer(name, dict(choices))
+        if kind is ParameterType.COLOR:
+            return _color_writer(name, word == "STRING")
+        if kind is ParameterType.INT:
+            return _int_writer(name, word == "FLOAT")
+        if kind is ParameterType.SEED:
+            return seed_writer(name, target)
+        if kind is ParameterType.FLOAT:
+            return _float_writer(name)
+        if kind is ParameterType.BOOL:
+            return _bool_writer(name)
+        return _text_writer(name)
+
+
+def seed_writer(name: str, target: Target) -> Write:
+    """Writes a seed 0..2^64-1, folded into the range of an input that takes less."""
+    limit = target.info.maximum if target.info is not None else None
+    modulus = int(min(MAX_SEED if limit is None else limit, MAX_SEED)) + 1
+
+    def write(value: Value) -> Scalar:
+        if type(value) is not int:
+            raise _wrong_type(name, value, "a whole number")
+        if not 0 <= value <= MAX_SEED:
+            raise InvalidValueError(
+                f"{name} {value} is outside 0..{MAX_SEED}",
+                code=ErrorCode.OUT_OF_RANGE,
+                field=name,
+                value=value,
+                limit=MAX_SEED,
+            )
+        return value % modulus
+
+    return write
+
+
+def color_number(value: Any) -> tuple[float, float, float, float] | None:
+    """A colour as the wire has it (floats 0..1, alpha 1) from 0xRRGGBB, "#rrggbb" or three to four floats."""
+    if isinstance(value, str):
+        digits = value.removeprefix("#")
+        if len(digits) not in (6, 8) or any(digit not in "0123456789abcdefABCDEF" for digit in digits):
+            return None
+        numbers = [int(digits[at : at + 2], 16) / 255 for at in range(0, len(digits), 2)]
+    elif type(value) is int:
+        if not 0 <= value <= 0xFFFFFF:
+            return None
+        numbers = [(value >> shift & 255) / 255 for shift in (16, 8, 0)]
+    elif isinstance(value, list | tuple):
+        if len(value) not in (3, 4) or not all(_is_number(item) and 0 <= item <= 1 for item in value):
+            return None
+        numbers = [float(item) for item in value]
+    else:
+        return None
+    red, green, blue, alpha = (*numbers, 1.0)[:4]
+    return (red, green, blue, alpha)
+
+
+def _input_type(target: Target) -> str:
+    """ComfyUI's word for the input; for a node that object_info doesn't know, by the value that the graph holds."""
+    if target.info is not None:
+        return target.info.type
+    value = target.value
+    if isinstance(value, bool):
+        return "BOOLEAN"
+    if isinstance(value, int):
+        return "INT"
+    if isinstance(value, float):
+        return "FLOAT"
+    return "STRING" if isinstance(value, str) else "nothing"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _read_value(kind: ParameterType, value: Any) -> Value | None:
+    """A default as it stands in a graph or a binding, as a value of the wire; None if it is none of this type."""
+    if kind in (ParameterType.INT, ParameterType.SEED):
+        return int(value) if _is_number(value) and float(value).is_integer() else None
+    if kind is ParameterType.FLOAT:
+        return float(value) if _is_number(value) else None
+    if kind is ParameterType.BOOL:
+        return value if isinstance(value, bool) else None
+    if kind is ParameterType.COLOR:
+        return color_number(value)
+    if kind in VECTORS:
+        if not isinstance(value, list) or len(value) != COMPONENTS[kind] or not all(map(_is_number, value)):
+            return None
+        return tuple(float(item) for item in value)
+    if kind is ParameterType.CHOICE:
+        return str(value) if isinstance(value, str | int | float) else None
+    return value if isinstance(value, str) else None
+
+
+def _example(kind: ParameterType) -> str:
+    examples = {
+        ParameterType.COLOR: '; write "#3366ff" or [0.2, 0.4, 1.0]',
+        ParameterType.VEC2: "; write [0.5, 0.5]",
+        ParameterType.BOOL: "; write true or false",
+    }
+    return examples.get(kind, "")
+
+
+def _shown(number: float | int | None) -> str:
+    return "open" if number is None else str(number)
+
+
+def _wrong_type(name: str, value: object, want: str) -> InvalidValueError:
+    return InvalidValueError(
+        f"{name} must be {want}, not {type(value).__name__}",
+        code=ErrorCode.WRONG_TYPE,
+        field=name,
+        value=str(value)[:80],
+        limit=want,
+    )
+
+
+def _int_writer(name: str, as_float: bool) -> Write:
+    def write(value: Value) -> Scalar:
+        if type(value) is not int:
+            raise _wrong_type(name, value, "a whole number")
+        return float(value) if as_float else value
+
+    return write
+
+
+def _float_writer(name: str) -> Write:
+    def write(value: Value) -> Scalar:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            raise _wrong_type(name, value, "a finite number")
+        return float(value)
+
+    return write
+
+
+def _bool_writer(name: str) -> Write:
+    def write(value: Value) -> Scalar:
+        if not isinstance(value, bool):
+            raise _wrong_type(name, value, "true or false")
+        return value
+
+    return write
+
+
+def _text_writer(name: str) -> Write:
+    def write(value: Value) -> Scalar:
+        # A list here would become a node link.
+        if not isinstance(value, str):
+            raise _wrong_type(name, value, "a picture" if isinstance(value, Picture) else "a text")
+        return value
+
+    return write
+
+
+def _choice_writer(name: str, choices: dict[str, Choice]) -> Write:
+    def write(value: Value) -> Scalar:
+        if not isinstance(value, str):
+            raise _wrong_type(name, value, "a text")
+        if value not in choices:
+            raise InvalidValueError(
+                f"{name} {value[:80]!r} isn't among the choices",
+                code=ErrorCode.NOT_A_CHOICE,
+                field=name,
+                value=value[:80],
+                limit=tuple(choices),
+            )
+        return choices[value]
+
+    return write
+
+
+def _color_writer(name: str, as_text: bool) -> Write:
+    def write(value: Value) -> Scalar:
+        color = color_number(value) if isinstance(value, tuple) else None
+        if color is None:
+            raise _wrong_type(name, value, "three or four numbers 0..1")
+        number = 0
+        for component in color[:3]:
+            number = number << 8 | math.floor(component * 255 + 0.5)
+        return f"#{number:06x}" if as_text else number
+
+    return write
+
+
+def _vector_writer(name: str, index: int, components: int, as_int: bool) -> Write:
+    def write(value: Value) -> Scalar:
+        if not isinstance(value, tuple) or len(value) != components or not all(map(_is_number, value)):
+            raise _wrong_type(name, value, f"{components} finite numbers")
+        return math.floor(value[index] + 0.5) if as_int else float(value[index])
+
+    return write
