@@ -1,0 +1,447 @@
+"""Pictures to pixels, and pixels to the bytes that an engine uploads as they are.
+
+In: PNG, JPEG and WebP files. They become `Pixels`, rows from the top. Out: `rgba8 bgra8 rgb8 r8 r16` in either
+origin, written into a buffer that the caller lends, flip and swizzle in one pass; or a `jpeg` or `png` file.
+
+What is decided here:
+- a picture without alpha gets alpha 255; grey becomes equal red, green and blue;
+- colour becomes `r8` or `r16` by Rec. 601 luma (0.299 R + 0.587 G + 0.114 B, rounded), alpha is left out;
+- 8 bits become 16 by x 257, 16 become 8 by rounding v / 257, so that 0 and full scale stay what they are;
+- a palette is expanded; a colour key (PNG tRNS) becomes alpha, but not for 16-bit PNGs, where it is ignored;
+- CMYK becomes RGB by Pillow's plain formula; colour profiles, gamma and EXIF orientation are not applied;
+- an animation gives its first frame; rows that a complete file has no data for are black;
+- 16-bit RGB, RGBA and grey + alpha lose their low byte (see `PictureHeader.reduced`).
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Pillow loads its plugins on first use, all of them for a WebP: named here, they are ready before the first frame.
+from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from bridge.codec.picture_header import Buffer, PictureHeader, PictureLimits, read_picture_header
+from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, PictureDecodeError
+from bridge.types import BYTES_PER_PIXEL, ENCODED_FORMATS, Fit, Origin, PayloadSpec, PixelFormat, Size
+
+__all__ = [
+    "PAYLOAD_FORMATS",
+    "Channels",
+    "PayloadGeometry",
+    "PictureHeader",
+    "PictureLimits",
+    "Pixels",
+    "decode_picture",
+    "encode_picture",
+    "payload_geometry",
+    "pixels_from_array",
+    "read_picture_header",
+    "resize_pixels",
+    "solid_pixels",
+    "write_pixels",
+]
+
+PAYLOAD_FORMATS: Final = (
+    PixelFormat.RGBA8,
+    PixelFormat.BGRA8,
+    PixelFormat.RGB8,
+    PixelFormat.R8,
+    PixelFormat.R16,
+    PixelFormat.JPEG,
+    PixelFormat.PNG,
+)
+"""What this build makes, in the order that `welcome.formats` lists."""
+
+MAX_PAYLOAD_DIMENSION: Final = 16_384
+MAX_PAYLOAD_PIXELS: Final = 64_000_000
+
+_PLUGINS: Final = {
+    "png": PngImagePlugin.PngImageFile.format,
+    "jpeg": JpegImagePlugin.JpegImageFile.format,
+    "webp": WebPImagePlugin.WebPImageFile.format,
+}
+_OPAQUE: Final = np.uint32(0xFF000000)
+_GREY: Final = np.uint32(0x00010101)
+_BLOCK_ROWS: Final = 32
+"""Rows per step where a pass needs intermediate arrays: they stay in the processor's cache."""
+
+PixelArray = NDArray[Any]
+
+
+class Channels(StrEnum):
+    """What the numbers of one pixel mean."""
+
+    L = "L"
+    LA = "LA"
+    RGB = "RGB"
+    RGBA = "RGBA"
+    L16 = "L16"
+
+
+_DEPTH: Final = {Channels.L: 1, Channels.LA: 2, Channels.RGB: 4, Channels.RGBA: 4, Channels.L16: 1}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pixels:
+    """A decoded picture, row 0 at the top.
+
+    `array` is contiguous `[height, width, n]`: uint8 with n = 1 (L), 2 (LA), 4 (RGB, RGBA), or uint16 with n = 1
+    (L16). RGB takes four bytes a pixel and the fourth means nothing: passes over 32-bit words are several times
+    faster than over three bytes.
+    """
+
+    array: PixelArray
+    channels: Channels
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels."""
+        return Size(self.array.shape[1], self.array.shape[0])
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of memory that the pixels take."""
+        return int(self.array.nbytes)
+
+
+class PayloadGeometry(NamedTuple):
+    """The size fields of a frame header. For `jpeg` and `png` both `row_pitch` and `payload_bytes` are 0."""
+
+    width: int
+    height: int
+    row_pitch: int
+    payload_bytes: int
+
+
+# --- in ----------------------------------------------------------------------------------------------------
+
+
+def decode_picture(data: Buffer, limits: PictureLimits | None = None) -> Pixels:
+    """The pixels of a PNG, JPEG or WebP file, whatever its mode (see the module's head for what becomes what).
+
+    Raises:
+        PictureDecodeError: whatever is wrong with the bytes; nothing else.
+    """
+    header = read_picture_header(data, limits)
+    try:
+        with Image.open(io.BytesIO(data), formats=(_PLUGINS[header.format],)) as image:
+            if image.size != header.size:
+                raise PictureDecodeError(f"{header.format} header says {header.size}, the decoder {image.size}")
+            image.load()
+            return _pixels_of(image, header)
+    except PictureDecodeError:
+        raise
+    except Exception as error:
+        # Pillow lets OSError, SyntaxError, ValueError, struct.error, zlib.error and more through.
+        raise PictureDecodeError(
+            f"{header.format} of {header.width} x {header.height}, {len(data)} bytes, does not decode: {error}",
+            value=type(error).__name__,
+        ) from error
+
+
+def _pixels_of(image: Image.Image, header: PictureHeader) -> Pixels:
+    key = header.color_key
+    if image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    elif image.mode == "1":
+        image.info.pop("transparency", None)  # Pillow scales it for some depths only; the header has it unscaled
+        image = image.convert("L")
+    elif image.mode in ("CMYK", "PA"):
+        image = image.convert("RGB" if image.mode == "CMYK" else "RGBA")
+
+    width, height = image.size
+    if image.mode.startswith("I;16"):
+        return Pixels(_array(image, "I;16", "<u2", (height, width, 1)), Channels.L16)
+    if image.mode == "L":
+        grey = _array(image, "L", "u1", (height, width, 1))
+        if key is not None and header.source_bits <= 8:
+            return Pixels(_keyed_grey(grey, key[0] * 255 // ((1 << header.source_bits) - 1)), Channels.LA)
+        return Pixels(grey, Channels.L)
+    if image.mode == "LA":
+        return Pixels(_array(image, "LA", "u1", (height, width, 2)), Channels.LA)
+    if image.mode == "RGBA":
+        return Pixels(_array(image, "RGBA", "u1", (height, width, 4)), Channels.RGBA)
+    if image.mode == "RGB":
+        colour = _array(image, "RGBX", "u1", (height, width, 4))
+        if key is not None and header.source_bits == 8:
+            return Pixels(_keyed_colour(colour, key), Channels.RGBA)
+        return Pixels(colour, Channels.RGB)
+    raise PictureDecodeError(f"{header.format} with pixels of mode {image.mode} is not taken", value=image.mode)
+
+
+def _array(image: Image.Image, raw_mode: str, dtype: str, shape: tuple[int, int, int]) -> PixelArray:
+    return np.frombuffer(image.tobytes("raw", raw_mode), dtype).reshape(shape)
+
+
+def _keyed_grey(grey: PixelArray, key: int) -> PixelArray:
+    alpha = np.where(grey == key, np.uint8(0), np.uint8(255))
+    return np.concatenate((grey, alpha), axis=2)
+
+
+def _keyed_colour(colour: PixelArray, key: tuple[int, ...]) -> PixelArray:
+    """Alpha 0 where red, green and blue are the key's; a key past 255 matches nothing."""
+    words: PixelArray = _words(colour) | _OPAQUE
+    red, green, blue = key
+    if max(key) > 255:
+        return words.view("u1").reshape(colour.shape)
+    words[words == np.uint32(red | green << 8 | blue << 16 | 0xFF000000)] &= np.uint32(0x00FFFFFF)
+    return words.view("u1").reshape(colour.shape)
+
+
+def pixels_from_array(array: PixelArray) -> Pixels:
+    """Pixels of a numpy array `[height, width]` or `[height, width, 1..4]`, uint8, or uint16 with one channel.
+
+    The array is shared where its layout allows, else copied.
+
+    Raises:
+        PictureDecodeError: another shape or type.
+    """
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or not array.size or not 1 <= array.shape[2] <= 4 or array.dtype not in ("u1", "<u2"):
+        raise PictureDecodeError(f"array {array.shape} of {array.dtype} is not [height, width, 1..4] of uint8")
+    if array.dtype == "<u2":
+        if array.shape[2] != 1:
+            raise PictureDecodeError(f"uint16 array with {array.shape[2]} channels: only one is taken")
+        return Pixels(np.ascontiguousarray(array), Channels.L16)
+    if array.shape[2] == 3:
+        wide = np.empty((*array.shape[:2], 4), "u1")
+        for channel in range(3):
+            wide[..., channel] = array[..., channel]
+        wide[..., 3] = 255
+        return Pixels(wide, Channels.RGB)
+    channels = {1: Channels.L, 2: Channels.LA, 4: Channels.RGBA}[array.shape[2]]
+    return Pixels(np.ascontiguousarray(array), channels)
+
+
+def solid_pixels(size: Size, color: tuple[int, int, int, int] = (0, 0, 0, 255)) -> Pixels:
+    """A picture of one colour, 0..255 each: a placeholder or blackout. Black and opaque unless said."""
+    return Pixels(np.full((size.height, size.width, 4), color, "u1"), Channels.RGBA)
+
+
+# --- out ---------------------------------------------------------------------------------------------------
+
+
+def payload_geometry(size: Size, spec: PayloadSpec) -> PayloadGeometry:
+    """Width, height, tight row pitch and bytes of a payload made by `spec` from a picture of `size`.
+
+    Raises:
+        InvalidValueError: a format that this build can't make (306), a size that is empty or too large (305).
+        NotAllowedError: mips, which this build can't make.
+    """
+    if spec.format not in PAYLOAD_FORMATS:
+        raise InvalidValueError(
+            f"format {spec.format.word} is not made by this build; choose one of "
+            + " ".join(known.word for known in PAYLOAD_FORMATS),
+            code=ErrorCode.UNSUPPORTED_FORMAT,
+            field="format",
+            value=spec.format.word,
+        )
+    if spec.mips:
+        raise NotAllowedError("mips are not made by this build; subscribe without", field="mips", value=True)
+    width, height = spec.size or size
+    if not (
+        0 < width <= MAX_PAYLOAD_DIMENSION
+        and 0 < height <= MAX_PAYLOAD_DIMENSION
+        and width * height <= MAX_PAYLOAD_PIXELS
+    ):
+        raise InvalidValueError(
+            f"size {width} x {height}: 1..{MAX_PAYLOAD_DIMENSION} a side and {MAX_PAYLOAD_PIXELS} pixels are allowed",
+            code=ErrorCode.BAD_SIZE,
+            field="size",
+            value=(width, height),
+            limit=MAX_PAYLOAD_DIMENSION,
+        )
+    if spec.format in ENCODED_FORMATS:
+        return PayloadGeometry(width, height, 0, 0)
+    row_pitch = width * BYTES_PER_PIXEL[spec.format]
+    return PayloadGeometry(width, height, row_pitch, row_pitch * height)
+
+
+def write_pixels(pixels: Pixels, spec: PayloadSpec, out: memoryview) -> None:
+    """Fill `out` with the payload that `spec` asks for: resized first, then flipped and swizzled in one pass.
+
+    `out` must be writable and have exactly `payload_geometry(...).payload_bytes`. The bytes are little-endian.
+    `spec.linear` changes nothing: no colour is converted here.
+
+    Raises:
+        InvalidValueError, NotAllowedError: as `payload_geometry`, and for `jpeg` and `png` (see `encode_picture`).
+        ValueError: `out` has another length; the caller's mistake.
+    """
+    geometry = payload_geometry(pixels.size, spec)
+    if spec.format in ENCODED_FORMATS:
+        raise InvalidValueError(f"{spec.format.word} is a file, not rows of pixels", code=ErrorCode.UNSUPPORTED_FORMAT)
+    if out.nbytes != geometry.payload_bytes:
+        raise ValueError(f"buffer of {out.nbytes} bytes for a payload of {geometry.payload_bytes}")
+    if spec.size is not None:
+        pixels = resize_pixels(pixels, spec.size, spec.fit)
+    target = np.frombuffer(out.cast("B"), "u1")
+    flip = spec.origin is Origin.BOTTOM_LEFT
+    height, width = geometry.height, geometry.width
+    if spec.format is PixelFormat.R8:
+        np.copyto(target.reshape(height, width), _rows(_grey8(pixels), flip))
+    elif spec.format is PixelFormat.R16:
+        _write_r16(pixels, target.view("<u2").reshape(height, width), flip)
+    elif spec.format is PixelFormat.RGB8:
+        _write_rgb8(pixels, target.reshape(height, width, 3), flip)
+    else:
+        _write_words(pixels, target.view("<u4").reshape(height, width), flip, spec.format is PixelFormat.BGRA8)
+
+
+def _rows(array: PixelArray, flip: bool) -> PixelArray:
+    return array[::-1] if flip else array
+
+
+def _words(array: PixelArray) -> PixelArray:
+    """Four bytes a pixel as `[height, width]` little-endian words: red is the low byte, alpha the high one."""
+    return array.view("<u4")[..., 0]
+
+
+def _write_words(pixels: Pixels, target: PixelArray, flip: bool, swap: bool) -> None:
+    """One 32-bit word per pixel: RGBA, or BGRA with `swap`."""
+    if pixels.channels in (Channels.L, Channels.L16):
+        np.multiply(_rows(_grey8(pixels), flip), _GREY, out=target, dtype=np.uint32)
+        np.bitwise_or(target, _OPAQUE, out=target)
+        return
+    if pixels.channels is Channels.LA:
+        pairs = _rows(pixels.array.view("<u2")[..., 0], flip)
+        for block in _blocks(len(target)):
+            word = pairs[block].astype(np.uint32)
+            grey = word & np.uint32(0xFF)
+            grey *= _GREY
+            word >>= np.uint32(8)
+            word <<= np.uint32(24)
+            np.bitwise_or(word, grey, out=target[block])
+        return
+    words = _rows(_words(pixels.array), flip)
+    opaque = pixels.channels is Channels.RGB
+    if not swap:
+        if opaque:
+            np.bitwise_or(words, _OPAQUE, out=target)
+        else:
+            np.copyto(target, words)
+        return
+    for block in _blocks(len(target)):
+        source, into = words[block], target[block]
+        # Bytes R G B A reversed are A B G R; one byte down that is B G R, and the alpha comes back on top.
+        np.right_shift(source.byteswap(), np.uint32(8), out=into)
+        np.bitwise_or(into, _OPAQUE if opaque else source & _OPAQUE, out=into)
+
+
+def _blocks(height: int) -> list[slice]:
+    return [slice(row, row + _BLOCK_ROWS) for row in range(0, height, _BLOCK_ROWS)]
+
+
+def _write_rgb8(pixels: Pixels, target: PixelArray, flip: bool) -> None:
+    if pixels.channels in (Channels.RGB, Channels.RGBA):
+        source = _rows(pixels.array, flip)
+        for channel in range(3):
+            target[..., channel] = source[..., channel]
+        return
+    grey = _rows(_grey8(pixels), flip)
+    for channel in range(3):
+        target[..., channel] = grey
+
+
+def _write_r16(pixels: Pixels, target: PixelArray, flip: bool) -> None:
+    if pixels.channels is Channels.L16:
+        np.copyto(target, _rows(pixels.array[..., 0], flip))
+    else:
+        np.multiply(_rows(_grey8(pixels), flip), np.uint16(257), out=target, dtype=np.uint16)
+
+
+def _grey8(pixels: Pixels) -> PixelArray:
+    """One byte per pixel `[height, width]`: grey as it is, 16-bit grey rounded, colour by luma; alpha left out."""
+    if pixels.channels in (Channels.L, Channels.LA):
+        return pixels.array[..., 0]
+    if pixels.channels is Channels.L16:
+        wide = pixels.array[..., 0].astype(np.uint32)
+        wide *= np.uint32(255)
+        wide += np.uint32(32895)
+        wide >>= np.uint32(16)  # round(v / 257), exact for every v
+        return wide.astype(np.uint8)
+    return np.asarray(_image_of(pixels, alpha=True).convert("L"))
+
+
+# --- resize, files -----------------------------------------------------------------------------------------
+
+
+def _image_of(pixels: Pixels, alpha: bool) -> Image.Image:
+    """A Pillow image over the same memory. Colour is RGBA with `alpha`, else RGBX, whose fourth byte is nothing."""
+    mode = pixels.channels.value
+    if pixels.channels in (Channels.RGB, Channels.RGBA):
+        mode = "RGBA" if alpha else "RGBX"
+    elif pixels.channels is Channels.L16:
+        mode = "I;16"
+    return Image.frombuffer(mode, pixels.size, np.ascontiguousarray(pixels.array), "raw", mode, 0, 1)
+
+
+def resize_pixels(pixels: Pixels, size: Size, fit: Fit = Fit.STRETCH) -> Pixels:
+    """The picture at exactly `size`; the same object if it has that size already.
+
+    `stretch` fills it, `contain` centres the whole picture and fills the rest with black of alpha 255, `cover`
+    fills it and crops what is over, evenly on both sides. Bilinear, over the whole footprint when it gets smaller
+    (no aliasing) and without the ringing that sharper filters bring into masks and depth. Colour is weighted by
+    alpha.
+    """
+    source = pixels.size
+    if source == size:
+        return pixels
+    if fit is Fit.CONTAIN:
+        scale = min(size.width / source.width, size.height / source.height)
+        inner = Size(max(1, round(source.width * scale)), max(1, round(source.height * scale)))
+        inner = Size(min(inner.width, size.width), min(inner.height, size.height))
+        if inner != size:
+            return _framed(resize_pixels(pixels, inner), size)
+    box: tuple[float, float, float, float] | None = None
+    if fit is Fit.COVER:
+        scale = max(size.width / source.width, size.height / source.height)
+        width, height = min(size.width / scale, source.width), min(size.height / scale, source.height)
+        left, top = (source.width - width) / 2, (source.height - height) / 2
+        box = (left, top, left + width, top + height)
+    if pixels.channels is Channels.L16:
+        # Pillow filters 16-bit grey as floats; that keeps all 16 bits.
+        wide = Image.fromarray(pixels.array[..., 0].astype(np.float32))
+        smooth = np.asarray(wide.resize(size, Image.Resampling.BILINEAR, box))
+        return Pixels(np.rint(smooth).clip(0, 65535).astype("<u2")[..., None], Channels.L16)
+    image = _image_of(pixels, alpha=pixels.channels is Channels.RGBA).resize(size, Image.Resampling.BILINEAR, box)
+    shape = (size.height, size.width, _DEPTH[pixels.channels])
+    return Pixels(np.frombuffer(image.tobytes(), "u1").reshape(shape), pixels.channels)
+
+
+def _framed(pixels: Pixels, size: Size) -> Pixels:
+    """The picture in the middle of black, opaque `size`. An odd pixel goes to the right and bottom."""
+    array = np.zeros((size.height, size.width, pixels.array.shape[2]), pixels.array.dtype)
+    if pixels.channels in (Channels.LA, Channels.RGBA):
+        array[..., -1] = 255
+    left, top = (size.width - pixels.size.width) // 2, (size.height - pixels.size.height) // 2
+    array[top : top + pixels.size.height, left : left + pixels.size.width] = pixels.array
+    return Pixels(array, pixels.channels)
+
+
+def encode_picture(pixels: Pixels, format: PixelFormat, quality: int = 90) -> bytes:
+    """A `jpeg` or `png` file of the pixels, rows from the top. `quality` 1..95 is for JPEG, which has no alpha.
+
+    JPEG is RGB or grey (16-bit grey is rounded to 8), PNG keeps grey, alpha and 16-bit grey, lightly compressed.
+
+    Raises:
+        InvalidValueError: another format (306).
+    """
+    if format not in ENCODED_FORMATS:
+        raise InvalidValueError(f"{format.word} is not a file format", code=ErrorCode.UNSUPPORTED_FORMAT)
+    with io.BytesIO() as file:
+        if format is PixelFormat.JPEG and pixels.channels in (Channels.L, Channels.LA, Channels.L16):
+            Image.fromarray(np.ascontiguousarray(_grey8(pixels))).save(file, "JPEG", quality=quality)
+        elif format is PixelFormat.JPEG:
+            _image_of(pixels, alpha=False).save(file, "JPEG", quality=quality)
+        elif pixels.channels is Channels.RGB:
+            _image_of(pixels, alpha=False).convert("RGB").save(file, "PNG", compress_level=1)
+        else:
+            _image_of(pixels, alpha=True).save(file, "PNG", compress_level=1)
+        return file.getvalue()
