@@ -247,9 +247,26 @@ class PayloadSpec:
     linear: bool = False
 
 
+class Lease(Protocol):
+    """A buffer on loan. Whoever holds it longer than its giver retains it, and releases it once for each retain."""
+
+    @property
+    def view(self) -> memoryview:
+        """The bytes, exactly as many as were asked for. Not to be touched after the last release."""
+        ...
+
+    def retain(self) -> None:
+        """One owner more."""
+        ...
+
+    def release(self) -> None:
+        """One owner less; with the last one the buffer goes back."""
+        ...
+
+
 class Sink(Protocol):
     """Something that lends a buffer for a payload: the heap, or later a shared-memory slot."""
 
-    def lend(self, payload_bytes: int) -> memoryview:
-        """Give a writable buffer of exactly `payload_bytes`, 16-byte aligned."""
+    def lend(self, payload_bytes: int) -> Lease:
+        """Give a writable buffer of exactly `payload_bytes`, 16-byte aligned, with one owner: the caller."""
         ...
