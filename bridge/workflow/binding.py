@@ -16,11 +16,12 @@ from bridge.workflow.binding_file import BindingFile, ParameterEntry, parse_bind
 from bridge.workflow.names import label_of, parameter_name_problem, workflow_name_problem
 from bridge.workflow.object_info import ObjectInfo
 from bridge.workflow.outputs import place_outputs
-from bridge.workflow.parameters import MAX_SEED, BoundInput, Parameter, make_parameter, seed_writer
+from bridge.workflow.parameters import BoundInput, Parameter, make_parameter
 from bridge.workflow.targets import Target, find_target, free_inputs, mark_target
 from bridge.workflow.template import Graph, parse_template
 from bridge.workflow.titles import SIZE_WORDS, Title, parse_title
 from bridge.workflow.workflow import Place, SizeBinding, Workflow
+from bridge.workflow.writers import MAX_SEED, seed_writer
 
 DEFAULT_SIZE_STEP: Final = 8
 DEFAULT_SIZE_MAXIMUM: Final = 16384

@@ -6,22 +6,29 @@ What the binding doesn't say comes from the graph (default) and object_info (typ
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from bridge.errors import ErrorCode, InvalidValueError
-from bridge.types import COMPONENTS, Curve, ParameterSpec, ParameterType, Picture, Value
+from bridge.types import COMPONENTS, Curve, ParameterSpec, ParameterType, Value
 from bridge.workflow.binding_file import ParameterEntry
 from bridge.workflow.names import label_of
 from bridge.workflow.object_info import Choice
 from bridge.workflow.targets import Target
-from bridge.workflow.template import Scalar
-
-MAX_SEED: Final = 2**64 - 1
-
-Write: TypeAlias = Callable[[Value], Scalar]
-"""Turns a checked value into the scalar of one input; raises InvalidValueError for a value of another type."""
+from bridge.workflow.writers import (
+    MAX_SEED,
+    Write,
+    bool_writer,
+    choice_writer,
+    color_number,
+    color_writer,
+    float_writer,
+    int_writer,
+    is_number,
+    seed_writer,
+    text_writer,
+    vector_writer,
+)
 
 VECTORS: Final = (ParameterType.VEC2, ParameterType.VEC3, ParameterType.VEC4)
 
@@ -273,62 +280,20 @@ class _Maker:
     def _writer(self, kind: ParameterType, index: int, target: Target, choices: Mapping[str, Choice]) -> Write:
         name, word = self.name, _input_type(target)
         if kind in VECTORS:
-            return _vector_writer(name, index, COMPONENTS[kind], word == "INT")
+            return vector_writer(name, index, COMPONENTS[kind], word == "INT")
         if kind is ParameterType.CHOICE:
-            return _choice_writer(name, dict(choices))
+            return choice_writer(name, dict(choices))
         if kind is ParameterType.COLOR:
-            return _color_writer(name, word == "STRING")
+            return color_writer(name, word == "STRING")
         if kind is ParameterType.INT:
-            return _int_writer(name, word == "FLOAT")
+            return int_writer(name, word == "FLOAT")
         if kind is ParameterType.SEED:
             return seed_writer(name, target)
         if kind is ParameterType.FLOAT:
-            return _float_writer(name)
+            return float_writer(name)
         if kind is ParameterType.BOOL:
-            return _bool_writer(name)
-        return _text_writer(name)
-
-
-def seed_writer(name: str, target: Target) -> Write:
-    """Writes a seed 0..2^64-1, folded into the range of an input that takes less."""
-    limit = target.info.maximum if target.info is not None else None
-    modulus = int(min(MAX_SEED if limit is None else limit, MAX_SEED)) + 1
-
-    def write(value: Value) -> Scalar:
-        if type(value) is not int:
-            raise _wrong_type(name, value, "a whole number")
-        if not 0 <= value <= MAX_SEED:
-            raise InvalidValueError(
-                f"{name} {value} is outside 0..{MAX_SEED}",
-                code=ErrorCode.OUT_OF_RANGE,
-                field=name,
-                value=value,
-                limit=MAX_SEED,
-            )
-        return value % modulus
-
-    return write
-
-
-def color_number(value: Any) -> tuple[float, float, float, float] | None:
-    """A colour as the wire has it (floats 0..1, alpha 1) from 0xRRGGBB, "#rrggbb" or three to four floats."""
-    if isinstance(value, str):
-        digits = value.removeprefix("#")
-        if len(digits) not in (6, 8) or any(digit not in "0123456789abcdefABCDEF" for digit in digits):
-            return None
-        numbers = [int(digits[at : at + 2], 16) / 255 for at in range(0, len(digits), 2)]
-    elif type(value) is int:
-        if not 0 <= value <= 0xFFFFFF:
-            return None
-        numbers = [(value >> shift & 255) / 255 for shift in (16, 8, 0)]
-    elif isinstance(value, list | tuple):
-        if len(value) not in (3, 4) or not all(_is_number(item) and 0 <= item <= 1 for item in value):
-            return None
-        numbers = [float(item) for item in value]
-    else:
-        return None
-    red, green, blue, alpha = (*numbers, 1.0)[:4]
-    return (red, green, blue, alpha)
+            return bool_writer(name)
+        return text_writer(name)
 
 
 def _input_type(target: Target) -> str:
@@ -345,22 +310,18 @@ def _input_type(target: Target) -> str:
     return "STRING" if isinstance(value, str) else "nothing"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _read_value(kind: ParameterType, value: Any) -> Value | None:
     """A default as it stands in a graph or a binding, as a value of the wire; None if it is none of this type."""
     if kind in (ParameterType.INT, ParameterType.SEED):
-        return int(value) if _is_number(value) and float(value).is_integer() else None
+        return int(value) if is_number(value) and float(value).is_integer() else None
     if kind is ParameterType.FLOAT:
-        return float(value) if _is_number(value) else None
+        return float(value) if is_number(value) else None
     if kind is ParameterType.BOOL:
         return value if isinstance(value, bool) else None
     if kind is ParameterType.COLOR:
         return color_number(value)
     if kind in VECTORS:
-        if not isinstance(value, list) or len(value) != COMPONENTS[kind] or not all(map(_is_number, value)):
+        if not isinstance(value, list) or len(value) != COMPONENTS[kind] or not all(map(is_number, value)):
             return None
         return tuple(float(item) for item in value)
     if kind is ParameterType.CHOICE:
@@ -379,89 +340,3 @@ def _example(kind: ParameterType) -> str:
 
 def _shown(number: float | int | None) -> str:
     return "open" if number is None else str(number)
-
-
-def _wrong_type(name: str, value: object, want: str) -> InvalidValueError:
-    return InvalidValueError(
-        f"{name} must be {want}, not {type(value).__name__}",
-        code=ErrorCode.WRONG_TYPE,
-        field=name,
-        value=str(value)[:80],
-        limit=want,
-    )
-
-
-def _int_writer(name: str, as_float: bool) -> Write:
-    def write(value: Value) -> Scalar:
-        if type(value) is not int:
-            raise _wrong_type(name, value, "a whole number")
-        return float(value) if as_float else value
-
-    return write
-
-
-def _float_writer(name: str) -> Write:
-    def write(value: Value) -> Scalar:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            raise _wrong_type(name, value, "a finite number")
-        return float(value)
-
-    return write
-
-
-def _bool_writer(name: str) -> Write:
-    def write(value: Value) -> Scalar:
-        if not isinstance(value, bool):
-            raise _wrong_type(name, value, "true or false")
-        return value
-
-    return write
-
-
-def _text_writer(name: str) -> Write:
-    def write(value: Value) -> Scalar:
-        # A list here would become a node link.
-        if not isinstance(value, str):
-            raise _wrong_type(name, value, "a picture" if isinstance(value, Picture) else "a text")
-        return value
-
-    return write
-
-
-def _choice_writer(name: str, choices: dict[str, Choice]) -> Write:
-    def write(value: Value) -> Scalar:
-        if not isinstance(value, str):
-            raise _wrong_type(name, value, "a text")
-        if value not in choices:
-            raise InvalidValueError(
-                f"{name} {value[:80]!r} isn't among the choices",
-                code=ErrorCode.NOT_A_CHOICE,
-                field=name,
-                value=value[:80],
-                limit=tuple(choices),
-            )
-        return choices[value]
-
-    return write
-
-
-def _color_writer(name: str, as_text: bool) -> Write:
-    def write(value: Value) -> Scalar:
-        color = color_number(value) if isinstance(value, tuple) else None
-        if color is None:
-            raise _wrong_type(name, value, "three or four numbers 0..1")
-        number = 0
-        for component in color[:3]:
-            number = number << 8 | math.floor(component * 255 + 0.5)
-        return f"#{number:06x}" if as_text else number
-
-    return write
-
-
-def _vector_writer(name: str, index: int, components: int, as_int: bool) -> Write:
-    def write(value: Value) -> Scalar:
-        if not isinstance(value, tuple) or len(value) != components or not all(map(_is_number, value)):
-            raise _wrong_type(name, value, f"{components} finite numbers")
-        return math.floor(value[index] + 0.5) if as_int else float(value[index])
-
-    return write
