@@ -96,7 +96,7 @@ def check_max_fps(raw: object) -> float | None:
         return None
     if isinstance(raw, bool) or not isinstance(raw, int | float):
         raise InvalidValueError(f"max_fps: {shown(raw)} is not a number", field="max_fps", value=plain(raw))
-    if not math.isfinite(raw):
+    if isinstance(raw, float) and not math.isfinite(raw):
         code = ErrorCode.NOT_FINITE
     elif not 0 < raw <= 1000:
         code = ErrorCode.OUT_OF_RANGE

@@ -1,0 +1,411 @@
+"""What an OSC message means: an address and its arguments become typed control records. Nothing is done here.
+
+    /texbridge/<stream>/<parameter>  value(s)        SetValues
+    /texbridge/<stream>/run          (name value)... RunRequested, or Ignored for a button's release
+    /texbridge/<stream>/live         0|1 (fade_s)    LiveSwitched
+    /texbridge/<stream>/cancel                       CancelRequested
+    /texbridge/<stream>/seed         number          SeedSet
+    /texbridge/<stream>/size         w h             SizeSet
+    /texbridge/<stream>/workflow     name            WorkflowSet
+    /texbridge/panic, /resume, /refresh              PanicPressed, ResumePressed, RefreshRequested
+    /texbridge/reply                 port            ReplyRegistered
+
+Whatever is wrong becomes a Rejected record with an error code: nothing is raised. Patterns match parameters only.
+Source: wire contract, OSC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, TexbridgeError, UnknownNameError
+from bridge.streams.arguments import is_impulse, read_number, read_switch, read_value, spread
+from bridge.streams.control_records import (
+    CancelRequested,
+    Control,
+    Ignored,
+    LiveSwitched,
+    PanicPressed,
+    RefreshRequested,
+    Rejected,
+    ReplyRegistered,
+    ResumePressed,
+    RunRequested,
+    SeedSet,
+    SetValues,
+    SizeSet,
+    WorkflowSet,
+    merge_controls,
+)
+from bridge.streams.names import nearest, plain, shown
+from bridge.streams.stream import check_seed
+from bridge.types import COMPONENTS, ParameterSpec, Size, Value
+
+__all__ = [
+    "CancelRequested",
+    "Control",
+    "Ignored",
+    "LiveSwitched",
+    "PanicPressed",
+    "RefreshRequested",
+    "Rejected",
+    "ReplyRegistered",
+    "ResumePressed",
+    "RunRequested",
+    "SeedSet",
+    "SetValues",
+    "SizeSet",
+    "StreamParameters",
+    "WorkflowSet",
+    "merge_controls",
+    "read_controls",
+]
+
+PREFIX: Final = "texbridge"
+STREAM_WORDS: Final = ("run", "live", "cancel", "seed", "size", "workflow", "freeze", "blackout")
+BRIDGE_WORDS: Final = ("panic", "resume", "refresh", "reply")
+_COMPONENT_WORDS: Final = frozenset({"norm", *"rgbaxyzw"})
+_MAX_ADDRESS: Final = 1_024
+_PATTERN: Final = frozenset("*?[]{}")
+
+
+class StreamParameters(Protocol):
+    """What must be known of a stream: its parameters by name. `Stream` has it."""
+
+    @property
+    def parameters(self) -> Mapping[str, ParameterSpec]: ...
+
+
+def read_controls(
+    address: str,
+    arguments: Sequence[object],
+    streams: Mapping[str, StreamParameters],
+    match_part: Callable[[str, str], bool],
+) -> tuple[Control, ...]:
+    """Give what one OSC message asks for: mostly one record; a pattern may give one SetValues for each stream.
+
+    `match_part(pattern, name)` tells whether one part of an OSC pattern matches a name, in bounded time.
+    Raises nothing, whatever the arguments are.
+    """
+    try:
+        return _read(address, arguments, streams, match_part)
+    except TexbridgeError as error:
+        return (_rejected(address, error),)
+
+
+def _rejected(address: str, error: TexbridgeError) -> Rejected:
+    close = error.limit if isinstance(error, UnknownNameError) and isinstance(error.limit, str) else None
+    return Rejected(address[:200], error.code, error.message, close)
+
+
+def _read(
+    address: str,
+    arguments: Sequence[object],
+    streams: Mapping[str, StreamParameters],
+    match_part: Callable[[str, str], bool],
+) -> tuple[Control, ...]:
+    parts = address.split("/", 6)
+    if len(address) > _MAX_ADDRESS or parts[0] or len(parts) < 2 or parts[1] != PREFIX:
+        raise _unknown_address(address, f"/{PREFIX}/<stream>/<parameter>", None)
+    if len(parts) == 3:
+        return (_bridge_control(address, parts[2], arguments, streams),)
+    if len(parts) < 4:
+        raise _unknown_address(address, f"/{PREFIX}/<stream>/<parameter>", None)
+    name, word, *rest = parts[2:]
+    if not _PATTERN.isdisjoint(name) or not _PATTERN.isdisjoint(word):
+        return _pattern_controls(address, name, word, rest, arguments, streams, match_part)
+    stream = streams.get(name)
+    if stream is None:
+        close = nearest(name, tuple(streams))
+        right = None if close is None else "/".join(("", PREFIX, close, word, *rest))
+        known = ", ".join(sorted(streams)[:10]) or "none"
+        raise UnknownNameError(
+            f"no stream {shown(name)}; {f'nearest is {right}' if right else f'there are: {known}'}",
+            code=ErrorCode.UNKNOWN_STREAM,
+            field="stream",
+            value=plain(name),
+            limit=right,
+        )
+    if rest:
+        _refuse_below(address, name, word, rest, stream)
+    if word in STREAM_WORDS:
+        return (_stream_control(name, word, arguments, stream),)
+    spec = stream.parameters.get(word)
+    if spec is None:
+        raise _unknown_parameter(name, word, stream)
+    return (SetValues(name, {word: read_value(spec, arguments)}),)
+
+
+def _bridge_control(
+    address: str, word: str, arguments: Sequence[object], streams: Mapping[str, StreamParameters]
+) -> Control:
+    """Give what an address of two parts asks for: these words mean the bridge, never a stream."""
+    if word == "reply":
+        return ReplyRegistered(_port(arguments))
+    if word not in BRIDGE_WORDS:
+        close = nearest(word, BRIDGE_WORDS)
+        hint = f"/{PREFIX}/{shown(word)[1:-1]}/<parameter>" if word in streams else f"/{PREFIX}/<stream>/<parameter>"
+        raise _unknown_address(address, hint, None if close is None else f"/{PREFIX}/{close}")
+    if not _pressed(word, arguments):
+        return Ignored(f"{word}: a button's release")
+    if word == "panic":
+        return PanicPressed()
+    return ResumePressed() if word == "resume" else RefreshRequested()
+
+
+def _stream_control(name: str, word: str, arguments: Sequence[object], stream: StreamParameters) -> Control:
+    match word:
+        case "run":
+            return _run(name, arguments, stream)
+        case "cancel":
+            if not _pressed(word, arguments):
+                return Ignored("cancel: a button's release")
+            return CancelRequested(name)
+        case "live":
+            return _live(name, arguments)
+        case "seed":
+            return SeedSet(name, _seed(arguments))
+        case "size":
+            return SizeSet(name, _size(arguments))
+        case "workflow":
+            return WorkflowSet(name, _workflow(arguments))
+        case _:
+            raise NotAllowedError(
+                f"{word} is not in this build; it does nothing", code=ErrorCode.NOT_SUPPORTED, field=word
+            )
+
+
+def _pressed(word: str, arguments: Sequence[object]) -> bool:
+    """Tell a button's press from its release: nothing, `T I N` or a number but 0 is a press; 0 and `F` a release."""
+    if not arguments:
+        return True
+    if len(arguments) > 1:
+        raise InvalidValueError(
+            f"{word} takes nothing, or a button's 0 or 1; got {len(arguments)} arguments",
+            code=ErrorCode.WRONG_COMPONENTS,
+            field=word,
+            value=len(arguments),
+            limit="0 or 1 argument",
+        )
+    argument = arguments[0]
+    if argument is None or is_impulse(argument):
+        return True
+    if isinstance(argument, int | float):  # a bool too: F is 0
+        if argument != argument:
+            raise InvalidValueError(f"{word}: nan is not a press", code=ErrorCode.NOT_FINITE, field=word, value="nan")
+        return argument != 0
+    raise InvalidValueError(
+        f"{word} takes nothing, or a button's 0 or 1; got {shown(argument)}",
+        field=word,
+        value=plain(argument),
+        limit="nothing, 0 or 1",
+    )
+
+
+def _run(name: str, arguments: Sequence[object], stream: StreamParameters) -> Control:
+    """Give a run: no or one argument is a button, more are names with their values."""
+    if len(arguments) < 2:
+        if arguments and isinstance(arguments[0], str):
+            raise InvalidValueError(
+                f"run takes nothing, or name value ...; got {shown(arguments[0])} alone",
+                code=ErrorCode.WRONG_COMPONENTS,
+                field="run",
+                value=plain(arguments[0]),
+                limit="name value ...",
+            )
+        return RunRequested(name) if _pressed("run", arguments) else Ignored("run: a button's release")
+    params: dict[str, Value] = {}
+    seed: int | None = None
+    position = 0
+    while position < len(arguments):
+        word = arguments[position]
+        if not isinstance(word, str):
+            raise InvalidValueError(
+                f"run takes name value ...; argument {position + 1} is {shown(word)}, not a name",
+                field="run",
+                value=plain(word),
+                limit="name value ...",
+            )
+        if word == "seed":
+            seed = _seed(arguments[position + 1 : position + 2])
+            position += 2
+            continue
+        spec = stream.parameters.get(word)
+        if spec is None:
+            raise _unknown_parameter(name, word, stream)
+        count = _values_of(spec, arguments, position + 1)
+        params[word] = read_value(spec, arguments[position + 1 : position + 1 + count])
+        position += 1 + count
+    return RunRequested(name, params, seed)
+
+
+def _values_of(spec: ParameterSpec, arguments: Sequence[object], start: int) -> int:
+    """Give how many arguments from `start` are this parameter's value: as many numbers as its type takes, or one.
+
+    Text is one argument here: further words could be the next name.
+    """
+    most = COMPONENTS.get(spec.type, 1)
+    if most == 1 or start >= len(arguments) or not _is_component(arguments[start]):
+        return 1
+    count = 1
+    while count < most and start + count < len(arguments) and _is_component(arguments[start + count]):
+        count += 1
+    return count
+
+
+def _is_component(argument: object) -> bool:
+    return read_number(argument) is not None
+
+
+def _live(name: str, arguments: Sequence[object]) -> LiveSwitched:
+    on = read_switch(arguments[0]) if arguments else None
+    if on is None or len(arguments) > 2:
+        given = shown(arguments[0] if len(arguments) == 1 else tuple(arguments)) if arguments else "nothing"
+        raise InvalidValueError(f"live takes 0 or 1; got {given}", field="live", value=given, limit="0 or 1")
+    fade_s = read_number(arguments[1]) if len(arguments) == 2 else 0.0
+    if fade_s is None or not 0 <= fade_s <= 3600:
+        raise InvalidValueError(
+            f"live: fade of {shown(arguments[1])} is not 0..3600 seconds",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="fade_s",
+            value=plain(arguments[1]),
+            limit="0..3600",
+        )
+    return LiveSwitched(name, on, float(fade_s))
+
+
+def _seed(arguments: Sequence[object]) -> int:
+    number = read_number(arguments[0]) if len(arguments) == 1 else None
+    if number is None:
+        given = shown(tuple(arguments)) if arguments else "nothing"
+        raise InvalidValueError(
+            f"seed takes one whole number 0..2^64-1 (i, h or text); got {given}",
+            field="seed",
+            value=given,
+            limit="0..2^64-1",
+        )
+    return check_seed(number)
+
+
+def _size(arguments: Sequence[object]) -> Size:
+    sides = [read_number(argument) for argument in spread(arguments)]
+    numbers = [side for side in sides if side is not None and side == side and abs(side) != float("inf")]
+    if len(sides) != 2 or len(numbers) != 2:
+        given = shown(tuple(arguments)) if arguments else "nothing"
+        raise InvalidValueError(
+            f"size takes width and height in pixels; got {given}",
+            code=ErrorCode.BAD_SIZE,
+            field="size",
+            value=given,
+            limit="width height",
+        )
+    # Snapped to the workflow's step later; the bounds here only keep the numbers small.
+    return Size(*(int(min(max(number, 1), 2**20)) for number in numbers))
+
+
+def _workflow(arguments: Sequence[object]) -> str:
+    if len(arguments) == 1 and isinstance(arguments[0], str) and 0 < len(arguments[0]) <= 64:
+        return arguments[0]
+    given = shown(tuple(arguments)) if arguments else "nothing"
+    raise InvalidValueError(
+        f"workflow takes one name of at most 64 characters; got {given}",
+        code=ErrorCode.BAD_NAME,
+        field="workflow",
+        value=given,
+        limit="[a-z][a-z0-9_]{0,63}",
+    )
+
+
+def _port(arguments: Sequence[object]) -> int:
+    number = read_number(arguments[0]) if len(arguments) == 1 else None
+    if number is None or not 0 <= number <= 65535 or number != int(number):
+        given = shown(arguments[0] if len(arguments) == 1 else tuple(arguments)) if arguments else "nothing"
+        raise InvalidValueError(
+            f"reply takes one port, 1..65535, or 0 to take it back; got {given}",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="reply",
+            value=given,
+            limit="0..65535",
+        )
+    return int(number)
+
+
+def _pattern_controls(
+    address: str,
+    name: str,
+    word: str,
+    rest: Sequence[str],
+    arguments: Sequence[object],
+    streams: Mapping[str, StreamParameters],
+    match_part: Callable[[str, str], bool],
+) -> tuple[Control, ...]:
+    """Give what a pattern sets: each parameter that it matches and whose type takes the arguments.
+
+    Parameters that don't take them are told in one record behind, so that the answer stays small.
+    """
+    if rest:
+        raise NotAllowedError(
+            f"{shown(address)}: a pattern reaches no /norm and no components in this build",
+            code=ErrorCode.NOT_SUPPORTED,
+            field="address",
+        )
+    found: list[Control] = []
+    refused: list[TexbridgeError] = []
+    for stream_name in [known for known in streams if match_part(name, known)]:
+        params: dict[str, Value] = {}
+        for parameter, spec in streams[stream_name].parameters.items():
+            if match_part(word, parameter):
+                try:
+                    params[parameter] = read_value(spec, arguments)
+                except (InvalidValueError, NotAllowedError) as error:
+                    refused.append(error)
+        if params:
+            found.append(SetValues(stream_name, params))
+    if not found and not refused:
+        hint = f"a pattern matches parameters only, never {word}" if word in STREAM_WORDS else "it matches no parameter"
+        raise _unknown_address(address, hint, None)
+    if refused:
+        others = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+        found.append(replace(_rejected(address, refused[0]), message=refused[0].message + others))
+    return tuple(found)
+
+
+def _refuse_below(address: str, name: str, word: str, rest: Sequence[str], stream: StreamParameters) -> None:
+    """Refuse what stands below a parameter: known words as not in this build, others as unknown."""
+    spec = stream.parameters.get(word)
+    if spec is None and word not in STREAM_WORDS:
+        raise _unknown_parameter(name, word, stream)
+    known = all(part in _COMPONENT_WORDS or part.isdecimal() for part in rest) and len(rest) <= 2
+    if spec is not None and known and not (len(rest) == 2 and rest[0] != "norm"):
+        raise NotAllowedError(
+            f"/{rest[0]} below a parameter is not in this build; send /{PREFIX}/{name}/{word} with real values",
+            code=ErrorCode.NOT_SUPPORTED,
+            field=word,
+        )
+    raise _unknown_address(address, "nothing stands below it", f"/{PREFIX}/{name}/{word}")
+
+
+def _unknown_address(address: str, hint: str, right: str | None) -> UnknownNameError:
+    return UnknownNameError(
+        f"no address {shown(address)}; {f'nearest is {right}' if right else hint}",
+        code=ErrorCode.UNKNOWN_ADDRESS,
+        field="address",
+        value=shown(address),
+        limit=right,
+    )
+
+
+def _unknown_parameter(name: str, word: str, stream: StreamParameters) -> UnknownNameError:
+    known = (*stream.parameters, *STREAM_WORDS)
+    close = nearest(word, known)
+    right = None if close is None else f"/{PREFIX}/{name}/{close}"
+    return UnknownNameError(
+        f"stream {name!r} has no parameter {shown(word)}; "
+        f"{f'nearest is {right}' if right else 'there are: ' + ', '.join(known[:20])}",
+        code=ErrorCode.UNKNOWN_PARAMETER,
+        field=str(plain(word)),
+        value=plain(word),
+        limit=right,
+    )
