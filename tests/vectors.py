@@ -8,8 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import referencing
+from jsonschema import Draft202012Validator
+
 PROTOCOLS = Path(__file__).resolve().parent.parent / "protocols"
 VECTORS = PROTOCOLS / "vectors"
+
+SCHEMA = json.loads((PROTOCOLS / "schema" / "link.json").read_text(encoding="utf-8"))
 
 _TOKEN = re.compile(r'"([^"]*)"|#.*|((?:[0-9a-f]{2})+)(?:\*([0-9]+))?(?=\s|$)|(\S+)')
 
@@ -129,3 +134,9 @@ def _lists(node: Any) -> Any:
 def same(left: Any, right: Any) -> bool:
     """Equal, where a bool is no number; 3 and 3.0 are equal."""
     return isinstance(left, bool) is isinstance(right, bool) and bool(left == right)
+
+
+def validator(definition: str) -> Draft202012Validator:
+    """Give a validator for one definition of the link's schema: an op, `stats_answer`, `engine` or `bridge`."""
+    registry = referencing.Registry().with_resource(SCHEMA["$id"], referencing.Resource.from_contents(SCHEMA))
+    return Draft202012Validator({"$ref": f"{SCHEMA['$id']}#/$defs/{definition}"}, registry=registry)
