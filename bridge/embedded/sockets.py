@@ -1,0 +1,161 @@
+"""ComfyUI's `/ws`: one socket per client id, and one publisher that sends to one after the other.
+
+A client id that connects twice has the trap of the original: when the first handler ends, it takes the second
+socket out, which stays open and silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from aiohttp import WSMsgType, web
+
+logger = logging.getLogger("bridge.embedded")
+
+FEATURES: Final = {"supports_preview_metadata": True, "max_upload_size": 100 << 20}
+WORKER_LIMIT: Final = 256
+"""The worker waits while this many messages are not yet sent."""
+LOOP_LIMIT: Final = 4096
+"""Events of the event loop itself (status) are dropped beyond this."""
+MAX_SOCKETS: Final = 256
+
+
+class Sockets:
+    """All WebSocket clients. `send` and `send_bytes` may be called from any thread."""
+
+    def __init__(self, send_timeout_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._send_timeout_s = send_timeout_s
+        self._sockets: dict[str, web.WebSocketResponse] = {}
+        self._flags: dict[str, Mapping[str, Any]] = {}
+        self._open: set[web.WebSocketResponse] = set()
+        self._messages: asyncio.Queue[tuple[str | bytes, str | None]] = asyncio.Queue()
+        self._unsent = 0
+        self._room = threading.Condition()
+        self._closed = False
+        self._publisher = asyncio.create_task(self._publish(), name="embedded publisher")
+
+    # --- from any thread --------------------------------------------------------------------------------
+
+    def send(self, event: str, data: Mapping[str, Any], client_id: str | None) -> None:
+        """Queue a JSON event for one client, or None for all."""
+        self._put(json.dumps({"type": event, "data": data}), client_id)
+
+    def send_bytes(self, data: bytes, client_id: str | None) -> None:
+        """Queue a binary message for one client, or None for all."""
+        self._put(data, client_id)
+
+    def takes_metadata(self, client_id: str | None) -> bool:
+        """Whether this client's first message said `supports_preview_metadata`."""
+        return client_id is not None and bool(self._flags.get(client_id, {}).get("supports_preview_metadata"))
+
+    def _put(self, message: str | bytes, client_id: str | None) -> None:
+        with self._room:
+            if threading.get_ident() == self._thread:
+                if self._unsent >= LOOP_LIMIT:
+                    return
+            else:
+                self._room.wait_for(lambda: self._closed or self._unsent < WORKER_LIMIT)
+            if self._closed:
+                return
+            self._unsent += 1
+            self._loop.call_soon_threadsafe(self._messages.put_nowait, (message, client_id))
+
+    # --- on the event loop ------------------------------------------------------------------------------
+
+    async def handle(self, request: web.Request, greet: Callable[[str], list[dict[str, Any]]]) -> web.StreamResponse:
+        """Serve one connection; `greet(client_id)` gives the messages that it gets first."""
+        if len(self._open) >= MAX_SOCKETS:
+            raise web.HTTPServiceUnavailable(text=f"{len(self._open)} WebSocket clients = limit")
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        client_id = request.query.get("clientId") or uuid.uuid4().hex
+        self._sockets[client_id] = socket
+        self._flags[client_id] = {}
+        self._open.add(socket)
+        try:
+            for message in greet(client_id):
+                await socket.send_str(json.dumps(message))
+            await self._read(socket, client_id)
+        except ConnectionError:
+            logger.debug("client %s went away", client_id)
+        finally:
+            self._open.discard(socket)
+            self._sockets.pop(client_id, None)
+            self._flags.pop(client_id, None)
+        return socket
+
+    async def _read(self, socket: web.WebSocketResponse, client_id: str) -> None:
+        first = True
+        async for message in socket:
+            if message.type is not WSMsgType.TEXT or not first:
+                continue
+            try:
+                data = json.loads(message.data)
+            except ValueError:
+                continue  # not JSON: the next one may still be the first
+            if not isinstance(data, dict):
+                continue
+            first = False
+            if data.get("type") == "feature_flags":
+                flags = data.get("data", {})
+                self._flags[client_id] = flags if isinstance(flags, dict) else {}
+                await socket.send_str(json.dumps({"type": "feature_flags", "data": FEATURES}))
+
+    async def _publish(self) -> None:
+        while True:
+            message, client_id = await self._messages.get()
+            with self._room:
+                self._unsent -= 1
+                self._room.notify_all()
+            if client_id is None:
+                targets = list(self._sockets.values())
+            else:
+                targets = [self._sockets[client_id]] if client_id in self._sockets else []
+            for socket in targets:
+                await self._send(socket, message)
+
+    async def _send(self, socket: web.WebSocketResponse, message: str | bytes) -> None:
+        try:
+            async with asyncio.timeout(self._send_timeout_s):
+                if isinstance(message, str):
+                    await socket.send_str(message)
+                else:
+                    await socket.send_bytes(message)
+        except TimeoutError:
+            logger.warning("a client does not read: cut after %s s", self._send_timeout_s)
+            abort(socket)
+        except (ConnectionError, RuntimeError):
+            logger.debug("sending to a client that went away")
+
+    def abort_all(self) -> None:
+        """Cut every connection without a closing handshake, as a killed process does."""
+        for socket in list(self._open):
+            abort(socket)
+
+    async def close(self) -> None:
+        """Stop sending, release a waiting worker, and close every connection."""
+        with self._room:
+            self._closed = True
+            self._room.notify_all()
+        self._publisher.cancel()
+        await asyncio.gather(self._publisher, return_exceptions=True)
+        for socket in list(self._open):
+            try:
+                async with asyncio.timeout(1):
+                    await socket.close(code=1001)
+            except TimeoutError:
+                abort(socket)
+
+
+def abort(socket: web.WebSocketResponse) -> None:
+    """Cut one connection."""
+    if (transport := socket.get_extra_info("peername") and socket._req and socket._req.transport) is not None:
+        transport.abort()
