@@ -1,0 +1,245 @@
+"""Limits below aiohttp: how long and how large a request's head may be, how many connections, how slow a reader.
+
+aiohttp's server keeps a half-sent head open for as long as the client likes, so this protocol stands between the
+socket and aiohttp's, passes everything on, and cuts what goes over a limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.links.gate import Admission, Gate
+from bridge.links.listener import limit_kernel_buffer
+
+HEAD_END: Final = re.compile(rb"\n\r?\n")
+PIPELINED_REQUESTS: Final = 4
+LINGER_S: Final = 1.0
+REASONS: Final = {408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """Bounds of the HTTP door.
+
+    Attributes:
+        header_timeout_s: from the first byte of a request (for the first one: from the connection) to its head's end.
+        max_header_bytes, max_header_lines: of one request's head.
+        max_connections, max_connections_per_address: further ones get 503; half-open ones give way first.
+        stall_timeout_s: a response that makes no progress for so long is cut.
+        idle_timeout_s: a connection may idle so long between two requests.
+        send_buffer_bytes: SO_SNDBUF, so that a slow viewer of `.mjpg` sees new pictures and not a buffer of old ones.
+    """
+
+    header_timeout_s: float = 5.0
+    max_header_bytes: int = 16 * 1024
+    max_header_lines: int = 100
+    max_connections: int = 256
+    max_connections_per_address: int = 64
+    stall_timeout_s: float = 30.0
+    idle_timeout_s: float = 10.0
+    send_buffer_bytes: int = 128 * 1024
+
+
+class GuardedConnection(asyncio.Protocol):
+    """One HTTP connection: aiohttp's own protocol (made by `make_inner`), behind our limits."""
+
+    def __init__(
+        self,
+        make_inner: Callable[[], asyncio.Protocol],
+        limits: HttpLimits,
+        gate: Gate,
+        counts: Counter[str],
+        everybody: dict[asyncio.Protocol, GuardedConnection],
+    ) -> None:
+        self._make_inner = make_inner
+        self._limits = limits
+        self._gate = gate
+        self._counts = counts
+        self._everybody = everybody
+        self._loop = asyncio.get_running_loop()
+        self._inner: asyncio.Protocol | None = None
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
+        self._in_head = True
+        self._head_bytes = 0
+        self._head_lines = 0
+        self._tail = b""
+        self._waiting_requests = 0
+        self._refused = False
+        self._discarding = False
+        self._lost = False
+        self._paused = False
+        self._drain_waiter: asyncio.Future[None] | None = None
+
+    # --- asyncio's call-backs --------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        admission = self._gate.enter(self, str(peer[0]) if isinstance(peer, tuple) else "?")
+        if admission is Admission.DROPPED:
+            self._counts["dropped"] += 1
+            transport.abort()
+            return
+        # With a mark of 0 `pause_writing` comes whenever the kernel doesn't take all: the stall timer sees it.
+        transport.set_write_buffer_limits(high=0)
+        limit_kernel_buffer(transport.get_extra_info("socket"), self._limits.send_buffer_bytes)
+        self._timer = self._loop.call_later(self._limits.header_timeout_s, self._head_late)
+        self._refused = admission is Admission.REFUSED
+        if not self._refused:
+            self._inner = self._make_inner()
+            self._everybody[self._inner] = self
+            self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        while data and not self._discarding and not self._lost:
+            if not self._in_head:
+                self._in_head = True
+                self._head_bytes = self._head_lines = 0
+                self._tail = b""
+                self._timer = self._loop.call_later(self._limits.header_timeout_s, self._head_late)
+            window = self._tail + data
+            match = HEAD_END.search(window)
+            end = len(data) if match is None else match.end() - len(self._tail)
+            piece, data = data[:end], data[end:]
+            self._tail = window[-2:]
+            self._head_bytes += len(piece)
+            self._head_lines += piece.count(b"\n")
+            if self._head_bytes > self._limits.max_header_bytes or self._head_lines > self._limits.max_header_lines:
+                self._counts["http_431"] += 1
+                self._answer(
+                    431,
+                    f"the request's head is over {self._limits.max_header_bytes} bytes"
+                    f" or {self._limits.max_header_lines} lines",
+                )
+                return
+            if match is not None:
+                self._head_over()
+            if self._inner is not None and not self._discarding:
+                self._inner.data_received(piece)
+
+    def _head_over(self) -> None:
+        self._in_head = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._gate.settle(self)
+        if self._refused:
+            self._counts["http_503"] += 1
+            self._answer(
+                503,
+                f"too many connections: the limit is {self._limits.max_connections_per_address} from one address"
+                f" and {self._limits.max_connections} in all",
+            )
+            return
+        self._waiting_requests += 1
+        if self._waiting_requests > PIPELINED_REQUESTS:
+            self._counts["pipelined"] += 1
+            self.abort()
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received() if self._inner is not None and not self._discarding else None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        for timer in (self._timer, self._stall):
+            if timer is not None:
+                timer.cancel()
+        self._gate.leave(self)
+        if self._drain_waiter is not None and not self._drain_waiter.done():
+            self._drain_waiter.set_result(None)
+        if self._inner is not None:
+            self._everybody.pop(self._inner, None)
+            self._inner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        assert self._transport is not None
+        self._stall = self._loop.call_later(
+            self._limits.stall_timeout_s, self._check_progress, self._transport.get_write_buffer_size()
+        )
+        if self._inner is not None:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        if self._drain_waiter is not None and not self._drain_waiter.done():
+            self._drain_waiter.set_result(None)
+        if self._inner is not None:
+            self._inner.resume_writing()
+
+    # --- for the door ----------------------------------------------------------------------------------------
+
+    def request_begins(self) -> None:
+        """A handler has this connection's next request in hand."""
+        self._waiting_requests = max(0, self._waiting_requests - 1)
+
+    async def drained(self) -> None:
+        """Wait until the kernel has all that was written.
+
+        Raises:
+            ConnectionResetError: the client is gone.
+        """
+        while self._paused and not self._lost:
+            self._drain_waiter = self._loop.create_future()
+            await self._drain_waiter
+        if self._lost:
+            raise ConnectionResetError("the client is gone")
+
+    def evict(self) -> None:
+        """Cut at once, for the gate."""
+        self._counts["evicted"] += 1
+        self.abort()
+
+    def abort(self) -> None:
+        """Cut at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- limits ----------------------------------------------------------------------------------------------
+
+    def _head_late(self) -> None:
+        self._timer = None
+        self._counts["http_408"] += 1
+        self._answer(408, f"no complete request head within {self._limits.header_timeout_s:g} s")
+
+    def _check_progress(self, before: int) -> None:
+        assert self._transport is not None
+        now = self._transport.get_write_buffer_size()
+        if now >= before:
+            self._counts["stalled"] += 1
+            self._transport.abort()
+        else:
+            self._stall = self._loop.call_later(self._limits.stall_timeout_s, self._check_progress, now)
+
+    def _answer(self, status: int, words: str) -> None:
+        """Answer in aiohttp's place and close; the socket is read on for a moment, so that the answer arrives."""
+        assert self._transport is not None
+        if self._waiting_requests:  # an earlier response may be half written
+            self._transport.abort()
+            return
+        self._discarding = True
+        body = json.dumps({"error": {"message": words}}).encode()
+        head = (
+            f"HTTP/1.1 {status} {REASONS[status]}\r\nServer: texbridge\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        self._transport.write(head.encode() + body)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(LINGER_S, self._transport.abort)
+        else:
+            self._transport.close()
