@@ -167,20 +167,21 @@ def read_message(item: bytes, direction: str) -> dict[str, Any]:
         return dict(found)
 
     def ext(code: int, data: bytes) -> Any:
-        raise Refused(102, "ext")
+        raise Refused(107, "ext")
 
     try:
         message = msgpack.unpackb(item, object_pairs_hook=pairs, ext_hook=ext, timestamp=0)
+    except (msgpack.exceptions.ExtraData, UnicodeDecodeError) as error:
+        raise Refused(107, repr(error)) from None
     except (ValueError, msgpack.exceptions.UnpackException) as error:
-        if isinstance(error, msgpack.exceptions.StackError):
-            raise Refused(106, "depth") from None
-        raise Refused(102, repr(error)) from None
+        too_much = isinstance(error, msgpack.exceptions.StackError) or "max_array_len" in str(error)
+        raise Refused(106 if too_much else 102, repr(error)) from None
     waiting = [(message, 1)]
     while waiting:
         value, depth = waiting.pop()
         nodes, most = nodes + 1, max(most, depth)
         if isinstance(value, msgpack.Timestamp):
-            raise Refused(102, "timestamp")
+            raise Refused(107, "timestamp")
         if isinstance(value, dict | list):
             waiting += [(inner, depth + 1) for inner in (value.values() if isinstance(value, dict) else value)]
     if most > 16 or nodes > 65536:
