@@ -1,0 +1,245 @@
+"""The attempts that a backend holds, and what ComfyUI's events make of them: synchronous, no I/O.
+
+Each attempt is settled once, by the record that ends it, and is unknown afterwards: whatever comes later for its
+prompt is foreign. Pictures and ends are emitted from the same call that decoded the event, so their order is
+ComfyUI's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from bridge.backends.records import BackendPicture, BackendProgress, BackendRecord, Counts
+from bridge.backends.refusals import execution_failure, interruption
+from bridge.codec.comfy_events import (
+    ComfyEvent,
+    Executing,
+    ExecutionError,
+    ExecutionInterrupted,
+    ExecutionStart,
+    ExecutionSuccess,
+    ImageEvent,
+    ProgressEvent,
+    StatusEvent,
+    TextEvent,
+    UnknownEvent,
+)
+from bridge.errors import BackendError, ErrorCode
+from bridge.scheduler.events import (
+    AttemptEnded,
+    AttemptLost,
+    AttemptPosted,
+    AttemptRefused,
+    AttemptStarted,
+    AttemptWithdrawn,
+)
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One prompt of ours. `heard_at` is when anything last came for it."""
+
+    number: int
+    prompt_id: str
+    output_nodes: Mapping[str, int]
+    posted_at: float
+    heard_at: float
+    posting: bool = True
+    """The POST has no answer yet."""
+    taken: bool = False
+    """ComfyUI said 200, or showed it in its queue."""
+    started: bool = False
+    withdrawn: bool = False
+    """Its result is not wanted."""
+    blind: bool = False
+    """Its socket is gone: no event will come."""
+    succeeded: bool = False
+    ended: bool = False
+    """`executing null` came; only the POST's answer, or freed memory, is waited for."""
+    freeing: bool = False
+    retiring: bool = False
+    """A task sees to it that it goes away."""
+    missing: int = 0
+    """How often in a row /queue didn't show it."""
+    error: BackendError | None = None
+    pictures: dict[str, int] = field(default_factory=dict)
+
+
+class Attempts:
+    """All live attempts of one backend, by number and by prompt id."""
+
+    def __init__(self, backend: str, emit: Callable[[BackendRecord], None], counts: Counts) -> None:
+        self._backend = backend
+        self._emit = emit
+        self._counts = counts
+        self._by_number: dict[int, Attempt] = {}
+        self._by_prompt: dict[str, Attempt] = {}
+        self._named: tuple[str | None, str | None] = (None, None)
+        self._memory_tries = 0
+        self.mute = 0
+        """Prompts in a row that the history knows as done and the socket never spoke of."""
+        self.on_foreign_start: Callable[[str], None] | None = None
+        self.on_out_of_memory: Callable[[Attempt], None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._by_number)
+
+    def __contains__(self, attempt: Attempt) -> bool:
+        return self._by_number.get(attempt.number) is attempt
+
+    def live(self) -> list[Attempt]:
+        """All of them, oldest first."""
+        return list(self._by_number.values())
+
+    def get(self, number: int) -> Attempt | None:
+        """The live attempt of this number."""
+        return self._by_number.get(number)
+
+    def add(self, attempt: Attempt) -> None:
+        """Take a new one. Raises ValueError if the number is live already."""
+        if attempt.number in self._by_number:
+            raise ValueError(f"attempt {attempt.number} is already at backend {self._backend}")
+        self._by_number[attempt.number] = attempt
+        self._by_prompt[attempt.prompt_id] = attempt
+
+    def rename(self, attempt: Attempt, prompt_id: str) -> None:
+        """ComfyUI chose its own prompt id (an old version)."""
+        del self._by_prompt[attempt.prompt_id]
+        attempt.prompt_id = prompt_id
+        self._by_prompt[prompt_id] = attempt
+
+    # --- what ends an attempt, or moves it on; each is ignored for one that is settled -----------------------
+
+    def posted(self, attempt: Attempt) -> None:
+        """ComfyUI has it."""
+        if attempt in self and not attempt.taken:
+            attempt.taken = True
+            self._emit(AttemptPosted(attempt.number))
+
+    def refuse(self, attempt: Attempt, error: BackendError, retry: bool) -> None:
+        """ComfyUI doesn't have it."""
+        if self._settle(attempt):
+            self._emit(AttemptRefused(attempt.number, error, retry))
+
+    def lose(self, attempt: Attempt) -> None:
+        """No result will come, though one might have; all of it was seen if success was, then it has ended."""
+        if attempt.succeeded or attempt.ended:
+            self.end(attempt)
+        elif self._settle(attempt):
+            self._emit(AttemptLost(attempt.number))
+
+    def end(self, attempt: Attempt, error: BackendError | None = None) -> None:
+        """It ran, and is over; a withdrawn one ends without an error, that being what was asked for."""
+        if self._settle(attempt):
+            if attempt.error is None:
+                attempt.error = error
+            failed = None if attempt.withdrawn else attempt.error
+            if failed is None:
+                self._memory_tries = 0
+            self._emit(AttemptEnded(attempt.number, failed))
+
+    def withdraw(self, attempt: Attempt) -> None:
+        """It is gone from the queue, and never ran."""
+        if self._settle(attempt):
+            self._emit(AttemptWithdrawn(attempt.number))
+
+    def end_if_over(self, attempt: Attempt) -> None:
+        """End it if `executing null` has come and nothing else is waited for."""
+        if attempt.ended and not attempt.posting and not attempt.freeing:
+            self.end(attempt)
+
+    def _settle(self, attempt: Attempt) -> bool:
+        if attempt not in self:
+            return False
+        del self._by_number[attempt.number]
+        del self._by_prompt[attempt.prompt_id]
+        return True
+
+    # --- events --------------------------------------------------------------------------------------------
+
+    def forget_names(self) -> None:
+        """A new socket begins: what the last one named is void."""
+        self._named = (None, None)
+
+    def handle(self, event: ComfyEvent, now: float) -> None:
+        """Do what one event of the socket means; `now` is when it came (`time.perf_counter`)."""
+        if isinstance(event, ImageEvent):
+            self._picture(event, now)
+            return
+        if isinstance(event, StatusEvent):
+            return
+        if isinstance(event, UnknownEvent | TextEvent):
+            self._counts.unknown += isinstance(event, UnknownEvent)
+            return
+        prompt_id = getattr(event, "prompt_id", None)
+        if isinstance(event, ProgressEvent | Executing) and event.node is not None:
+            self._named = (prompt_id, event.node)
+        if prompt_id is None:
+            return
+        attempt = self._by_prompt.get(prompt_id)
+        if attempt is None:
+            if isinstance(event, ExecutionStart) and self.on_foreign_start is not None:
+                self.on_foreign_start(prompt_id)
+            return
+        attempt.heard_at = now
+        attempt.missing = 0
+        if not attempt.started:
+            attempt.started = True
+            self._emit(AttemptStarted(attempt.number))
+        if isinstance(event, ProgressEvent):
+            if not attempt.withdrawn and event.node is not None:
+                self._emit(BackendProgress(attempt.number, event.node, event.value, event.max))
+        elif isinstance(event, Executing):
+            if event.node is None:
+                self._named = (None, None)
+                self.mute = 0
+                attempt.ended = True
+                self.end_if_over(attempt)
+        elif isinstance(event, ExecutionSuccess):
+            attempt.succeeded = True
+        elif isinstance(event, ExecutionInterrupted):
+            attempt.error = interruption()
+        elif isinstance(event, ExecutionError):
+            self._failed(attempt, event)
+
+    def _failed(self, attempt: Attempt, event: ExecutionError) -> None:
+        attempt.error = execution_failure(event, may_retry=self._memory_tries == 0)
+        if attempt.error.code is ErrorCode.OUT_OF_MEMORY:
+            self._memory_tries += 1
+            if self.on_out_of_memory is not None:
+                attempt.freeing = True
+                self.on_out_of_memory(attempt)
+
+    def _picture(self, event: ImageEvent, now: float) -> None:
+        prompt_id, node_id = event.prompt_id, event.node_id
+        if prompt_id is None:  # type 1: what was named last is what it belongs to
+            prompt_id, node_id = self._named
+        attempt = self._by_prompt.get(prompt_id) if prompt_id is not None else None
+        if attempt is None:
+            self._counts.foreign += 1
+            return
+        attempt.heard_at = now
+        output = attempt.output_nodes.get(node_id) if node_id is not None else None
+        if output is None or node_id is None:
+            self._counts.previews += 1
+            return
+        if attempt.withdrawn:
+            self._counts.unwanted += 1
+            return
+        index = attempt.pictures.get(node_id, 0)
+        attempt.pictures[node_id] = index + 1
+        self._counts.pictures += 1
+        self._emit(
+            BackendPicture(
+                self._backend,
+                attempt.number,
+                node_id,
+                output,
+                index,
+                event.image_format,
+                event.data,
+                attempt.posted_at,
+                now,
+            )
+        )

@@ -1,0 +1,355 @@
+"""One ComfyUI: the connection to it, and the judgement whether it is there.
+
+A missed ping is a doubt, not a death. While in doubt nothing new is taken and HTTP is asked: if nobody listens there
+the backend is down at once, if it answers and the socket doesn't the socket is made anew under a fresh client id, and
+if nothing answers it is waited for, up to `doubt_timeout_s`. What was posted before is never posted again here: its
+fate is read from /queue and /history and reported, and the scheduler decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bridge.backends.address import parse_address
+from bridge.backends.attempts import Attempts
+from bridge.backends.comfy_http import ComfyHttp
+from bridge.backends.comfy_socket import ComfySocket, SocketOpener, open_socket
+from bridge.backends.faults import AccessRefused, BackendGone, BackendSilent
+from bridge.backends.prompts import Prompts, Verdict
+from bridge.backends.records import BackendRecord, BackendState, BackendWarning, ComfyLimits, Counts
+from bridge.backends.watch import Watch
+from bridge.codec.comfy_events import FeatureFlags, decode_binary, decode_text
+from bridge.errors import BackendError, ComfyEventDecodeError, ErrorCode
+from bridge.scheduler.events import BackendDoubted, BackendDown, BackendUp
+
+logger = logging.getLogger("bridge.backends")
+UPLOAD_FOLDER = "texbridge"
+_MOST_UPLOADS = 1024
+
+
+class ComfyBackend:
+    """A ComfyUI at `url`, which is kept connected from `start` to `close`.
+
+    `on_event` is called on the event loop with each `BackendRecord`, never from within `submit` or `withdraw`; it
+    must not block. For an attempt the order is: posted and started in any order, pictures and progress, then exactly
+    one of AttemptRefused, AttemptEnded, AttemptWithdrawn and AttemptLost, whatever happens.
+
+    Raises ConfigError for a bad `url` or header.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        on_event: Callable[[BackendRecord], None],
+        limits: ComfyLimits | None = None,
+        tls: ssl.SSLContext | None = None,
+        opener: SocketOpener = open_socket,
+    ) -> None:
+        self.name = name
+        self.state = BackendState.CONNECTING
+        self.object_info: bytes | None = None
+        """All node types as ComfyUI's JSON; there before the first BackendUp, read anew when ComfyUI was down."""
+        self._on_event = on_event
+        self._address = parse_address(url, headers)
+        self._limits = limits or ComfyLimits()
+        self._tls = tls
+        self._opener = opener
+        self._counts = Counts()
+        self._attempts = Attempts(name, self._emit, self._counts)
+        self._http = ComfyHttp(self._address, self._limits, tls)
+        self._watch = Watch(self._http, self._limits, self._doubt, self._trust)
+        self._prompts = Prompts(
+            self._http, self._attempts, self._limits, self._emit, self._watch.suspect, self._watch.break_off
+        )
+        self._task: asyncio.Task[None] | None = None
+        self._flags_came = asyncio.Event()
+        self._fresh = True
+        self._up_told = False
+        self._failures = 0
+        self._doubted_at = 0.0
+        self._stuck_at = 0.0
+        self._warned: str | None = None
+        self._features: dict[str, Any] = {}
+        self._stats: dict[str, Any] = {}
+        self._uploads: dict[str, str] = {}
+
+    # --- what the app calls --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to connect; BackendUp tells when it is there."""
+        if self._task is None and self.state is not BackendState.CLOSED:
+            self._http.open()
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        """Take our prompts off ComfyUI, settle every attempt, end the connections; bounded by `close_s` and a bit."""
+        if self.state is BackendState.CLOSED:
+            return
+        self.state = BackendState.CLOSED
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._up_told:
+            self._emit(BackendDoubted(self.name))  # or the scheduler would submit here what is lost below
+            try:
+                async with asyncio.timeout(self._limits.close_s):
+                    await self._prompts.clear()
+            except TimeoutError:
+                logger.info("backend %s did not take its prompts back in time", self.name)
+        await self._prompts.close()
+        if self._up_told:
+            self._up_told = False
+            self._emit(BackendDown(self.name))
+        await self._http.close()
+
+    def submit(self, attempt: int, prompt: Mapping[str, Any], output_nodes: Mapping[str, int]) -> None:
+        """Post `prompt` (API format) at once; pictures of `output_nodes` (node id -> output) are reported.
+
+        Raises ValueError if `attempt` is live here already.
+        """
+        self._prompts.submit(attempt, prompt, output_nodes)
+
+    def withdraw(self, attempt: int) -> None:
+        """Get a prompt out of the way, wherever it is; unknown and ended ones are ignored."""
+        self._prompts.withdraw(attempt)
+
+    async def upload_picture(self, data: bytes, name: str) -> str:
+        """Store a picture in ComfyUI's input folder, once for each `name`, and give what a LoadImage input takes.
+
+        `name` should come from the content's hash: the same name always means the same bytes.
+
+        Raises:
+            BackendError: the backend is gone, silent, or refuses the picture.
+        """
+        known = self._uploads.get(name)
+        if known is None:
+            known = await self._http.upload(data, name, UPLOAD_FOLDER)
+            if len(self._uploads) >= _MOST_UPLOADS:
+                self._uploads.pop(next(iter(self._uploads)))
+            self._uploads[name] = known
+        return known
+
+    def info(self) -> dict[str, Any]:
+        """State, address without secrets, version, devices and counters, for people and /healthz."""
+        system = self._stats.get("system")
+        devices = self._stats.get("devices")
+        return {
+            "name": self.name,
+            "url": self._address.http,
+            "state": self.state.value,
+            "version": system.get("comfyui_version") if isinstance(system, dict) else None,
+            "devices": [device.get("name") for device in devices if isinstance(device, dict)]
+            if isinstance(devices, list)
+            else [],
+            "features": self._features,
+            "attempts": len(self._attempts),
+            "warning": self._warned,
+            "counts": {name: getattr(self._counts, name) for name in Counts.__slots__},
+        }
+
+    # --- connecting ----------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                socket, reader = await self._connect()
+            except BackendError as error:
+                await self._after_failure(error)
+                continue
+            except Exception as error:
+                logger.exception("backend %s: connecting failed", self.name)
+                await self._after_failure(BackendError(f"connecting failed: {type(error).__name__}: {error}"))
+                continue
+            self._failures = 0
+            try:
+                reason = await self._serve(socket, reader)
+            except Exception as error:
+                logger.exception("backend %s: connection failed", self.name)
+                reason = type(error).__name__
+            finally:
+                self._prompts.go_blind()
+                reader.cancel()
+                await asyncio.gather(reader, return_exceptions=True)
+                await socket.close()
+            logger.info("backend %s: socket ended: %s", self.name, reason)
+            self._doubt()
+            if self._watch.broken is not None:
+                self._go_down(self._watch.broken)
+                self._watch.broken = None
+                await asyncio.sleep(self._limits.reconnect_most_s * (0.5 + random.random() / 2))
+
+    async def _connect(self) -> tuple[ComfySocket, asyncio.Task[str]]:
+        """Everything up to BackendUp. Raises BackendError."""
+        await self._http.probe()
+        if self._fresh:
+            self._http.forget_features()
+            self._uploads.clear()
+            self._stats = await self._http.facts("/system_stats")
+            self._features = await self._http.facts("/features")
+            self.object_info = await self._http.object_info()
+        client_id = uuid.uuid4().hex
+        self._flags_came.clear()
+        socket = await self._opener(
+            self._address.socket(client_id),
+            self._address.headers,
+            open_timeout_s=self._limits.open_timeout_s,
+            max_message_bytes=self._limits.max_message_bytes,
+            tls=self._tls,
+        )
+        reader = asyncio.get_running_loop().create_task(socket.read(self._on_message))
+        try:
+            if self._features:
+                # Until the server has read our flags it sends pictures without names.
+                try:
+                    async with asyncio.timeout(self._limits.flags_timeout_s):
+                        await self._flags_came.wait()
+                except TimeoutError:
+                    pass
+            await self._prompts.recover(client_id)
+        except BaseException:
+            self._prompts.go_blind()
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+            await socket.close()
+            raise
+        self._fresh = False
+        self._counts.connects += 1
+        self._go_up()
+        return socket, reader
+
+    async def _after_failure(self, error: BackendError) -> None:
+        """Decide whether a failed connect means down, then wait a little."""
+        self._failures += 1
+        if self._up_told or len(self._attempts):
+            final = (
+                isinstance(error, BackendGone | AccessRefused)
+                or (not isinstance(error, BackendSilent) and self._failures >= self._limits.max_failures)
+                or time.perf_counter() - self._doubted_at >= self._limits.doubt_timeout_s
+            )
+            if not final:
+                await asyncio.sleep(min(self._limits.reconnect_first_s * self._failures, 1.0))
+                return
+        self._go_down(error)
+        most = min(self._limits.reconnect_first_s * 2.0 ** min(self._failures, 16), self._limits.reconnect_most_s)
+        await asyncio.sleep(most * (0.5 + random.random() / 2))
+
+    # --- connected -----------------------------------------------------------------------------------------
+
+    async def _serve(self, socket: ComfySocket, reader: asyncio.Task[str]) -> str:
+        """Until the socket ends or is to be given up; the result says why."""
+        loop = asyncio.get_running_loop()
+        watchers = [loop.create_task(self._watch.over(socket)), loop.create_task(self._check())]
+        try:
+            done, _ = await asyncio.wait([reader, *watchers], return_when=asyncio.FIRST_COMPLETED)
+            ended = reader if reader in done else next(iter(done))
+            return ended.result()
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+            await asyncio.gather(*watchers, return_exceptions=True)
+
+    def _on_message(self, message: str | bytes) -> None:
+        try:
+            event = decode_text(message) if isinstance(message, str) else decode_binary(message)
+        except ComfyEventDecodeError:
+            self._counts.undecodable += 1
+            return
+        if isinstance(event, FeatureFlags):
+            self._flags_came.set()
+        else:
+            self._attempts.handle(event, time.perf_counter())
+
+    async def _check(self) -> str:
+        """Look at the queue now and then. Returns when only a new socket can help."""
+        while True:
+            await asyncio.sleep(self._limits.check_interval_s)
+            if self.state is BackendState.STUCK:
+                if await self._works_again():
+                    self._go_up()
+                continue
+            verdict = await self._prompts.check()
+            if verdict is Verdict.STUCK:
+                await self._declare_stuck()
+            elif verdict is Verdict.MUTE:
+                if self._attempts.mute >= 2:
+                    self._warn(
+                        ErrorCode.NO_IMAGE,
+                        "ComfyUI runs prompts but its socket tells nothing of them: restart ComfyUI",
+                    )
+                return "mute"
+
+    async def _declare_stuck(self) -> None:
+        self._warn(
+            ErrorCode.BACKEND_STUCK,
+            "ComfyUI takes prompts (200) but runs none: its worker thread is dead. Restart ComfyUI",
+        )
+        self._doubt()
+        await self._prompts.clear()
+        self._prompts.lose_all()
+        self.state = BackendState.STUCK
+        self._stuck_at = time.perf_counter()
+        self._up_told = False
+        self._emit(BackendDown(self.name))
+
+    async def _works_again(self) -> bool:
+        if time.perf_counter() - self._stuck_at >= self._limits.stuck_retry_s:
+            return True
+        try:
+            return bool((await self._http.queue()).running)
+        except BackendError:
+            self._watch.suspect()
+            return False
+
+    # --- state ---------------------------------------------------------------------------------------------
+
+    def _go_up(self) -> None:
+        self.state = BackendState.UP
+        self._warned = None
+        if not self._up_told:
+            logger.info("backend %s is up at %s", self.name, self._address.http)
+        self._up_told = True
+        self._emit(BackendUp(self.name))
+
+    def _trust(self) -> None:
+        if self.state is BackendState.DOUBTED:
+            self._go_up()
+
+    def _doubt(self) -> None:
+        if self.state is BackendState.UP:
+            self.state = BackendState.DOUBTED
+            self._doubted_at = time.perf_counter()
+            self._counts.doubts += 1
+            self._emit(BackendDoubted(self.name))
+
+    def _go_down(self, error: BackendError) -> None:
+        self.state = BackendState.DOWN
+        self._fresh = True
+        self._prompts.go_blind()
+        self._prompts.lose_all()
+        self._warn(error.code, error.message)
+        if self._up_told:
+            self._up_told = False
+            logger.warning("backend %s is down: %s", self.name, error.message)
+            self._emit(BackendDown(self.name))
+
+    def _warn(self, code: ErrorCode, message: str) -> None:
+        if self._warned != message:
+            self._warned = message
+            self._emit(BackendWarning(self.name, code, message))
+
+    def _emit(self, record: BackendRecord) -> None:
+        try:
+            self._on_event(record)
+        except Exception:
+            # The socket must be read on: a fault of the listener is shown, and stays its own.
+            logger.exception("on_event failed for %s", type(record).__name__)

@@ -1,0 +1,276 @@
+"""ComfyUI's HTTP routes by aiohttp: one session, kept alive, every answer bounded in time and size."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from bridge.backends.address import ComfyAddress
+from bridge.backends.faults import AccessRefused, BackendCut, BackendGone, BackendSilent, WrongAnswer
+from bridge.backends.records import ComfyLimits
+from bridge.errors import BackendError, ErrorCode
+
+_JSON: Final = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """The prompt ids that run and that wait, of all clients."""
+
+    running: frozenset[str]
+    pending: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptAnswer:
+    """The answer to a POST of a prompt: status, and the JSON object in it."""
+
+    status: int
+    content: dict[str, Any]
+
+
+class _Queue(msgspec.Struct):
+    queue_running: list[list[msgspec.Raw]]
+    queue_pending: list[list[msgspec.Raw]]
+
+
+_decode_queue: Final = msgspec.json.Decoder(_Queue).decode
+_decode_id: Final = msgspec.json.Decoder(str).decode
+
+
+class ComfyHttp:
+    """The routes of one ComfyUI. Every method raises the errors of `faults`, and nothing else, when it fails."""
+
+    def __init__(self, address: ComfyAddress, limits: ComfyLimits, tls: ssl.SSLContext | None = None) -> None:
+        self._address = address
+        self._limits = limits
+        self._tls = tls
+        self._session: aiohttp.ClientSession | None = None
+        self._timeout = aiohttp.ClientTimeout(total=limits.http_timeout_s, sock_connect=limits.open_timeout_s)
+        # A prompt posted into a stall is answered when the stall is over; the doubt decides when to give up.
+        self._post_timeout = aiohttp.ClientTimeout(
+            total=limits.doubt_timeout_s + limits.http_timeout_s, sock_connect=limits.open_timeout_s
+        )
+        self._has_cancel_route: bool | None = None
+
+    async def __aenter__(self) -> ComfyHttp:
+        self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def open(self) -> None:
+        """Make the session; needs a running loop."""
+        connector = aiohttp.TCPConnector(
+            limit=32, keepalive_timeout=30.0, ssl=self._tls if self._tls is not None else True
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers=dict(self._address.headers),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=True,
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """End all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def forget_features(self) -> None:
+        """Another ComfyUI may answer from now on: find out again what it has."""
+        self._has_cancel_route = None
+
+    # --- prompts -------------------------------------------------------------------------------------------
+
+    async def post_prompt(self, body: bytes) -> PromptAnswer:
+        """The answer to POST /prompt, which is 200 or a 4xx that carries JSON."""
+        status, data = await self._call("POST", "/prompt", data=body, headers=_JSON, timeout=self._post_timeout)
+        return PromptAnswer(status, _json_object(status, data, "/prompt"))
+
+    async def queue(self) -> QueueState:
+        """What runs and what waits, of all clients."""
+        status, data = await self._call("GET", "/queue")
+        try:
+            queue = _decode_queue(data)
+            running = frozenset(_decode_id(entry[1]) for entry in queue.queue_running)
+            pending = frozenset(_decode_id(entry[1]) for entry in queue.queue_pending)
+        except (msgspec.MsgspecError, IndexError, ValueError, RecursionError):
+            raise _wrong(status, data, "/queue") from None
+        return QueueState(running, pending)
+
+    async def history(self, prompt_id: str) -> dict[str, Any] | None:
+        """The history entry of one prompt; None for unknown, waiting, running and deleted alike."""
+        status, data = await self._call("GET", f"/history/{prompt_id}")
+        entry = _json_object(status, data, "/history").get(prompt_id)
+        return entry if isinstance(entry, dict) else None
+
+    async def delete(self, *prompt_ids: str) -> None:
+        """Take prompts out of the queue; no effect on one that runs."""
+        await self._call("POST", "/queue", data=msgspec.json.encode({"delete": prompt_ids}), headers=_JSON)
+
+    async def interrupt(self, prompt_id: str) -> None:
+        """Interrupt this prompt if it runs."""
+        await self._call("POST", "/interrupt", data=msgspec.json.encode({"prompt_id": prompt_id}), headers=_JSON)
+
+    async def cancel(self, prompt_id: str) -> bool:
+        """Cancel a prompt, waiting or running, in one step; False if this ComfyUI has no such route (asked once)."""
+        if self._has_cancel_route is False:
+            return False
+        status, data = await self._call("POST", f"/api/jobs/{prompt_id}/cancel", refuse=())
+        # A 404 in JSON speaks of the job; one without is the server's own, for want of a route.
+        self._has_cancel_route = status < 400 or (status != 405 and data.lstrip()[:1] == b"{")
+        return self._has_cancel_route
+
+    async def free(self) -> None:
+        """Unload models and free memory before the next prompt."""
+        body = b'{"unload_models":true,"free_memory":true}'
+        await self._call("POST", "/free", data=body, headers=_JSON)
+
+    # --- the server ----------------------------------------------------------------------------------------
+
+    async def probe(self) -> int:
+        """How many prompts wait or run: the cheapest sign of life."""
+        timeout = aiohttp.ClientTimeout(total=self._limits.probe_timeout_s)
+        status, data = await self._call("GET", "/prompt", timeout=timeout)
+        info = _json_object(status, data, "/prompt").get("exec_info")
+        remaining = info.get("queue_remaining") if isinstance(info, dict) else None
+        if not isinstance(remaining, int):
+            raise _wrong(status, data, "/prompt")
+        return remaining
+
+    async def object_info(self) -> bytes:
+        """All node types with their inputs, as ComfyUI's own JSON."""
+        timeout = aiohttp.ClientTimeout(total=self._limits.long_timeout_s, sock_connect=self._limits.open_timeout_s)
+        status, data = await self._call("GET", "/object_info", timeout=timeout)
+        if data.lstrip()[:1] != b"{":
+            raise _wrong(status, data, "/object_info")
+        return data
+
+    async def facts(self, route: str) -> dict[str, Any]:
+        """The JSON object of a route that an older ComfyUI may lack (/features, /system_stats): then empty."""
+        status, data = await self._call("GET", route, refuse=(401, 403))
+        try:
+            return _json_object(status, data, route) if status == 200 else {}
+        except WrongAnswer:
+            return {}
+
+    async def upload(self, data: bytes, name: str, subfolder: str) -> str:
+        """Store a picture in ComfyUI's input folder; the result is what a LoadImage input takes.
+
+        Raises:
+            BackendError: also with PROMPT_REJECTED when ComfyUI does not take the file.
+        """
+        form = aiohttp.FormData()
+        form.add_field("image", data, filename=name, content_type="application/octet-stream")
+        form.add_field("subfolder", subfolder)
+        form.add_field("type", "input")
+        form.add_field("overwrite", "true")
+        timeout = aiohttp.ClientTimeout(total=self._limits.long_timeout_s, sock_connect=self._limits.open_timeout_s)
+        status, body = await self._call("POST", "/upload/image", data=form, timeout=timeout)
+        if status != 200:
+            raise BackendError(
+                f"ComfyUI refused the picture {name!r} of {len(data)} bytes with status {status}",
+                code=ErrorCode.PROMPT_REJECTED,
+                value=status,
+            )
+        stored = _json_object(status, body, "/upload/image")
+        stored_name, folder = stored.get("name"), stored.get("subfolder")
+        if not isinstance(stored_name, str):
+            raise _wrong(status, body, "/upload/image")
+        return f"{folder}/{stored_name}" if folder else stored_name
+
+    # --- one call ------------------------------------------------------------------------------------------
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        data: bytes | aiohttp.FormData | None = None,
+        headers: dict[str, str] | None = None,
+        timeout: aiohttp.ClientTimeout | None = None,
+        refuse: tuple[int, ...] = (401, 403, 500),
+    ) -> tuple[int, bytes]:
+        """Status and body. Redirects and, with 500 in `refuse`, server errors are wrong answers."""
+        if self._session is None:
+            raise BackendGone("the backend is closed")
+        try:
+            async with self._session.request(
+                method,
+                self._address.route(path),
+                data=data,
+                headers=headers,
+                timeout=timeout or self._timeout,
+                allow_redirects=False,
+            ) as response:
+                body = await self._read(response, path)
+                status = response.status
+                location = response.headers.get("Location", "")
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
+            raise BackendGone(f"nobody answers at {self._address.http}: {_words(error)}") from None
+        except aiohttp.ClientResponseError as error:
+            raise WrongAnswer(f"{method} {path}: answer can't be read: {_words(error)}") from None
+        except TimeoutError:
+            raise BackendSilent(f"{method} {path} at {self._address.http}: no answer in time") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise BackendCut(f"{method} {path} at {self._address.http}: {_words(error)}") from None
+        if 300 <= status < 400:
+            shown = location.split("?")[0].rsplit("@", 1)[-1][:200]
+            raise WrongAnswer(f"{self._address.http} sends elsewhere ({status} to {shown!r}): use that address")
+        if status in refuse and status in (401, 403):
+            raise AccessRefused(
+                f"{self._address.http} refuses access ({status}): give it the token or password in `headers`",
+                value=status,
+            )
+        if 500 in refuse and status >= 500:
+            raise _wrong(status, body, path)
+        return status, body
+
+    async def _read(self, response: aiohttp.ClientResponse, path: str) -> bytes:
+        limit = self._limits.max_answer_bytes
+        if (response.content_length or 0) <= limit:
+            if response.content_length is not None and "Content-Encoding" not in response.headers:
+                return await response.read()
+            body = bytearray()
+            async for chunk in response.content.iter_chunked(1 << 16):
+                body += chunk
+                if len(body) > limit:
+                    break
+            else:
+                return bytes(body)
+        response.close()
+        raise WrongAnswer(f"answer of {path} is over {limit} bytes", limit=limit)
+
+
+def _json_object(status: int, data: bytes, path: str) -> dict[str, Any]:
+    try:
+        content = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        try:  # Python's writer lets NaN through, for instance as a value in node_errors
+            content = json.loads(data, parse_constant=lambda constant: None)
+        except (ValueError, RecursionError):
+            raise _wrong(status, data, path) from None
+    if not isinstance(content, dict):
+        raise _wrong(status, data, path)
+    return content
+
+
+def _wrong(status: int, data: bytes, path: str) -> WrongAnswer:
+    start = data[:60].decode("utf-8", "replace").strip().replace("\n", " ")
+    what = f"starting with {start!r}" if start else "that is empty"
+    return WrongAnswer(f"{path} gave status {status} and an answer {what}: is this ComfyUI?", value=status)
+
+
+def _words(error: BaseException) -> str:
+    return (str(error) or type(error).__name__)[:200]

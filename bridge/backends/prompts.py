@@ -1,0 +1,269 @@
+"""Posting prompts, and what /queue and /history say of those that stay silent.
+
+Every attempt ends by one record, whatever ComfyUI and the network do: by its events, by the answer to its POST, by
+`withdraw`, by what /queue and /history say of it, or, when nothing can be known any more, by `lose_all`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, Final
+
+import msgspec
+
+from bridge.backends.attempts import Attempt, Attempts
+from bridge.backends.comfy_http import ComfyHttp, PromptAnswer
+from bridge.backends.faults import BackendCut, BackendGone, WrongAnswer
+from bridge.backends.records import BackendRecord, ComfyLimits
+from bridge.backends.refusals import history_failure, rejection
+from bridge.backends.retirement import Retirement
+from bridge.backends.tasks import TaskSet
+from bridge.errors import BackendError, ErrorCode
+from bridge.scheduler.events import AttemptLost
+
+logger = logging.getLogger("bridge.backends")
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Verdict(Enum):
+    """What a look at the queue says of the backend."""
+
+    FINE = "fine"
+    STUCK = "stuck"
+    MUTE = "mute"
+
+
+class Prompts:
+    """The prompts of one backend."""
+
+    def __init__(
+        self,
+        http: ComfyHttp,
+        attempts: Attempts,
+        limits: ComfyLimits,
+        emit: Callable[[BackendRecord], None],
+        suspect: Callable[[], None],
+        break_off: Callable[[BackendError], None],
+    ) -> None:
+        self._http = http
+        self._attempts = attempts
+        self._limits = limits
+        self._emit = emit
+        self._suspect = suspect
+        self._break_off = break_off
+        self._client_id: str | None = None
+        self._tasks = TaskSet()
+        self._posts: dict[str, asyncio.Task[None]] = {}
+        self._retirement = Retirement(http, attempts, limits, self._tasks, suspect)
+        self._wrong_answers = 0
+        self._idle_since: float | None = None
+        attempts.on_out_of_memory = self._out_of_memory
+
+    # --- commands: both return at once, and emit nothing before they have ---------------------------------
+
+    def submit(self, number: int, prompt: Mapping[str, Any], output_nodes: Mapping[str, int]) -> None:
+        """Post a prompt; its attempt is known before the first byte leaves. Raises ValueError if `number` is live."""
+        loop = asyncio.get_running_loop()
+        if self._client_id is None:
+            loop.call_soon(self._emit, AttemptLost(number))
+            return
+        now = time.perf_counter()
+        prompt_id = str(uuid.uuid4())
+        attempt = Attempt(number, prompt_id, dict(output_nodes), now, now)
+        self._attempts.add(attempt)
+        try:
+            body = _encode({"prompt": prompt, "client_id": self._client_id, "prompt_id": prompt_id})
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            refused = BackendError(f"prompt can't be written as JSON: {error}", code=ErrorCode.PROMPT_REJECTED)
+            attempt.posting = False
+            loop.call_soon(self._attempts.refuse, attempt, refused, False)
+            return
+        self._posts[prompt_id] = self._tasks.spawn(self._post(attempt, body))
+
+    def withdraw(self, number: int) -> None:
+        """Get an attempt out of the way; its pictures are dropped from now on. Unknown or ended ones are ignored."""
+        attempt = self._attempts.get(number)
+        if attempt is None or attempt.withdrawn:
+            return
+        attempt.withdrawn = True
+        if not attempt.posting:
+            self._retirement.begin(attempt)
+
+    # --- the socket comes and goes -------------------------------------------------------------------------
+
+    def go_blind(self) -> None:
+        """The socket is gone: no event will come for what was posted under its client id."""
+        self._client_id = None
+        self._retirement.online = False
+        self._attempts.forget_names()
+        for attempt in self._attempts.live():
+            attempt.blind = True
+
+    async def recover(self, client_id: str) -> None:
+        """A socket is there under a new `client_id`: find out what became of older prompts. Raises BackendError."""
+        self._client_id = client_id
+        self._retirement.online = True
+        blind = [attempt for attempt in self._attempts.live() if attempt.blind]
+        for attempt in blind:
+            post = self._posts.get(attempt.prompt_id)
+            if post is not None:
+                post.cancel()
+        await self._retirement.recover(blind)
+
+    def lose_all(self) -> None:
+        """Nothing can be known any more: every attempt is lost, and removed from ComfyUI should it come back."""
+        for post in list(self._posts.values()):
+            post.cancel()
+        for attempt in self._attempts.live():
+            self._retirement.lose(attempt)
+
+    async def clear(self) -> None:
+        """Take everything of ours off ComfyUI, as far as it answers. The attempts stay as they are."""
+        await self._retirement.clear()
+
+    async def close(self) -> None:
+        """End all tasks; afterwards every attempt is settled."""
+        self.go_blind()
+        await self._tasks.close()
+        self.lose_all()
+
+    # --- posting -------------------------------------------------------------------------------------------
+
+    async def _post(self, attempt: Attempt, body: bytes) -> None:
+        try:
+            if attempt.withdrawn:
+                self._attempts.withdraw(attempt)
+                return
+            await self._post_and_read(attempt, body)
+        except Exception:
+            logger.exception("post of attempt %d failed", attempt.number)
+            self._retirement.lose(attempt)
+        finally:
+            attempt.posting = False
+            self._posts.pop(attempt.prompt_id, None)
+        self._attempts.end_if_over(attempt)
+        if attempt in self._attempts and (attempt.withdrawn or attempt.blind):
+            self._retirement.begin(attempt)
+
+    async def _post_and_read(self, attempt: Attempt, body: bytes) -> None:
+        try:
+            answer = await self._http.post_prompt(body)
+        except BackendGone:
+            self._suspect()
+            self._retirement.lose(attempt)
+        except BackendCut:
+            self._suspect()
+            await self._clarify(attempt, None)
+        except WrongAnswer as error:
+            await self._clarify(attempt, error)
+        except BackendError as error:
+            self._suspect()
+            self._attempts.refuse(attempt, error, False)
+        else:
+            self._wrong_answers = 0
+            self._answered(attempt, answer)
+
+    def _answered(self, attempt: Attempt, answer: PromptAnswer) -> None:
+        refused = rejection(answer.status, answer.content)
+        if refused is None:
+            named = answer.content.get("prompt_id")
+            if isinstance(named, str) and named != attempt.prompt_id and attempt in self._attempts:
+                self._posts.pop(attempt.prompt_id, None)
+                self._attempts.rename(attempt, named)
+            attempt.heard_at = time.perf_counter()
+            self._attempts.posted(attempt)
+            return
+        if answer.status == 200:  # the good output runs: get rid of it
+            self._retirement.remove_orphan(attempt.prompt_id)
+        # 409: the id was taken already, another will do; 429: later may do.
+        self._attempts.refuse(attempt, refused, answer.status in (409, 429))
+
+    async def _clarify(self, attempt: Attempt, wrong: WrongAnswer | None) -> None:
+        """After a POST without a clear answer: does ComfyUI have it? If that can't be told now, `check` asks again."""
+        try:
+            place = await self._retirement.place(attempt.prompt_id)
+        except BackendError:
+            self._suspect()
+            if wrong is None:
+                return
+            place = None
+        if place is not None:
+            self._attempts.posted(attempt)
+        elif wrong is None:
+            self._retirement.lose(attempt)
+        else:
+            self._wrong_answers += 1
+            self._retirement.orphan(attempt.prompt_id)
+            self._attempts.refuse(attempt, wrong, self._wrong_answers < self._limits.max_failures)
+            if self._wrong_answers >= self._limits.max_failures:
+                self._wrong_answers = 0
+                self._break_off(wrong)
+
+    def _out_of_memory(self, attempt: Attempt) -> None:
+        self._tasks.spawn(self._free(attempt))
+
+    async def _free(self, attempt: Attempt) -> None:
+        try:
+            await self._http.free()
+        except BackendError:
+            self._suspect()
+        finally:
+            attempt.freeing = False
+            self._attempts.end_if_over(attempt)
+
+    # --- silence -------------------------------------------------------------------------------------------
+
+    async def check(self) -> Verdict:
+        """Look for attempts that have been silent too long, and settle those that are gone."""
+        now = time.perf_counter()
+        silent = [
+            attempt
+            for attempt in self._attempts.live()
+            if not (attempt.posting or attempt.blind or attempt.retiring)
+            and (now - attempt.heard_at >= self._limits.silence_s or not (attempt.taken or attempt.started))
+        ]
+        if not silent:
+            self._idle_since = None
+            return Verdict.FINE
+        mute = waiting = False
+        try:
+            queue = await self._http.queue()
+            for attempt in silent:
+                if attempt.prompt_id in queue.running or attempt.prompt_id in queue.pending:
+                    attempt.missing = 0
+                    waiting = waiting or attempt.prompt_id in queue.pending
+                    self._attempts.posted(attempt)
+                    continue
+                entry = await self._http.history(attempt.prompt_id)
+                if attempt in self._attempts and attempt.heard_at <= now:
+                    mute = self._out_of_queue(attempt, entry) or mute
+        except BackendError:
+            self._suspect()
+            return Verdict.FINE
+        if not waiting or queue.running:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        elif now - self._idle_since >= self._limits.stuck_after_s:
+            self._idle_since = None
+            return Verdict.STUCK
+        return Verdict.MUTE if mute else Verdict.FINE
+
+    def _out_of_queue(self, attempt: Attempt, entry: dict[str, Any] | None) -> bool:
+        """Settle an attempt that is no longer in the queue; True if its socket should have told."""
+        attempt.missing += 1
+        if attempt.missing < 2:
+            return False  # its last events may be on their way
+        failure = history_failure(entry) if entry is not None else None
+        if failure is not None:
+            self._attempts.end(attempt, failure)
+            return False
+        mute = entry is not None and not attempt.succeeded
+        self._attempts.mute += mute
+        self._retirement.lose(attempt)
+        return mute

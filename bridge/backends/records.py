@@ -1,0 +1,135 @@
+"""What a backend reports besides the scheduler's own records, and the times that it keeps to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from bridge.errors import ErrorCode
+from bridge.scheduler.events import (
+    AttemptEnded,
+    AttemptLost,
+    AttemptPosted,
+    AttemptRefused,
+    AttemptStarted,
+    AttemptWithdrawn,
+    BackendDoubted,
+    BackendDown,
+    BackendRemoved,
+    BackendUp,
+)
+
+
+class BackendState(StrEnum):
+    """How a backend stands."""
+
+    CONNECTING = "connecting"
+    UP = "up"
+    DOUBTED = "doubted"
+    STUCK = "stuck"
+    DOWN = "down"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendPicture:
+    """A picture of an output, still encoded, as it came off ComfyUI's socket.
+
+    `index` counts per output node within a prompt: a batch of n gives 0..n-1. `image_format` is "png", "jpeg" or a
+    MIME type. `data` views the received message and stays valid as long as it is held. `posted_at` and `at` are
+    `time.perf_counter` seconds: the prompt handed to `submit`, and the bytes here.
+    """
+
+    backend: str
+    attempt: int
+    node_id: str
+    output: int
+    index: int
+    image_format: str
+    data: memoryview
+    posted_at: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BackendProgress:
+    """Step `value` of `maximum` within a node of an attempt; output nodes report their pictures this way too."""
+
+    attempt: int
+    node: str
+    value: float
+    maximum: float
+
+
+@dataclass(frozen=True, slots=True)
+class BackendWarning:
+    """Something an operator should know: nobody answers, access refused, worker dead, socket mute."""
+
+    backend: str
+    code: ErrorCode
+    message: str
+
+
+BackendRecord: TypeAlias = (
+    BackendUp
+    | BackendDoubted
+    | BackendDown
+    | BackendRemoved
+    | AttemptPosted
+    | AttemptRefused
+    | AttemptStarted
+    | AttemptEnded
+    | AttemptWithdrawn
+    | AttemptLost
+    | BackendPicture
+    | BackendProgress
+    | BackendWarning
+)
+"""Everything that `on_event` is called with."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What came over the socket since the start. Nothing is logged per frame; this is how to see it."""
+
+    pictures: int = 0
+    previews: int = 0
+    foreign: int = 0
+    unwanted: int = 0
+    undecodable: int = 0
+    unknown: int = 0
+    connects: int = 0
+    doubts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ComfyLimits:
+    """Times in seconds and sizes in bytes. The defaults fit a ComfyUI on this machine or across the internet.
+
+    A ping goes out every `ping_interval_s`; without pong or message for `pong_timeout_s` the backend is doubted.
+    Silence alone takes it down only after `doubt_timeout_s`: ComfyUI's loop may stall for a minute on a checkpoint.
+    An attempt that heard nothing for `silence_s` is looked for in /queue; if that shows nothing running and the
+    attempt still waiting after `stuck_after_s`, the worker is dead, and tried again after `stuck_retry_s`.
+    """
+
+    ping_interval_s: float = 0.8
+    pong_timeout_s: float = 1.7
+    probe_timeout_s: float = 3.0
+    doubt_timeout_s: float = 120.0
+    open_timeout_s: float = 5.0
+    flags_timeout_s: float = 1.0
+    http_timeout_s: float = 10.0
+    long_timeout_s: float = 60.0
+    check_interval_s: float = 1.0
+    silence_s: float = 3.0
+    stuck_after_s: float = 8.0
+    stuck_retry_s: float = 60.0
+    retire_poll_s: float = 0.25
+    reconnect_first_s: float = 0.1
+    reconnect_most_s: float = 5.0
+    close_s: float = 2.0
+    max_message_bytes: int = 256 * 1024 * 1024
+    max_answer_bytes: int = 64 * 1024 * 1024
+    max_failures: int = 3
+    """Cut connections or wrong answers in a row that make a backend down."""
