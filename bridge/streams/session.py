@@ -177,11 +177,11 @@ class Sessions:
         return True
 
     def next_deadline(self) -> float | None:
-        """Give when the next session ends unless it is resumed, or None."""
-        return min(
-            (d for session in (*self._evicted, *self._by_id.values()) if (d := session.deadline) is not None),
-            default=None,
-        )
+        """Give when `expire` has something to give: the next session's end unless it is resumed; None: nothing."""
+        # One that had to make room is over already: any moment in the past says so.
+        deadlines = [session.away_since for session in self._evicted]
+        deadlines += [session.deadline for session in self._by_id.values()]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def expire(self, now: float) -> list[Session]:
         """Take out, and give, the sessions that have been away for 30 s, and those that had to make room."""
