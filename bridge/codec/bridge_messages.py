@@ -1,0 +1,234 @@
+"""Messages from the bridge to an engine: one record each, fields as on the wire.
+
+A field with `= None` may be absent. Source: protocols/engine-link.md; vectors: protocols/vectors/message.
+"""
+
+from __future__ import annotations
+
+from collections import abc
+from typing import Any, TypeAlias
+
+import msgspec
+
+from bridge.codec.message_fields import (
+    U32,
+    U64,
+    Color,
+    Key,
+    Message,
+    OutputNumber,
+    PixelSize,
+    Positive,
+    RequestNumber,
+    StreamRef,
+)
+from bridge.types import Delivery, Fit, Mode, Origin, Outcome, SeedPolicy
+
+
+class UnfinishedRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A request of a resumed session that still gets its `Finished`."""
+
+    request: RequestNumber
+    key: Key | None = None
+
+
+class WorkflowSummary(msgspec.Struct, frozen=True):
+    """A workflow in `Welcome`."""
+
+    name: str
+    label: str
+
+
+class StreamSummary(msgspec.Struct, frozen=True):
+    """A stream in `Welcome`. `state` is a `StreamState`, or a later version's word."""
+
+    name: str
+    number: U32
+    workflow: str
+    mode: Mode
+    state: str
+
+
+class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
+    """Answer to `Hello`. `boot` changes at each start of the bridge; `session` is a secret."""
+
+    version: int
+    server: str
+    boot: str
+    session: str
+    resumed: bool
+    unfinished: abc.Sequence[UnfinishedRequest]
+    features: abc.Sequence[str]
+    limits: abc.Mapping[str, int | float]
+    formats: abc.Sequence[str]
+    workflows: abc.Sequence[WorkflowSummary]
+    streams: abc.Sequence[StreamSummary]
+
+
+class ParameterDescription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A parameter in `Described`: `type` is a `ParameterType`, or a word of a later version."""
+
+    name: str
+    label: str
+    type: str
+    default: Any = None
+    value: Any = None
+    min: int | float | None = None
+    max: int | float | None = None
+    step: int | float | None = None
+    unit: str | None = None
+    choices: abc.Sequence[str] | None = None
+
+
+class OutputDescription(msgspec.Struct, frozen=True):
+    """An output in `Described`; its place in the list is the frame header's `output`."""
+
+    name: str
+    kind: str
+
+
+class Described(Message, frozen=True, kw_only=True, tag="described"):
+    """Answer to `Describe`. From `stream` on, and the parameters' values, the fields are there for a stream only."""
+
+    workflow: str
+    parameters: abc.Sequence[ParameterDescription]
+    outputs: abc.Sequence[OutputDescription]
+    label: str | None = None
+    size: PixelSize | None = None
+    stream: str | None = None
+    number: U32 | None = None
+    mode: Mode | None = None
+    state: str | None = None
+    seed: U64 | None = None
+    seed_policy: SeedPolicy | None = None
+
+
+class Opened(Message, frozen=True, kw_only=True, tag="opened"):
+    """Answer to `Open`: the stream's number, and whether it is new."""
+
+    number: U32
+    created: bool
+
+
+class Ok(Message, frozen=True, kw_only=True, tag="ok"):
+    """Done. `cancelled` answers `Cancel`: the requests that it ended."""
+
+    cancelled: abc.Sequence[RequestNumber] | None = None
+
+
+class Accepted(Message, frozen=True, kw_only=True, tag="accepted"):
+    """Answer to `Run` and `Sequence`: the request's number."""
+
+    request: RequestNumber
+    key: Key | None = None
+
+
+class Subscribed(Message, frozen=True, kw_only=True, tag="subscribed"):
+    """Answer to `Subscribe`: the stream's number as in frame headers, and the values that hold."""
+
+    number: U32
+    format: str
+    origin: Origin
+    delivery: Delivery
+    credit: int
+    outputs: abc.Sequence[OutputNumber] | None = None
+    size: PixelSize | None = None
+    fit: Fit | None = None
+    mips: bool | None = None
+    previews: bool | None = None
+    color: Color | None = None
+    fps: Positive | None = None
+    max_mbps: Positive | None = None
+    shared_memory: bool | None = None
+
+
+class StatsAnswer(Message, frozen=True, kw_only=True, tag="stats"):
+    """Answer to `Stats`: sets sent and dropped, milliseconds of age of the newest, how often it waited for credit."""
+
+    stream: U32
+    sent: U64
+    dropped: U64
+    credit_stalls: U64
+    age_ms: int | float | None = None
+
+
+class Pong(Message, frozen=True, kw_only=True, tag="pong"):
+    """Answer to `Ping`."""
+
+
+class Progress(Message, frozen=True, kw_only=True, tag="progress"):
+    """How far a request is: `value` of `max` steps of `node`."""
+
+    request: RequestNumber
+    value: int | float
+    max: int | float
+    key: Key | None = None
+    node: str | None = None
+
+
+class Finished(Message, frozen=True, kw_only=True, tag="finished"):
+    """The one terminal answer of a request.
+
+    `code`, `name` and `message` say why it failed; `number` is the last set, 0 for none; `timing` is microseconds by
+    stage (`waiting_us`, `comfy_us`, `release_us`, `total_us`).
+    """
+
+    request: RequestNumber
+    outcome: Outcome
+    frames: U64
+    number: U32
+    key: Key | None = None
+    cached: bool | None = None
+    code: int | None = None
+    name: str | None = None
+    message: str | None = None
+    seed: U64 | None = None
+    timing: abc.Mapping[str, int | float] | None = None
+
+
+class Error(Message, frozen=True, kw_only=True, tag="error"):
+    """What went wrong with the message `id`, or with the connection (`fatal`: it closes now)."""
+
+    code: int
+    name: str
+    message: str
+    field: str | None = None
+    value: Any = None
+    limit: Any = None
+    fatal: bool = False
+
+
+class Changed(Message, frozen=True, kw_only=True, tag="changed"):
+    """Somebody changed a stream: new values, another workflow, or another state."""
+
+    stream: StreamRef
+    params: dict[str, Any] | None = None
+    workflow: str | None = None
+    state: str | None = None
+
+
+class Memory(Message, frozen=True, kw_only=True, tag="memory"):
+    """The shared memory that the next doorbells of a stream point into."""
+
+    stream: StreamRef
+    file: str
+    nonce: U64
+    slots: U32
+    stride: U32
+
+
+BridgeMessage: TypeAlias = (
+    Welcome
+    | Described
+    | Opened
+    | Ok
+    | Accepted
+    | Subscribed
+    | StatsAnswer
+    | Pong
+    | Progress
+    | Finished
+    | Error
+    | Changed
+    | Memory
+)
