@@ -9,7 +9,7 @@ import string
 import struct
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Final, Protocol
@@ -62,13 +62,20 @@ class Executor:
     is told the node. `interrupt` ends the running prompt at the next node or step.
     """
 
-    def __init__(self, outbound: Outbound, files: FileStore, max_pixels: int) -> None:
+    def __init__(
+        self,
+        outbound: Outbound,
+        files: FileStore,
+        max_pixels: int,
+        before_node: Callable[[str, str], None] | None = None,
+    ) -> None:
         self.client_id: str | None = None
         self.last_node_id: str | None = None
         self.interrupt = Event()
         self.delay_s = 0.0
         self.files = files
         self.max_pixels = max_pixels
+        self.before_node = before_node
         self.outbound = outbound
         self.preview_tag = "".join(random.choices(string.ascii_lowercase, k=5))
         self.cache: dict[str, Answer] = {}
@@ -158,6 +165,8 @@ class _Run:
         self._check_interrupt()
         self._delay()
         executor = self._executor
+        if executor.before_node is not None:
+            executor.before_node(self._prompt.prompt_id, node_id)
         job = Job(
             node_id,
             self._prompt.prompt,

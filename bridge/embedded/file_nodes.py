@@ -148,7 +148,7 @@ def _save(job: Job, images: Pixels, prefix: str, folder: str, compress_level: in
 def _expand(prefix: str, width: int, height: int) -> str:
     """Fill in %width%, %height% and the parts of the date."""
     now = time.localtime()
-    words = {"width": width, "height": height, "year": now.tm_year}
+    words: dict[str, int | str] = {"width": width, "height": height, "year": now.tm_year}
     words |= {"month": f"{now.tm_mon:02}", "day": f"{now.tm_mday:02}", "hour": f"{now.tm_hour:02}"}
     words |= {"minute": f"{now.tm_min:02}", "second": f"{now.tm_sec:02}"}
     return re.sub(r"%(\w+)%", lambda match: str(words.get(match[1], match[0])), prefix)

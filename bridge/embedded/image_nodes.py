@@ -15,8 +15,12 @@ from bridge.embedded.catalog import InputSpec, node
 from bridge.embedded.job import Job
 from bridge.embedded.resize import METHODS, Pixels, resize
 
-POST = {"module": "comfy_extras.nodes_post_processing", "category": "image/postprocessing", "schema": True}
-IMAGES = {"module": "comfy_extras.nodes_images"}
+POST: dict[str, Any] = {
+    "module": "comfy_extras.nodes_post_processing",
+    "category": "image/postprocessing",
+    "schema": True,
+}
+IMAGES: dict[str, Any] = {"module": "comfy_extras.nodes_images"}
 IMAGE: InputSpec = ["IMAGE"]
 OPEN_IMAGE: InputSpec = ["IMAGE", {}]
 UPSCALE: InputSpec = [list(METHODS)]
@@ -264,7 +268,8 @@ def _check_broadcast(first: Pixels, second: Pixels) -> None:
     for dimension, (a, b) in enumerate(zip(first.shape, second.shape, strict=True)):
         if a != b and 1 not in (a, b):
             raise RuntimeError(
-                f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension {dimension}"
+                f"The size of tensor a ({a}) must match the size of tensor b ({b}) "
+                f"at non-singleton dimension {dimension}"
             )
 
 
@@ -320,7 +325,8 @@ def gaussian(radius: int, sigma: float) -> NDArray[np.float32]:
     """2 * radius + 1 weights that sum to 1; `sigma` is in units of the radius."""
     position = np.linspace(-1, 1, 2 * radius + 1)
     weights = np.exp(-(position**2) / (2 * sigma**2))
-    return (weights / weights.sum()).astype(np.float32)
+    normal: NDArray[np.float32] = (weights / weights.sum()).astype(np.float32)
+    return normal
 
 
 def blur(pixels: Pixels, radius: int, sigma: float) -> Pixels:
@@ -344,10 +350,12 @@ def _blur_axis(pixels: Pixels, weights: NDArray[np.float32], axis: int) -> Pixel
             source = np.abs(rows + offset)
             source = np.where(source >= size, 2 * (size - 1) - source, source)
             np.add.at(matrix, (rows, source), weight)
+        blurred: Pixels
         if axis == 1:
-            flat = pixels.reshape(pixels.shape[0], size, -1)
-            return np.matmul(matrix, flat).reshape(pixels.shape)
-        return np.matmul(matrix, pixels)
+            blurred = np.matmul(matrix, pixels.reshape(pixels.shape[0], size, -1)).reshape(pixels.shape)
+        else:
+            blurred = np.matmul(matrix, pixels)
+        return blurred
     pad = [(0, 0)] * 4
     pad[axis] = (radius, radius)
     padded = np.pad(pixels, pad, mode="reflect")

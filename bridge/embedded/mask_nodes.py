@@ -13,9 +13,13 @@ from bridge.embedded.job import Job
 from bridge.embedded.resize import Pixels, resize
 
 Mask = NDArray[np.float32]
-MASKS = {"module": "comfy_extras.nodes_mask"}
-COMPOSITING = {"module": "comfy_extras.nodes_compositing", "category": "mask/compositing", "schema": True}
-PRIMITIVE = {"module": "comfy_extras.nodes_primitive", "category": "utils/primitive", "schema": True}
+MASKS: dict[str, Any] = {"module": "comfy_extras.nodes_mask"}
+COMPOSITING: dict[str, Any] = {
+    "module": "comfy_extras.nodes_compositing",
+    "category": "mask/compositing",
+    "schema": True,
+}
+PRIMITIVE: dict[str, Any] = {"module": "comfy_extras.nodes_primitive", "category": "utils/primitive", "schema": True}
 LARGEST = 2**63 - 1
 
 

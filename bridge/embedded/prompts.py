@@ -25,7 +25,11 @@ class QueuedPrompt(NamedTuple):
 
 
 class PromptQueue:
-    """Waiting and running prompts. `on_change(remaining)` is called, in the caller's thread, after every change."""
+    """Waiting and running prompts.
+
+    `on_change(remaining)` is called after every change, in the caller's thread and with the lock held: it must not
+    wait, nor call back.
+    """
 
     def __init__(self, on_change: Change, limit: int = 10_000) -> None:
         self._on_change = on_change
@@ -34,6 +38,7 @@ class PromptQueue:
         self._running: list[QueuedPrompt] = []
         self._forget = False
         self._closed = False
+        self._taking = False
         self._changed = Condition()
 
     @property
@@ -56,8 +61,9 @@ class PromptQueue:
         Raises TypeError as `QueuedPrompt` says.
         """
         with self._changed:
-            while not self._waiting and not self._forget and not self._closed:
-                self._changed.wait()
+            self._taking = True
+            self._changed.wait_for(lambda: self._waiting or self._forget or self._closed)
+            self._taking = False
             if self._closed or not self._waiting:
                 return None
             prompt = heapq.heappop(self._waiting)
@@ -109,6 +115,12 @@ class PromptQueue:
         with self._changed:
             wish, self._forget = self._forget, False
             return wish
+
+    @property
+    def resting(self) -> bool:
+        """Whether the worker has nothing to do and waits."""
+        with self._changed:
+            return self._taking and not self._waiting and not self._forget
 
     @property
     def closed(self) -> bool:

@@ -95,7 +95,8 @@ def _area(pixels: Pixels, size: int, axis: int) -> Pixels:
     shape = [1, 1, 1, 1]
     shape[axis] = size
     mean = (sums.take(end, axis=axis) - sums.take(start, axis=axis)) / (end - start).reshape(shape)
-    return mean.astype(np.float32)
+    result: Pixels = mean.astype(np.float32)
+    return result
 
 
 def _lanczos(pixels: Pixels, width: int, height: int) -> Pixels:

@@ -64,7 +64,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except web.HTTPException:
         raise
-    except Exception:  # noqa: BLE001 - whatever it was, the client gets ComfyUI's own 500
+    except Exception:
         logger.debug("%s %s failed", request.method, request.path, exc_info=True)
         response = web.Response(status=500, text="500 Internal Server Error\n\nServer got itself in trouble")
         response.force_close()

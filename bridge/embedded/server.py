@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from aiohttp import web
 
@@ -26,7 +27,8 @@ class EmbeddedServer:
     `step_delay_ms` makes each prompt take longer, a fully cached one included, as a model would; it may be changed
     at any time and ends early on an interrupt. Everything is in memory: `store_bytes` bounds uploads and results,
     `history_limit` finished prompts, `max_pixels` a batch (images x height x width). A client that doesn't read for
-    `send_timeout_s` is cut. Use it as `async with EmbeddedServer() as server`, or `start` and `close`.
+    `send_timeout_s` is cut. `before_node(prompt_id, node_id)` is called in the worker thread when a node is about to
+    run: a test that waits there steps through a prompt. Use it as `async with EmbeddedServer() as server`, or `start` and `close`.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class EmbeddedServer:
         history_limit: int = 1000,
         max_pixels: int = 64 << 20,
         send_timeout_s: float = 30,
+        before_node: Callable[[str, str], None] | None = None,
     ) -> None:
         self.host = host
         self.step_delay_ms = step_delay_ms
@@ -47,6 +50,7 @@ class EmbeddedServer:
         self._history_limit = history_limit
         self._max_pixels = max_pixels
         self._send_timeout_s = send_timeout_s
+        self._before_node = before_node
         self._runner: web.AppRunner | None = None
 
     @property
@@ -60,11 +64,21 @@ class EmbeddedServer:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self._port}"
 
+    @property
+    def resting(self) -> bool:
+        """Whether nothing runs or waits to run, and all events so far are sent. A worker that ended rests."""
+        return (self._queue.resting or not self._worker.is_alive()) and self.all_sent
+
+    @property
+    def all_sent(self) -> bool:
+        """Whether all events so far are written to their sockets."""
+        return self._sockets.unsent == 0
+
     async def start(self) -> None:
         """Open the door and start the worker. Raises OSError when the port is taken."""
         self._files = FileStore(self._store_bytes)
         self._sockets = Sockets(self._send_timeout_s)
-        self._executor = Executor(self._sockets, self._files, self._max_pixels)
+        self._executor = Executor(self._sockets, self._files, self._max_pixels, self._before_node)
         self._queue = PromptQueue(self._tell_remaining)
         self._history = History(self._history_limit)
         routes = Routes(self._queue, self._history, self._files, self._executor, self._sockets)
@@ -112,7 +126,7 @@ class EmbeddedServer:
         await self.close()
 
     def _tell_remaining(self, remaining: int) -> None:
-        self._sockets.send("status", status(remaining), None)
+        self._sockets.tell_all("status", {"status": {"exec_info": {"queue_remaining": remaining}}})
 
     def _work(self) -> None:
         """The worker thread: one prompt after the other."""
@@ -147,8 +161,3 @@ class EmbeddedServer:
                     self._sockets.send("executing", data, executor.client_id)
             if queue.must_forget():
                 executor.forget()
-
-
-def status(remaining: int) -> dict[str, Any]:
-    """The data of a `status` event."""
-    return {"status": {"exec_info": {"queue_remaining": remaining}}}

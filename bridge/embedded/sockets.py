@@ -19,10 +19,10 @@ from aiohttp import WSMsgType, web
 logger = logging.getLogger("bridge.embedded")
 
 FEATURES: Final = {"supports_preview_metadata": True, "max_upload_size": 100 << 20}
-WORKER_LIMIT: Final = 256
+WAIT_LIMIT: Final = 256
 """The worker waits while this many messages are not yet sent."""
-LOOP_LIMIT: Final = 4096
-"""Events of the event loop itself (status) are dropped beyond this."""
+DROP_LIMIT: Final = 4096
+"""Beyond this many unsent messages, events that can't wait (`status`) are dropped."""
 MAX_SOCKETS: Final = 256
 
 
@@ -35,7 +35,7 @@ class Sockets:
         self._send_timeout_s = send_timeout_s
         self._sockets: dict[str, web.WebSocketResponse] = {}
         self._flags: dict[str, Mapping[str, Any]] = {}
-        self._open: set[web.WebSocketResponse] = set()
+        self._open: dict[web.WebSocketResponse, web.Request] = {}
         self._messages: asyncio.Queue[tuple[str | bytes, str | None]] = asyncio.Queue()
         self._unsent = 0
         self._room = threading.Condition()
@@ -45,25 +45,31 @@ class Sockets:
     # --- from any thread --------------------------------------------------------------------------------
 
     def send(self, event: str, data: Mapping[str, Any], client_id: str | None) -> None:
-        """Queue a JSON event for one client, or None for all."""
-        self._put(json.dumps({"type": event, "data": data}), client_id)
+        """Queue a JSON event for one client, or None for all. In the worker it waits while too many are unsent."""
+        self._put(json.dumps({"type": event, "data": data}), client_id, waits=True)
+
+    def tell_all(self, event: str, data: Mapping[str, Any]) -> None:
+        """Queue a JSON event for all. It never waits, so that it may be called with a lock held."""
+        self._put(json.dumps({"type": event, "data": data}), None, waits=False)
 
     def send_bytes(self, data: bytes, client_id: str | None) -> None:
         """Queue a binary message for one client, or None for all."""
-        self._put(data, client_id)
+        self._put(data, client_id, waits=True)
 
     def takes_metadata(self, client_id: str | None) -> bool:
         """Whether this client's first message said `supports_preview_metadata`."""
         return client_id is not None and bool(self._flags.get(client_id, {}).get("supports_preview_metadata"))
 
-    def _put(self, message: str | bytes, client_id: str | None) -> None:
+    @property
+    def unsent(self) -> int:
+        """How many messages wait for the publisher, the one that it sends included."""
+        return self._unsent
+
+    def _put(self, message: str | bytes, client_id: str | None, waits: bool) -> None:
         with self._room:
-            if threading.get_ident() == self._thread:
-                if self._unsent >= LOOP_LIMIT:
-                    return
-            else:
-                self._room.wait_for(lambda: self._closed or self._unsent < WORKER_LIMIT)
-            if self._closed:
+            if waits and threading.get_ident() != self._thread:
+                self._room.wait_for(lambda: self._closed or self._unsent < WAIT_LIMIT)
+            if self._closed or self._unsent >= DROP_LIMIT:
                 return
             self._unsent += 1
             self._loop.call_soon_threadsafe(self._messages.put_nowait, (message, client_id))
@@ -79,7 +85,7 @@ class Sockets:
         client_id = request.query.get("clientId") or uuid.uuid4().hex
         self._sockets[client_id] = socket
         self._flags[client_id] = {}
-        self._open.add(socket)
+        self._open[socket] = request
         try:
             for message in greet(client_id):
                 await socket.send_str(json.dumps(message))
@@ -87,7 +93,7 @@ class Sockets:
         except ConnectionError:
             logger.debug("client %s went away", client_id)
         finally:
-            self._open.discard(socket)
+            self._open.pop(socket, None)
             self._sockets.pop(client_id, None)
             self._flags.pop(client_id, None)
         return socket
@@ -112,15 +118,15 @@ class Sockets:
     async def _publish(self) -> None:
         while True:
             message, client_id = await self._messages.get()
-            with self._room:
-                self._unsent -= 1
-                self._room.notify_all()
             if client_id is None:
                 targets = list(self._sockets.values())
             else:
                 targets = [self._sockets[client_id]] if client_id in self._sockets else []
             for socket in targets:
                 await self._send(socket, message)
+            with self._room:
+                self._unsent -= 1
+                self._room.notify_all()
 
     async def _send(self, socket: web.WebSocketResponse, message: str | bytes) -> None:
         try:
@@ -131,14 +137,14 @@ class Sockets:
                     await socket.send_bytes(message)
         except TimeoutError:
             logger.warning("a client does not read: cut after %s s", self._send_timeout_s)
-            abort(socket)
+            self._abort(socket)
         except (ConnectionError, RuntimeError):
             logger.debug("sending to a client that went away")
 
     def abort_all(self) -> None:
         """Cut every connection without a closing handshake, as a killed process does."""
         for socket in list(self._open):
-            abort(socket)
+            self._abort(socket)
 
     async def close(self) -> None:
         """Stop sending, release a waiting worker, and close every connection."""
@@ -152,10 +158,9 @@ class Sockets:
                 async with asyncio.timeout(1):
                     await socket.close(code=1001)
             except TimeoutError:
-                abort(socket)
+                self._abort(socket)
 
-
-def abort(socket: web.WebSocketResponse) -> None:
-    """Cut one connection."""
-    if (transport := socket.get_extra_info("peername") and socket._req and socket._req.transport) is not None:
-        transport.abort()
+    def _abort(self, socket: web.WebSocketResponse) -> None:
+        request = self._open.get(socket)
+        if request is not None and request.transport is not None:
+            request.transport.abort()

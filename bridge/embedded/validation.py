@@ -185,7 +185,7 @@ class _Validation:
         if isinstance(value, dict) and "__value__" in value:
             value = inputs[name] = value["__value__"]
         kind, options = spec[0], spec[1] if len(spec) > 1 else {}
-        facts = {"input_name": name, "input_config": _config(spec)}
+        facts: dict[str, Any] = {"input_name": name, "input_config": _config(spec)}
         if isinstance(kind, str) and (convert := CONVERTERS.get(kind)):
             try:
                 value = inputs[name] = convert(value)
