@@ -33,7 +33,7 @@ class BackendDoubted:
 
 @dataclass(frozen=True, slots=True)
 class BackendDown:
-    """A backend is gone. Each of its attempts is reported as `AttemptLost`, before or after this."""
+    """A backend is gone, and all its attempts with it. Best told before `AttemptLost`, so that none is tried there."""
 
     backend: str
 

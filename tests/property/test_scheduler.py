@@ -132,6 +132,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.tell(e.AttemptLost(prompt.attempt))
         if not down_first:
             self.tell(e.BackendDown(name))
+        comfy.prompts.clear()  # what was tried there while it was dying is gone with it
 
     @rule(name=st.sampled_from(BACKENDS))
     def backend_doubted(self, name: str) -> None:
