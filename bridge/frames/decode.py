@@ -1,0 +1,190 @@
+"""A few threads that decode pictures, so that the event loop and the sockets never wait for one.
+
+Work waits in one bounded line. Just before its turn the pool asks whether it is still wanted, on the event loop: a
+picture that a newer one has overtaken is dropped before it costs anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future as ThreadFuture
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from bridge.codec.pixels import PictureLimits, Pixels, decode_picture
+from bridge.errors import BridgeError, ErrorCode
+
+T = TypeVar("T")
+
+
+class DecodeStats(NamedTuple):
+    """What a pool does now, and what it did since it began. `dropped` were no longer wanted at their turn."""
+
+    running: int
+    waiting: int
+    done: int
+    dropped: int
+    refused: int
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    work: Callable[[], Any]
+    wanted: Callable[[], bool] | None
+    dispose: Callable[[Any], None] | None
+    future: asyncio.Future[Any]
+
+    def overtaken(self) -> bool:
+        return self.future.done() or (self.wanted is not None and not self.wanted())
+
+
+def default_workers() -> int:
+    """2 to 4 by the number of processors."""
+    return min(4, max(2, os.cpu_count() or 2))
+
+
+class DecodePool:
+    """Threads that run decoding work for one event loop. All methods belong to that loop's thread.
+
+    Results come in the order in which work ends, not in which it began: who shows them compares numbers.
+    """
+
+    def __init__(self, workers: int | None = None, max_waiting: int = 64) -> None:
+        """`workers` threads (2 to 4 by processors unless said); at most `max_waiting` wait for one."""
+        self.workers = default_workers() if workers is None else workers
+        self.max_waiting = max_waiting
+        self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix="texbridge-decode")
+        self._waiting: deque[_Job] = deque()
+        self._idle: asyncio.Event | None = None
+        self._closed = False
+        self._running = 0
+        self._done = 0
+        self._dropped = 0
+        self._refused = 0
+
+    def submit(
+        self,
+        work: Callable[[], T],
+        wanted: Callable[[], bool] | None = None,
+        dispose: Callable[[T], None] | None = None,
+    ) -> asyncio.Future[T | None]:
+        """A future of what `work()` returns in a thread, or of None if it is no longer wanted at its turn.
+
+        `wanted()` is asked on the event loop, just before work begins. A cancelled future drops work that waits;
+        work that already runs ends, and `dispose` gets its result (a lease inside must be released by somebody).
+
+        Raises:
+            BridgeError: the line is full of wanted work (603), or the pool is closed (601).
+        """
+        if self._closed:
+            raise BridgeError("pictures are no longer decoded: the bridge is closing", code=ErrorCode.DRAINING)
+        if len(self._waiting) >= self.max_waiting:
+            self._drop_overtaken()
+        if len(self._waiting) >= self.max_waiting:
+            self._refused += 1
+            raise BridgeError(
+                f"{len(self._waiting)} pictures wait to be decoded, {self.max_waiting} may; "
+                "they arrive faster than this machine decodes them",
+                code=ErrorCode.TOO_SLOW,
+                value=len(self._waiting),
+                limit=self.max_waiting,
+            )
+        future: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Job(work, wanted, dispose, future))
+        self._start()
+        return future
+
+    async def decode(
+        self,
+        data: bytes | bytearray | memoryview,
+        limits: PictureLimits | None = None,
+        wanted: Callable[[], bool] | None = None,
+    ) -> Pixels | None:
+        """The pixels of an encoded picture, or None if it is no longer wanted at its turn.
+
+        Raises:
+            PictureDecodeError: whatever is wrong with the bytes.
+            BridgeError: as `submit`.
+        """
+        return await self.submit(lambda: decode_picture(data, limits), wanted)
+
+    def stats(self) -> DecodeStats:
+        """Counts of this moment."""
+        return DecodeStats(self._running, len(self._waiting), self._done, self._dropped, self._refused)
+
+    async def close(self) -> None:
+        """Drop what waits (its futures give None), wait for what runs, end the threads. May be called again."""
+        self._closed = True
+        while self._waiting:
+            self._drop(self._waiting.popleft())
+        if self._running:
+            self._idle = self._idle or asyncio.Event()
+            await self._idle.wait()
+        self._executor.shutdown(wait=True)  # every thread is idle: nothing to wait for but their end
+
+    def _start(self) -> None:
+        while self._waiting and self._running < self.workers:
+            job = self._waiting.popleft()
+            try:
+                if job.overtaken():
+                    self._drop(job)
+                    continue
+            except Exception as error:  # noqa: BLE001
+                job.future.set_exception(error)  # the caller's own callback failed: the caller hears of it
+                continue
+            self._running += 1
+            tell = partial(_tell, job.future.get_loop(), self._finish, job)
+            self._executor.submit(job.work).add_done_callback(tell)
+
+    def _finish(self, job: _Job, ended: ThreadFuture[Any]) -> None:
+        self._running -= 1
+        self._done += 1
+        error = ended.exception()
+        if job.future.done():
+            if error is None:
+                _dispose(job, ended)
+        elif error is not None:
+            job.future.set_exception(error)
+        else:
+            job.future.set_result(ended.result())
+        self._start()
+        if not self._running and self._idle is not None:
+            self._idle.set()
+
+    def _drop(self, job: _Job) -> None:
+        self._dropped += 1
+        if not job.future.done():
+            job.future.set_result(None)
+
+    def _drop_overtaken(self) -> None:
+        kept: deque[_Job] = deque()
+        for job in self._waiting:
+            if job.overtaken():
+                self._drop(job)
+            else:
+                kept.append(job)
+        self._waiting = kept
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop,
+    finish: Callable[[_Job, ThreadFuture[Any]], None],
+    job: _Job,
+    ended: ThreadFuture[Any],
+) -> None:
+    """Runs in the worker's thread when work has ended."""
+    try:
+        loop.call_soon_threadsafe(finish, job, ended)
+    except RuntimeError:  # the loop was closed without closing the pool: nobody will take the result
+        if ended.exception() is None:
+            _dispose(job, ended)
+
+
+def _dispose(job: _Job, ended: ThreadFuture[Any]) -> None:
+    if job.dispose is not None:
+        job.dispose(ended.result())
