@@ -49,6 +49,7 @@ __all__ = [
     "Ignored",
     "LiveSwitched",
     "PanicPressed",
+    "PatternBudget",
     "RefreshRequested",
     "Rejected",
     "ReplyRegistered",
@@ -71,6 +72,21 @@ _MAX_ADDRESS: Final = 1_024
 _PATTERN: Final = frozenset("*?[]{}")
 
 
+class PatternBudget:
+    """How much matching the patterns of one packet may still cost: a test of one name costs 1, and more if it is long.
+
+    Give the same one to all messages of a packet; a bundle of a thousand `/texbridge/*/*` is then cut short.
+    """
+
+    def __init__(self, left: int = 4_096) -> None:
+        self.left = left
+
+    def spend(self, pattern: str, names: int) -> bool:
+        """Take the cost of testing `names` names; False if it is no longer there."""
+        self.left -= names * (1 + len(pattern) // 16)
+        return self.left >= 0
+
+
 class StreamParameters(Protocol):
     """What must be known of a stream: its parameters by name. `Stream` has it."""
 
@@ -83,14 +99,16 @@ def read_controls(
     arguments: Sequence[object],
     streams: Mapping[str, StreamParameters],
     match_part: Callable[[str, str], bool],
+    budget: PatternBudget | None = None,
 ) -> tuple[Control, ...]:
     """Give what one OSC message asks for: mostly one record; a pattern may give one SetValues for each stream.
 
-    `match_part(pattern, name)` tells whether one part of an OSC pattern matches a name, in bounded time.
-    Raises nothing, whatever the arguments are.
+    `match_part(pattern, name)` tells whether one part of an OSC pattern matches a name, in bounded time. `budget`
+    is shared by the messages of a packet; without one the message has its own. A message over it is rejected (106
+    message_too_complex). Raises nothing, whatever the arguments are.
     """
     try:
-        return _read(address, arguments, streams, match_part)
+        return _read(address, arguments, streams, match_part, budget)
     except TexbridgeError as error:
         return (_rejected(address, error),)
 
@@ -105,6 +123,7 @@ def _read(
     arguments: Sequence[object],
     streams: Mapping[str, StreamParameters],
     match_part: Callable[[str, str], bool],
+    budget: PatternBudget | None,
 ) -> tuple[Control, ...]:
     parts = address.split("/", 6)
     if len(address) > _MAX_ADDRESS or parts[0] or len(parts) < 2 or parts[1] != PREFIX:
@@ -115,7 +134,7 @@ def _read(
         raise _unknown_address(address, f"/{PREFIX}/<stream>/<parameter>", None)
     name, word, *rest = parts[2:]
     if not _PATTERN.isdisjoint(name) or not _PATTERN.isdisjoint(word):
-        return _pattern_controls(address, name, word, rest, arguments, streams, match_part)
+        return _pattern_controls(address, name, word, rest, arguments, streams, match_part, budget or PatternBudget())
     stream = streams.get(name)
     if stream is None:
         close = nearest(name, tuple(streams))
@@ -340,6 +359,7 @@ def _pattern_controls(
     arguments: Sequence[object],
     streams: Mapping[str, StreamParameters],
     match_part: Callable[[str, str], bool],
+    budget: PatternBudget,
 ) -> tuple[Control, ...]:
     """Give what a pattern sets: each parameter that it matches and whose type takes the arguments.
 
@@ -353,7 +373,9 @@ def _pattern_controls(
         )
     found: list[Control] = []
     refused: list[TexbridgeError] = []
+    _spend(budget, address, name, len(streams))
     for stream_name in [known for known in streams if match_part(name, known)]:
+        _spend(budget, address, word, len(streams[stream_name].parameters))
         params: dict[str, Value] = {}
         for parameter, spec in streams[stream_name].parameters.items():
             if match_part(word, parameter):
@@ -370,6 +392,15 @@ def _pattern_controls(
         others = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
         found.append(replace(_rejected(address, refused[0]), message=refused[0].message + others))
     return tuple(found)
+
+
+def _spend(budget: PatternBudget, address: str, pattern: str, names: int) -> None:
+    if not budget.spend(pattern, names):
+        raise NotAllowedError(
+            f"{shown(address)}: the patterns of one packet reach too many names; name the streams, or send fewer",
+            code=ErrorCode.MESSAGE_TOO_COMPLEX,
+            field="address",
+        )
 
 
 def _refuse_below(address: str, name: str, word: str, rest: Sequence[str], stream: StreamParameters) -> None:

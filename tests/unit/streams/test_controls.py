@@ -12,6 +12,7 @@ from bridge.streams.controls import (
     Ignored,
     LiveSwitched,
     PanicPressed,
+    PatternBudget,
     RefreshRequested,
     Rejected,
     ReplyRegistered,
@@ -278,6 +279,26 @@ def test_a_pattern_that_nothing_takes_is_rejected():
     (control,) = read("/texbridge/*/blur", "x")
     assert isinstance(control, Rejected)
     assert control.code is ErrorCode.WRONG_TYPE
+
+
+def test_the_patterns_of_a_packet_have_one_budget():
+    budget = PatternBudget(40)
+    codes = []
+    for _ in range(6):
+        (*_, last) = read_controls("/texbridge/*/*", (0.5,), STREAMS, match_part, budget)
+        assert isinstance(last, Rejected)
+        codes.append(last.code)
+    assert codes[:3] == [ErrorCode.WRONG_TYPE] * 3  # each tests 2 streams and 10 parameters
+    assert codes[3:] == [ErrorCode.MESSAGE_TOO_COMPLEX] * 3
+    # Names without a pattern cost nothing.
+    assert read_controls("/texbridge/main/blur", (3,), STREAMS, match_part, budget) == (SetValues("main", {"blur": 3}),)
+
+
+def test_a_long_pattern_costs_more():
+    budget = PatternBudget(100)
+    (control,) = read_controls("/texbridge/*/" + "*" * 900, (1,), STREAMS, match_part, budget)
+    assert isinstance(control, Rejected)
+    assert control.code is ErrorCode.MESSAGE_TOO_COMPLEX
 
 
 def test_a_wrong_run_takes_nothing():
