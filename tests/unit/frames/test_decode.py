@@ -1,0 +1,222 @@
+"""Decoding off the loop: bounded, droppable, and gone when it is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from png_files import png8
+
+from bridge.errors import BridgeError, ErrorCode, PictureDecodeError
+from bridge.frames.decode import DecodePool, default_workers
+
+LIMIT_S = 20.0
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """One test on a fresh loop, ended if it hangs; no thread of ours may be left over."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(LIMIT_S):
+            await test()
+
+    asyncio.run(bounded())
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("texbridge-decode")]
+
+
+class Gate:
+    """Work that tells when it begins and ends when it is let."""
+
+    def __init__(self, result: object = "made") -> None:
+        self.began, self.let = threading.Event(), threading.Event()
+        self.result = result
+
+    def __call__(self) -> object:
+        self.began.set()
+        assert self.let.wait(LIMIT_S)
+        return self.result
+
+    async def begun(self) -> None:
+        assert await asyncio.to_thread(self.began.wait, LIMIT_S)
+
+
+def test_default_workers_are_two_to_four() -> None:
+    assert 2 <= default_workers() <= 4
+
+
+def test_pictures_decode_off_the_loop() -> None:
+    async def test() -> None:
+        pool = DecodePool(2)
+        pixels = await asyncio.gather(*(pool.decode(png8([[[n, n, n]] * n])) for n in range(1, 20)))
+        assert [p.size.width for p in pixels if p is not None] == list(range(1, 20))
+        assert await pool.submit(threading.get_ident) != threading.get_ident()
+        assert pool.stats() == (0, 0, 20, 0, 0)
+        await pool.close()
+
+    run(test)
+
+
+def test_a_bad_picture_fails_its_own_future_alone() -> None:
+    async def test() -> None:
+        pool = DecodePool(1)
+        good, bad = pool.decode(png8([[[1]]])), pool.decode(b"nonsense")
+        results = await asyncio.gather(good, bad, return_exceptions=True)
+        assert isinstance(results[1], PictureDecodeError)
+        assert not isinstance(results[0], BaseException)
+        await pool.close()
+
+    run(test)
+
+
+def test_no_more_run_than_there_are_workers() -> None:
+    async def test() -> None:
+        pool = DecodePool(2)
+        gates = [Gate(number) for number in range(4)]
+        futures = [pool.submit(gate) for gate in gates]
+        await gates[0].begun()
+        await gates[1].begun()
+        assert pool.stats()[:2] == (2, 2)
+        assert not gates[2].began.is_set()
+        gates[0].let.set()
+        await gates[2].begun()
+        for gate in gates:
+            gate.let.set()
+        assert await asyncio.gather(*futures) == [0, 1, 2, 3]
+        await pool.close()
+
+    run(test)
+
+
+def test_wanted_is_asked_just_before_work_begins_and_on_the_loop() -> None:
+    async def test() -> None:
+        pool = DecodePool(1)
+        gate = Gate()
+        first = pool.submit(gate)
+        asked_in: list[int] = []
+        newest = 1
+
+        def wanted(number: int) -> Callable[[], bool]:
+            def ask() -> bool:
+                asked_in.append(threading.get_ident())
+                return number == newest
+
+            return ask
+
+        old, new = pool.submit(lambda: "old", wanted(1)), pool.submit(lambda: "new", wanted(2))
+        await gate.begun()
+        assert asked_in == []
+        newest = 2
+        gate.let.set()
+        assert await asyncio.gather(first, old, new) == ["made", None, "new"]
+        assert asked_in == [threading.get_ident()] * 2
+        assert pool.stats().dropped == 1
+        await pool.close()
+
+    run(test)
+
+
+def test_a_full_line_first_drops_what_is_overtaken_then_refuses() -> None:
+    async def test() -> None:
+        pool = DecodePool(1, max_waiting=2)
+        gate = Gate()
+        running = pool.submit(gate)
+        await gate.begun()
+        overtaken = False
+        first = pool.submit(lambda: 1, lambda: not overtaken)
+        second = pool.submit(lambda: 2)
+        with pytest.raises(BridgeError, match="2 pictures wait") as caught:
+            pool.submit(lambda: 3)
+        assert caught.value.code is ErrorCode.TOO_SLOW
+        overtaken = True
+        third = pool.submit(lambda: 3)
+        gate.let.set()
+        assert await asyncio.gather(running, first, second, third) == ["made", None, 2, 3]
+        assert pool.stats() == (0, 0, 3, 1, 1)
+        await pool.close()
+
+    run(test)
+
+
+def test_cancelled_work_that_waits_never_begins() -> None:
+    async def test() -> None:
+        pool = DecodePool(1)
+        gate, never = Gate(), Gate()
+        running = pool.submit(gate)
+        await gate.begun()
+        waiting = pool.submit(never)
+        waiting.cancel()
+        gate.let.set()
+        await running
+        assert await pool.submit(lambda: "after") == "after"
+        assert not never.began.is_set()
+        await pool.close()
+
+    run(test)
+
+
+def test_the_result_of_cancelled_running_work_is_disposed_of() -> None:
+    async def test() -> None:
+        pool = DecodePool(1)
+        gate = Gate("a lease")
+        disposed: list[object] = []
+        future = pool.submit(gate, dispose=disposed.append)
+        await gate.begun()
+        future.cancel()
+        gate.let.set()
+        assert await pool.submit(lambda: "after") == "after"
+        assert disposed == ["a lease"]
+        await pool.close()
+
+    run(test)
+
+
+def test_a_failing_wanted_is_told_to_its_caller_and_stops_nothing() -> None:
+    async def test() -> None:
+        pool = DecodePool(1)
+
+        def wanted() -> bool:
+            raise ZeroDivisionError
+
+        future = pool.submit(lambda: 1, wanted)
+        with pytest.raises(ZeroDivisionError):
+            await future
+        assert await pool.submit(lambda: 2) == 2
+        await pool.close()
+
+    run(test)
+
+
+def test_close_drops_what_waits_and_ends_what_runs() -> None:
+    async def test() -> None:
+        pool = DecodePool(1)
+        gate = Gate()
+        running, waiting = pool.submit(gate), pool.submit(lambda: "never")
+        await gate.begun()
+        closing = asyncio.create_task(pool.close())
+        assert await waiting is None
+        assert not closing.done()
+        with pytest.raises(BridgeError) as caught:
+            pool.submit(lambda: 1)
+        assert caught.value.code is ErrorCode.DRAINING
+        gate.let.set()
+        await closing
+        assert await running == "made"
+        await pool.close()
+
+    run(test)
+
+
+def test_nothing_global_is_touched() -> None:
+    before = sys.getswitchinterval(), threading.stack_size()
+
+    async def test() -> None:
+        pool = DecodePool(2)
+        await pool.decode(png8([[[1]]]))
+        await pool.close()
+
+    run(test)
+    assert (sys.getswitchinterval(), threading.stack_size()) == before
