@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.codec.osc import IMPULSE, OscColor, OscMessage, decode_packet, encode_osc_message, match_part
+from bridge.codec.osc import OscColor, OscMessage, decode_packet, encode_osc_message, match_part
 from bridge.errors import ErrorCode
 from bridge.streams.controls import Ignored, Rejected, RunRequested, SeedSet, SetValues, read_controls
 from bridge.types import ParameterSpec, ParameterType
@@ -27,12 +27,10 @@ def read(packet: bytes):
     [
         ("main/color", (OscColor(255, 0, 51, 102),), "r", (SetValues("main", {"color": (1.0, 0.0, 0.2, 0.4)}),)),
         ("main/color", (255, 0, 51), "iii", (SetValues("main", {"color": (1.0, 0.0, 0.2, 1.0)}),)),
-        ("main/run", (IMPULSE,), None, (RunRequested("main"),)),
         ("main/run", (None,), "N", (RunRequested("main"),)),
         ("main/run", (True,), "T", (RunRequested("main"),)),
         ("main/run", (False,), "F", (Ignored("run: a button's release"),)),
         ("main/run", (0.0,), "f", (Ignored("run: a button's release"),)),
-        ("main/bool", (IMPULSE,), None, (SetValues("main", {"bool": True}),)),
         ("main/int", (5.0,), "f", (SetValues("main", {"int": 5}),)),
         ("main/seed", (2**62,), "h", (SeedSet("main", 2**62),)),
         ("main/seed", (2.0**40,), "d", (SeedSet("main", 2**40),)),
@@ -41,6 +39,11 @@ def read(packet: bytes):
 )
 def test_packet(address, arguments, tags, controls):
     assert read(encode_osc_message(f"/texbridge/{address}", *arguments, tags=tags)) == controls
+
+
+def test_impulse():
+    assert read(b"/texbridge/main/run\0,I\0\0") == (RunRequested("main"),)
+    assert read(b"/texbridge/main/bool\0\0\0\0,I\0\0") == (SetValues("main", {"bool": True}),)
 
 
 def test_array():
