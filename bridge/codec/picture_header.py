@@ -134,7 +134,7 @@ def _cut_short(kind: str, what: str, at: int, length: int) -> PictureDecodeError
 def _read_png(view: memoryview, limits: PictureLimits) -> PictureHeader:
     if len(view) < 33:
         raise _cut_short("PNG", "IHDR", 8, len(view))
-    if view[8:16] != b"\x00\x00\x00\x0dIHDR":
+    if bytes(view[8:16]) != b"\x00\x00\x00\x0dIHDR":
         raise PictureDecodeError("PNG does not begin with an IHDR chunk of 13 bytes", value=bytes(view[8:16]).hex())
     width, height = int.from_bytes(view[16:20], "big"), int.from_bytes(view[20:24], "big")
     bits, colour = view[24], view[25]
@@ -263,7 +263,7 @@ def _read_webp(view: memoryview, limits: PictureLimits) -> PictureHeader:
     elif name == b"VP8L" and body[0] == 0x2F:
         word = int.from_bytes(body[1:5], "little")
         width, height, alpha = (word & 0x3FFF) + 1, (word >> 14 & 0x3FFF) + 1, bool(word >> 28 & 1)
-    elif name == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
+    elif name == b"VP8 " and bytes(body[3:6]) == b"\x9d\x01\x2a":
         width = int.from_bytes(body[6:8], "little") & 0x3FFF
         height = int.from_bytes(body[8:10], "little") & 0x3FFF
         alpha = False
@@ -278,7 +278,7 @@ def _count_webp_frames(view: memoryview) -> int:
     for _ in range(MAX_WEBP_CHUNKS):
         if at + 8 > len(view):
             return max(1, frames)
-        frames += view[at : at + 4] == b"ANMF"
+        frames += bytes(view[at : at + 4]) == b"ANMF"
         length = int.from_bytes(view[at + 4 : at + 8], "little")
         at += 8 + length + (length & 1)
     raise PictureDecodeError(f"WebP has more than {MAX_WEBP_CHUNKS} chunks", limit=MAX_WEBP_CHUNKS)
