@@ -159,9 +159,15 @@ class AttemptLost:
 
 @dataclass(frozen=True, slots=True)
 class ResultSettled:
-    """Every picture of an ended attempt is released or dropped: its request can be answered."""
+    """Every picture of an ended attempt is released or dropped: its request can be answered.
+
+    With `error` the pictures were no good, or some are missing: the request ends `failed`. With `overtaken` they were
+    dropped because newer ones had come: it ends `superseded`.
+    """
 
     attempt: int
+    error: TexbridgeError | None = None
+    overtaken: bool = False
 
 
 Event: TypeAlias = (

@@ -86,7 +86,7 @@ class Scheduler:
             case AttemptEnded():
                 self._ended(event, now)
             case ResultSettled():
-                self._settled(event.attempt)
+                self._settled(event, now)
             case ValuesChanged():
                 self._values_changed(event, now)
             case RequestAdded():
@@ -362,12 +362,16 @@ class Scheduler:
         ):
             self._end_request(request.number, Outcome.SUPERSEDED)
 
-    def _settled(self, number: int) -> None:
-        attempt = self._attempts.get(number)
+    def _settled(self, event: ResultSettled, now: float) -> None:
+        attempt = self._attempts.get(event.attempt)
         if attempt is None or not attempt.ended:
             return
+        if event.error is not None:
+            self._failed(attempt, event.error, False, now)
+            return
         stream = attempt.request.stream
-        dropped = not attempt.released and policy.is_stale(stream.config.mode, number, stream.last_released)
+        stale = policy.is_stale(stream.config.mode, event.attempt, stream.last_released)
+        dropped = not attempt.released and (event.overtaken or stale)
         self._end_request(attempt.request.number, Outcome.SUPERSEDED if dropped else Outcome.DONE)
 
     # --- backends ------------------------------------------------------------------------------------------
