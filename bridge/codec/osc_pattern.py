@@ -1,8 +1,8 @@
 """OSC address patterns: `?`, `*`, `[abc]`, `[a-z]`, `[!a-z]` and `{one,two}`, matched part by part.
 
 A part is what stands between two slashes; no pattern reaches over one. Matching keeps the set of all places that the
-pattern may have reached as the bits of one int, so that it never goes back: time is bounded by the product of the
-two lengths over the machine's word, whatever the pattern. A malformed pattern (an unclosed bracket or brace, a brace
+pattern may have reached as the bits of one int, so that it never goes back: each character of the pattern costs one
+step, whatever stands around it. A malformed pattern (an unclosed bracket or brace, a brace
 in a brace) matches nothing. Source: OSC 1.0 specification, "OSC Message Dispatching and Pattern Matching".
 """
 
@@ -11,8 +11,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-MAX_PATTERN_PART: Final = 1_024
-"""Characters of one part of a pattern; a longer one matches nothing."""
+MAX_PART_LENGTH: Final = 256
+"""Characters of one part of a pattern, and of a name. Longer ones match nothing (without a pattern: themselves)."""
 
 _SPECIAL: Final = frozenset("?*[]{}")
 
@@ -78,43 +78,45 @@ def match_part(pattern_part: str, name: str) -> bool:
     if not has_pattern(pattern_part):
         return pattern_part == name
     tokens = _tokens(pattern_part)
-    if tokens is None:
+    if tokens is None or len(name) > MAX_PART_LENGTH:
         return False
+    places = _places(name)
     everywhere = (1 << (len(name) + 1)) - 1
     reached = 1  # bit n: the pattern so far may end before name[n]
     for token in tokens:
         if isinstance(token, _Words):
             after = 0
             for word in token.words:
-                after |= _behind_word(word, name, reached)
+                behind = reached
+                for character in word:
+                    behind = (behind & places.get(character, 0)) << 1
+                after |= behind
             reached = after
         elif isinstance(token, _Star):
             reached = everywhere & -(reached & -reached)  # everything from the lowest place on
         elif isinstance(token, _Any):
             reached = (reached << 1) & everywhere
         else:
-            taken = sum(1 << place for place, character in enumerate(name) if token.takes(character))
+            taken = sum(mask for character, mask in places.items() if token.takes(character))
             reached = (reached & taken) << 1
         if not reached:
             return False
     return bool(reached >> len(name))
 
 
-def _behind_word(word: str, name: str, reached: int) -> int:
-    """Give the places behind each occurrence of `word` that begins at a reached place."""
-    after = 0
-    place = name.find(word)
-    while place >= 0:
-        if reached >> place & 1:
-            after |= 1 << (place + len(word))
-        place = name.find(word, place + 1)
-    return after
+@lru_cache(maxsize=1024)
+def _places(name: str) -> dict[str, int]:
+    """Give where each character of a name stands: bit n for name[n]."""
+    places: dict[str, int] = {}
+    for place, character in enumerate(name):
+        places[character] = places.get(character, 0) | 1 << place
+    return places
 
 
 @lru_cache(maxsize=256)
 def _tokens(pattern: str) -> tuple[_Token, ...] | None:
     """Give the tokens of a pattern part, or None if it is malformed or too long."""
-    if len(pattern) > MAX_PATTERN_PART:
+    if len(pattern) > MAX_PART_LENGTH:
         return None
     tokens: list[_Token] = []
     position = 0
