@@ -39,7 +39,7 @@ DEVICE_NAMES: Final = frozenset(
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that was probably meant, or None."""
     matches = get_close_matches(name, list(known), 1, 0.6)
-    return matches[0] if matches else None
+    return str(matches[0]) if matches else None
 
 
 def plain_name(text: str) -> str:

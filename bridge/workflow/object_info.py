@@ -150,7 +150,7 @@ def _parse_input(name: str, spec: Any, required: bool) -> InputInfo | None:
         multiline=options.get("multiline") is True,
         is_color=word == "INT" and options.get("display") == "color",
         is_picture=word == "COMBO" and options.get("image_upload") is True,
-        is_seed=word == "INT" and (bool(options.get("control_after_generate")) or name in ("seed", "noise_seed")),
+        is_seed=word == "INT" and (name == "seed" or name.endswith("_seed")),
     )
 
 

@@ -126,8 +126,8 @@ class Workflow:
             parameter = self._parameters.get(name)
             if parameter is None:
                 raise self._unknown(name)
-            if isinstance(value, Picture):
-                value = self._picture_name(name, parameter, picture_names or {})
+            if parameter.spec.type is ParameterType.IMAGE:
+                value = self._picture_name(parameter, value, picture_names or {})
             for bound in parameter.inputs:
                 _inputs_of(prompt, touched, bound.node_id)[bound.input] = bound.write(value)
         for bound in self._seeds:
@@ -149,12 +149,16 @@ class Workflow:
             limit=tuple(self._parameters),
         )
 
-    def _picture_name(self, name: str, parameter: Parameter, picture_names: Mapping[str, str]) -> str:
-        if parameter.spec.type is not ParameterType.IMAGE:
-            raise InvalidValueError(f"{name} is a {parameter.spec.type}, not an image", field=name)
-        if name not in picture_names:
+    def _picture_name(self, parameter: Parameter, value: Value, picture_names: Mapping[str, str]) -> str:
+        """The file name to write. A text is taken only if it is the default: no one names files from outside."""
+        name = parameter.spec.name
+        if isinstance(value, Picture) and name in picture_names:
+            return picture_names[name]
+        if isinstance(value, Picture):
             raise InvalidValueError(f"{name}: the picture has not been uploaded to this ComfyUI", field=name)
-        return picture_names[name]
+        if isinstance(value, str) and value == parameter.spec.default:
+            return value
+        raise InvalidValueError(f"{name} must be a picture, not {type(value).__name__}", field=name)
 
     def _checked_size(self, size: Size) -> SizeBinding:
         binding = self._size

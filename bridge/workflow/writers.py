@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from bridge.errors import ErrorCode, InvalidValueError
-from bridge.types import Picture, Value
+from bridge.types import Value
 from bridge.workflow.object_info import Choice
 from bridge.workflow.targets import Target
 from bridge.workflow.template import Scalar
@@ -110,7 +110,7 @@ def text_writer(name: str) -> Write:
     def write(value: Value) -> Scalar:
         # A list here would become a node link.
         if not isinstance(value, str):
-            raise _wrong_type(name, value, "a picture" if isinstance(value, Picture) else "a text")
+            raise _wrong_type(name, value, "a text")
         return value
 
     return write

@@ -143,9 +143,7 @@ def test_lists_every_problem_at_once() -> None:
 
 
 def test_names_a_cycle_in_the_direction_of_the_pictures() -> None:
-    data = graph(
-        n1=node("A", x=["3", 0]), n2=node("B", x=["1", 0]), n3=node("C", x=["2", 0], y=["4", 0]), n4=node("D")
-    )
+    data = graph(n1=node("A", x=["3", 0]), n2=node("B", x=["1", 0]), n3=node("C", x=["2", 0], y=["4", 0]), n4=node("D"))
     with pytest.raises(WorkflowError) as caught:
         parse_template(data)
     assert caught.value.problems == ("cycle: 1 -> 2 -> 3 -> 1; a node can't feed itself: cut one link",)
