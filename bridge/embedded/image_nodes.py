@@ -341,27 +341,18 @@ def blur(pixels: Pixels, radius: int, sigma: float) -> Pixels:
 
 
 def _blur_axis(pixels: Pixels, weights: NDArray[np.float32], axis: int) -> Pixels:
+    """Weigh each pixel's neighbours along one axis: two at equal distance at a time, as their weights are equal."""
     size, radius = pixels.shape[axis], len(weights) // 2
-    if radius > 5 and size <= 2048:
-        # One matrix product costs less than many passes over memory.
-        matrix = np.zeros((size, size), np.float32)
-        rows = np.arange(size)
-        for offset, weight in enumerate(weights, -radius):
-            source = np.abs(rows + offset)
-            source = np.where(source >= size, 2 * (size - 1) - source, source)
-            np.add.at(matrix, (rows, source), weight)
-        blurred: Pixels
-        if axis == 1:
-            blurred = np.matmul(matrix, pixels.reshape(pixels.shape[0], size, -1)).reshape(pixels.shape)
-        else:
-            blurred = np.matmul(matrix, pixels)
-        return blurred
     pad = [(0, 0)] * 4
     pad[axis] = (radius, radius)
-    padded = np.pad(pixels, pad, mode="reflect")
-    moved = np.moveaxis(padded, axis, 0)
-    result = np.zeros(pixels.shape, np.float32)
+    padded = np.moveaxis(np.pad(pixels, pad, mode="reflect"), axis, 0)
+    result = np.empty(pixels.shape, np.float32)
     target = np.moveaxis(result, axis, 0)
-    for offset, weight in enumerate(weights):
-        target += moved[offset : offset + size] * weight
+    pair = np.moveaxis(np.empty_like(result), axis, 0)
+    np.multiply(padded[radius : radius + size], weights[radius], out=target)
+    for offset in range(radius):
+        far = 2 * radius - offset
+        np.add(padded[offset : offset + size], padded[far : far + size], out=pair)
+        pair *= weights[offset]
+        target += pair
     return result

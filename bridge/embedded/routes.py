@@ -8,7 +8,6 @@ import ipaddress
 import json
 import logging
 import os
-import platform
 import sys
 import uuid
 from collections.abc import Awaitable, Callable
@@ -281,7 +280,7 @@ class Routes:
             "embedded_python": False,
             "argv": ["texbridge-embedded"],
         }
-        device = {"name": f"cpu {platform.machine()}", "type": "cpu", "index": None, "vram_total": total}
+        device = {"name": "cpu", "type": "cpu", "index": None, "vram_total": total}
         device |= {"vram_free": free, "torch_vram_total": total, "torch_vram_free": free}
         return web.json_response({"system": system, "devices": [device]})
 

@@ -28,7 +28,8 @@ class EmbeddedServer:
     at any time and ends early on an interrupt. Everything is in memory: `store_bytes` bounds uploads and results,
     `history_limit` finished prompts, `max_pixels` a batch (images x height x width). A client that doesn't read for
     `send_timeout_s` is cut. `before_node(prompt_id, node_id)` is called in the worker thread when a node is about to
-    run: a test that waits there steps through a prompt. Use it as `async with EmbeddedServer() as server`, or `start` and `close`.
+    run: a test that waits there steps through a prompt. Use it as `async with EmbeddedServer() as server`, or
+    `start` and `close`.
     """
 
     def __init__(
