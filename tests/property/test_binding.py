@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workflow_files import graph, load, node
 
-from bridge.errors import InvalidValueError, TexbridgeError, UnknownNameError, WorkflowError
+from bridge.errors import InvalidValueError, UnknownNameError, WorkflowError
 from bridge.types import ParameterSpec, ParameterType, Picture, Size
 from bridge.workflow.binding import load_workflow
 from bridge.workflow.binding_file import parse_binding_file
@@ -89,8 +89,8 @@ def test_any_bytes_are_refused_in_words(data: bytes) -> None:
     for read in (parse_template, ObjectInfo.from_json, parse_binding_file):
         try:
             read(data)
-        except WorkflowError as error:
-            assert error.message
+        except WorkflowError:
+            pass
 
 
 INPUTS = st.dictionaries(st.sampled_from(["images", "image", "seed", "sigma", "x"]), ANYTHING, max_size=3)
@@ -108,8 +108,8 @@ def test_any_graph_is_loaded_or_refused(nodes: dict[str, Any], binding: str | No
     toml = None if binding is None else binding.encode("utf-8", "surrogatepass")
     try:
         workflow = load_workflow("any", data, toml, ObjectInfo({}))
-    except TexbridgeError as error:
-        assert isinstance(error, WorkflowError)
+    except WorkflowError:
+        pass
     else:
         assert workflow.bind({}, 0).output_nodes
 
