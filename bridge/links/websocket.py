@@ -127,6 +127,12 @@ class _Peer(ServerConnection):
         self.door._peers.discard(self)
         self.link._ended()
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.protocol.state is State.CLOSING:
+            # The peer said goodbye, or broke the protocol: the library has answered, and would wait for its EOF.
+            self.link._leave()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self.link.pause_writing()
