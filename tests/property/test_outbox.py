@@ -67,6 +67,13 @@ class OutboxMachine(RuleBasedStateMachine):
         self._in(item, self.outbox.hold(item))
 
     @rule()
+    def hold_a_newer_one(self) -> None:
+        self.released += 1
+        item = Item(self.released, "held")
+        self._in(item, self.outbox.hold(item))
+        assert self.inside == {item} | {other for other in self.inside if other.kind == "panic"}, "the older ones went"
+
+    @rule()
     def panic(self) -> None:
         item = Item(0, "panic")
         self._in(item, self.outbox.panic(item))

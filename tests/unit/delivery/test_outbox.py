@@ -140,6 +140,8 @@ def test_a_held_picture_throws_out_an_older_set_and_later_ones_of_its_number() -
     assert outbox.hold(Item(3, "held")) == (Item(2),)
     assert outbox.offer(Item(3), 0.0) == (Item(3),)
     assert taken(outbox) == [Item(3, "held")]
+    outbox.ack(1)
+    assert taken(outbox) == []
 
 
 def test_the_ack_of_a_held_picture_covers_the_sets_before_it() -> None:
