@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from png_files import chunk, png, png8, png16
 
+from bridge.codec import frame
 from bridge.codec.pixels import (
     PAYLOAD_FORMATS,
     Channels,
@@ -476,3 +477,10 @@ def test_16_bit_grey_becomes_an_8_bit_jpeg() -> None:
 def test_textures_are_not_files() -> None:
     with pytest.raises(InvalidValueError):
         encode_picture(solid_pixels(Size(1, 1)), PixelFormat.RGBA8)
+
+
+@pytest.mark.parametrize("format", RAW_FORMATS)
+def test_geometry_agrees_with_the_frame_header(format: PixelFormat) -> None:
+    geometry = payload_geometry(Size(33, 7), PayloadSpec(format))
+    assert geometry.row_pitch == frame.tight_row_pitch(format, 33)
+    assert geometry.payload_bytes == frame.payload_bytes(format, 33, 7, 1)
