@@ -2,7 +2,7 @@
 
 Names come from titles in the graph and from `binding.toml`, which extends and overrides them. With neither, the
 graph still runs: its one seed input and its one pair of width and height are found if there is no doubt.
-Source: wire contract, Workflows; `protocols/binding.md`.
+Source: wire contract, Workflows; `protocols/workflow-binding.md`.
 """
 
 from __future__ import annotations

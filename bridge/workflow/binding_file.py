@@ -1,7 +1,7 @@
 """`binding.toml`: bytes in, checked records out; nothing here knows the graph.
 
 Every key is optional but the inputs. Unknown keys are refused with the nearest right one. The page is
-`protocols/binding.md`.
+`protocols/workflow-binding.md`.
 """
 
 from __future__ import annotations
