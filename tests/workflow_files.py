@@ -68,6 +68,10 @@ CLASSES: dict[str, Any] = {
         },
         "output": ["IMAGE", "MASK"],
     },
+    "Curve": {
+        "input": {"required": {"image": ["IMAGE"], "curve": ["MY_CURVE"], "either": ["MASK,MY_CURVE"]}},
+        "output": ["IMAGE"],
+    },
     "Text": {"input": {"required": {"value": ["STRING", {"multiline": True}]}}, "output": ["STRING"]},
     "LoadImage": {"input": {"required": {"image": [["a.png"], {"image_upload": True}]}}, "output": ["IMAGE", "MASK"]},
     "CheckpointLoaderSimple": {"input": {"required": {"ckpt_name": [[], {}]}}, "output": ["MODEL", "CLIP", "VAE"]},

@@ -105,7 +105,7 @@ def _input_problems(node: Node, info: NodeInfo, graph: Graph, object_info: Objec
         if isinstance(value, Link):
             problem = _link_problem(node, spec, value, graph, object_info)
         else:
-            problem = _value_problem(node, spec, value)
+            problem = _value_problem(node, spec, value, object_info)
         if problem is not None:
             yield problem
 
@@ -138,10 +138,10 @@ def _fits(given: str, wanted: str) -> bool:
     return not set(given.split(",")).isdisjoint(wanted.split(","))
 
 
-def _value_problem(node: Node, spec: InputInfo, value: Scalar) -> Problem | None:
+def _value_problem(node: Node, spec: InputInfo, value: Scalar, object_info: ObjectInfo) -> Problem | None:
     where = f"{node.words}: input {spec.name!r}"
     if not spec.is_widget:
-        if spec.required:
+        if spec.required and not object_info.takes_value(spec):
             return Problem(ProblemKind.ERROR, f"{where} holds {_shown(value)}, but takes {spec.type} over a link")
         return None
     if spec.type == "COMBO":

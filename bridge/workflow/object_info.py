@@ -60,10 +60,12 @@ class NodeInfo:
 class ObjectInfo:
     """The node classes of one ComfyUI, by `class_type`. Never changed once made."""
 
-    __slots__ = ("_nodes",)
+    __slots__ = ("_link_types", "_nodes")
 
     def __init__(self, nodes: Mapping[str, NodeInfo]) -> None:
         self._nodes = MappingProxyType(dict(nodes))
+        given = {word for node in self._nodes.values() for kind in node.outputs for word in kind.split(",")}
+        self._link_types = frozenset(given - WIDGET_TYPES)
 
     @classmethod
     def from_json(cls, data: bytes) -> ObjectInfo:
@@ -95,6 +97,14 @@ class ObjectInfo:
     def get(self, class_type: str) -> NodeInfo | None:
         """One class, or None if this ComfyUI has it not."""
         return self._nodes.get(class_type)
+
+    def takes_value(self, spec: InputInfo) -> bool:
+        """Whether an input may hold a value in a graph.
+
+        Besides the five usual types, custom nodes have widgets of types of their own: one that no class here gives
+        as an output can't come over a link, so it must be a widget.
+        """
+        return spec.is_widget or self._link_types.isdisjoint(spec.type.split(","))
 
     def merged(self, other: ObjectInfo) -> ObjectInfo:
         """All classes of both; where both know one, `other` holds."""

@@ -77,10 +77,11 @@ def target_of(node: Node, name: str, object_info: ObjectInfo, where: str, proble
             f"{where}: {node.words} input {name!r} is linked to {source}; bind an input of {source}, or cut the link"
         )
         return None
-    if info is not None and not info.is_widget:
+    if info is not None and not (object_info.takes_value(info) and (info.is_widget or name in node.inputs)):
         problems.append(f"{where}: {node.words} input {name!r} takes {info.type} over a link, not a value")
         return None
-    return Target(node, name, value, info)
+    # A widget of a custom type: its parameter goes by the value that the graph holds.
+    return Target(node, name, value, info if info is not None and info.is_widget else None)
 
 
 def free_inputs(node: Node, object_info: ObjectInfo) -> list[str]:
@@ -90,7 +91,8 @@ def free_inputs(node: Node, object_info: ObjectInfo) -> list[str]:
     if node_info is None:
         return names
     # Older exports carry extras that aren't inputs, such as LoadImage's "upload".
-    return [name for name in names if name in node_info.inputs and node_info.inputs[name].is_widget]
+    known = node_info.inputs
+    return [name for name in names if name in known and object_info.takes_value(known[name])]
 
 
 def mark_target(

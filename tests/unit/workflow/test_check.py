@@ -15,6 +15,8 @@ CLEAN = [
     blurred(n4=node("Place", **PLACE, mask=["4x", 1]), n4x=node("Place", **PLACE)),
     blurred(n4=node("PreviewAny", source=["2", 0])),
     blurred(n4=node("Place", **{**PLACE, "x": "1.5", "clip": 1, "tint": 3})),
+    # No class gives a MY_CURVE: it is a custom node's own widget.
+    blurred(n4=node("Curve", image=["1", 0], curve="0,0 1,1", either=["4x", 1]), n4x=node("Place", **PLACE)),
     graph(n1=node("LoadImage", image="a.png"), n2=node("SaveImageWebsocket", images=["1", 0])),
 ]
 
@@ -84,6 +86,11 @@ PROBLEMS = [
         {"n4": node("ImageBlur", image="1", blur_radius=3, sigma=1.0)},
         K.ERROR,
         "node 4 (ImageBlur): input 'image' holds '1', but takes IMAGE over a link",
+    ),
+    (
+        {"n4": node("Curve", image=["1", 0], curve="0,0 1,1", either="x")},
+        K.ERROR,
+        "node 4 (Curve): input 'either' holds 'x', but takes MASK,MY_CURVE over a link",
     ),
     (
         {"n4": node("ImageBlur", image=["1", 0], blur_radius=32, sigma=1.0)},

@@ -152,3 +152,14 @@ def test_an_optional_input_that_the_graph_leaves_out_can_be_bound() -> None:
     workflow = load(data.replace(b"@amount", b"@amount:amount"))
     assert workflow.spec.parameters[0].default == 0.25
     assert workflow.bind({"amount": 0.5}, 0).prompt["4"]["inputs"]["amount"] == 0.5
+
+
+def test_a_custom_widget_is_bound_by_its_value() -> None:
+    data = blurred(
+        n4=node("Curve", "@shape", image=["1", 0], curve="0,0 1,1", either=["4x", 1]),
+        n4x=node("Place", image=["1", 0], x=0.0, y=0.0, clip=False, size=1, tint="#000000"),
+    )
+    workflow = load(data)
+    assert [(spec.name, spec.type, spec.default) for spec in workflow.spec.parameters] == [
+        ("shape", "string", "0,0 1,1"),
+    ]
