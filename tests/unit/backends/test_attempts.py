@@ -1,0 +1,181 @@
+"""What ComfyUI's events make of attempts: tables of events in, records out."""
+
+import pytest
+
+from bridge.backends.attempts import Attempt, Attempts
+from bridge.backends.records import BackendPicture, BackendProgress, Counts
+from bridge.codec.comfy_events import (
+    Executing,
+    ExecutionCached,
+    ExecutionError,
+    ExecutionInterrupted,
+    ExecutionStart,
+    ExecutionSuccess,
+    ImageEvent,
+    ProgressEvent,
+    StatusEvent,
+    TextEvent,
+    UnknownEvent,
+)
+from bridge.errors import ErrorCode
+from bridge.scheduler.events import AttemptEnded, AttemptLost, AttemptPosted, AttemptStarted
+
+OUTPUTS = {"9": 0, "12": 1}
+DATA = memoryview(b"picture")
+
+
+def image(node="9", prompt="p1", image_format="png"):
+    return ImageEvent(prompt, node, image_format, DATA)
+
+
+class Bench:
+    """One attempt, number 1 with prompt "p1", whose POST was answered."""
+
+    def __init__(self, posting=False):
+        self.records = []
+        self.counts = Counts()
+        self.attempts = Attempts("one", self.records.append, self.counts)
+        self.attempt = Attempt(1, "p1", OUTPUTS, posted_at=1.0, heard_at=1.0, posting=posting, taken=not posting)
+        self.attempts.add(self.attempt)
+
+    def feed(self, *events):
+        for event in events:
+            self.attempts.handle(event, 2.0)
+        return self.records
+
+
+def picture(node="9", output=0, index=0):
+    return BackendPicture("one", 1, node, output, index, "png", DATA, 1.0, 2.0)
+
+
+START, SUCCESS, END = ExecutionStart("p1"), ExecutionSuccess("p1"), Executing(None, "p1")
+STARTED, ENDED = AttemptStarted(1), AttemptEnded(1)
+
+CASES = {
+    "a plain run": (
+        [START, ExecutionCached("p1"), Executing("9", "p1"), image(), SUCCESS, StatusEvent(0), END],
+        [STARTED, picture(), ENDED],
+    ),
+    "a batch counts per output": (
+        [START, image(), image("12"), image(), image("12"), SUCCESS, END],
+        [STARTED, picture(), picture("12", 1), picture(index=1), picture("12", 1, 1), ENDED],
+    ),
+    "a cached run without a picture": ([START, SUCCESS, END], [STARTED, ENDED]),
+    "previews of other nodes are dropped": ([START, image("5"), image(), END], [STARTED, picture(), ENDED]),
+    "another's frames, progress and ends are dropped": (
+        [START, image(prompt="px"), ProgressEvent(1, 2, "px", "9"), Executing(None, "px"), ExecutionStart("px"), END],
+        [STARTED, ENDED],
+    ),
+    "the first executing after a reconnect names no prompt": ([Executing("9", None), START, END], [STARTED, ENDED]),
+    "type 1 after progress": (
+        [START, ProgressEvent(0, 1, "p1", "9"), image(None, None), END],
+        [STARTED, BackendProgress(1, "9", 0, 1), picture(), ENDED],
+    ),
+    "type 1 after executing": (
+        [START, Executing("12", "p1"), image(None, None), END],
+        [STARTED, picture("12", 1), ENDED],
+    ),
+    "type 1 after another's progress": (
+        [START, Executing("9", "p1"), ProgressEvent(0, 1, "px", "9"), image(None, None), END],
+        [STARTED, ENDED],
+    ),
+    "type 1 after an executing without prompt": (
+        [START, Executing("9", None), image(None, None), END],
+        [STARTED, ENDED],
+    ),
+    "type 1 with nothing named": ([image(None, None), START, END], [STARTED, ENDED]),
+    "text and unknown": ([START, TextEvent("5", "x"), UnknownEvent(1001), UnknownEvent("x.y"), END], [STARTED, ENDED]),
+    "the end comes twice": ([START, END, END, image()], [STARTED, ENDED]),
+    "an end without a start": ([END], [STARTED, ENDED]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_events_become_records(name):
+    events, records = CASES[name]
+    assert Bench().feed(*events) == records
+
+
+def test_counts_tell_what_was_dropped():
+    bench = Bench()
+    bench.feed(START, image("5"), image(prompt="px"), UnknownEvent(7), UnknownEvent("x"), image())
+    counts = bench.counts
+    assert (counts.previews, counts.foreign, counts.unknown, counts.pictures) == (1, 1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [
+        (ExecutionError("p1", "3", "LoadImage", "ValueError", "bad"), ErrorCode.EXECUTION_FAILED),
+        (ExecutionInterrupted("p1", "3", "LoadImage"), ErrorCode.INTERRUPTED),
+    ],
+)
+def test_an_error_waits_for_the_end(event, code):
+    bench = Bench()
+    assert bench.feed(START, event) == [STARTED]
+    ended = bench.feed(END)[-1]
+    assert (type(ended), ended.error.code) == (AttemptEnded, code)
+
+
+def test_the_end_waits_for_the_answer_to_the_post():
+    bench = Bench(posting=True)
+    assert bench.feed(START, image(), END) == [STARTED, picture()]
+    bench.attempt.posting = False
+    bench.attempts.posted(bench.attempt)
+    bench.attempts.end_if_over(bench.attempt)
+    assert bench.records[2:] == [AttemptPosted(1), ENDED]
+
+
+def test_a_withdrawn_attempt_gives_no_pictures_and_no_error():
+    bench = Bench()
+    bench.attempt.withdrawn = True
+    bench.feed(START, image(), ProgressEvent(1, 2, "p1", "5"), ExecutionInterrupted("p1"), END)
+    assert bench.records == [STARTED, ENDED]
+    assert bench.counts.unwanted == 1
+
+
+def test_out_of_memory_may_be_retried_once_until_something_works():
+    bench = Bench()
+    freed = []
+    bench.attempts.on_out_of_memory = freed.append
+    retries = []
+    for number in range(1, 6):
+        if number > 1:
+            bench.attempt = Attempt(number, f"p{number}", OUTPUTS, 1.0, 1.0, posting=False)
+            bench.attempts.add(bench.attempt)
+        if number != 3:
+            bench.feed(ExecutionError(f"p{number}", "3", "KSampler", "torch.OutOfMemoryError", "Allocation on device"))
+        bench.feed(Executing(None, f"p{number}"))
+        if number != 3:
+            assert bench.attempt in bench.attempts  # the end waits until memory is freed
+            bench.attempt.freeing = False
+            bench.attempts.end_if_over(bench.attempt)
+            retries.append(bench.records[-1].error.retry)
+    assert retries == [True, False, True, False]
+    assert len(freed) == 4
+
+
+def test_lost_after_success_has_ended():
+    bench = Bench()
+    bench.feed(START, image(), SUCCESS)
+    bench.attempts.lose(bench.attempt)
+    assert bench.records[-1] == ENDED
+    other = Bench()
+    other.attempts.lose(other.attempt)
+    other.attempts.lose(other.attempt)
+    other.attempts.end(other.attempt)
+    assert other.records == [AttemptLost(1)]
+
+
+def test_a_number_is_live_once():
+    bench = Bench()
+    with pytest.raises(ValueError, match="attempt 1"):
+        bench.attempts.add(Attempt(1, "p2", OUTPUTS, 1.0, 1.0))
+    assert len(bench.attempts) == 1
+
+
+def test_rename_follows_comfyuis_own_prompt_id():
+    bench = Bench()
+    bench.attempts.rename(bench.attempt, "theirs")
+    bench.feed(ExecutionStart("theirs"), image(prompt="theirs"), Executing(None, "theirs"))
+    assert bench.records == [STARTED, picture(), ENDED]
