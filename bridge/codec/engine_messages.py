@@ -25,6 +25,7 @@ from bridge.codec.message_fields import (
     StreamRef,
     check_key,
 )
+from bridge.codec.parts import MIN_MESSAGE_BYTES
 from bridge.types import Delivery, Fit, Mode, Origin, SeedPolicy
 
 
@@ -35,7 +36,7 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     client: str
     token: str | None = None
     session: str | None = None
-    max_message_bytes: Annotated[int, Meta(ge=1024)] | None = None
+    max_message_bytes: Annotated[int, Meta(ge=MIN_MESSAGE_BYTES)] | None = None
     shared_memory: bool | None = None
     events: abc.Sequence[str] | None = None
 
