@@ -13,9 +13,11 @@ from bridge.codec import frame, parts
 from bridge.codec.messages import MessageLimits
 from bridge.codec.osc import OscLimits
 from bridge.codec.pixels import PAYLOAD_FORMATS
+from bridge.scheduler.policy import waiting_limit
 from bridge.streams.controls import STREAM_WORDS
 from bridge.streams.names import RESERVED_STREAMS
-from bridge.types import BYTES_PER_PIXEL, Curve, FrameFlags, OutputKind, ParameterType, PixelFormat, StreamState
+from bridge.streams.requests import KEEP_ANSWER_S, MAX_KEYS
+from bridge.types import BYTES_PER_PIXEL, Curve, FrameFlags, Mode, OutputKind, ParameterType, PixelFormat, StreamState
 from bridge.workflow.binding_file import parse_binding_file
 from bridge.workflow.names import RESERVED_PARAMETERS
 from bridge.workflow.titles import kind_of_name
@@ -109,6 +111,17 @@ def test_limits_of_messages_and_packets() -> None:
         f"| arrays in arrays | {osc.max_array_depth} deep |",
     ):
         assert row in PAGES["osc.md"]
+
+
+def test_limits_of_waiting_runs_and_keys() -> None:
+    link = PAGES["engine-link.md"]
+    modes = link.partition("## Modes\n")[2]
+    for mode in (Mode.ONESHOT, Mode.LIVE):
+        row = re.search(rf"^\| `{mode}` \|.* at most ([\d,]+) wait, then error 405 ", modes, flags=re.MULTILINE)
+        assert row is not None
+        assert int(row[1].replace(",", "")) == waiting_limit(mode)
+    assert f"for at most {MAX_KEYS:,} keys a session" in link
+    assert f"until {KEEP_ANSWER_S:.0f} s after the terminal answer" in link
 
 
 def test_words() -> None:
