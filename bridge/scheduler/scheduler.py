@@ -130,6 +130,11 @@ class Scheduler:
         at = min(self._wake_at, inf if first is None else first[0])
         return None if at == inf else at
 
+    @property
+    def next_number(self) -> int:
+        """The request number that `take_number` would give."""
+        return self._next_request
+
     def take_number(self) -> int:
         """Give the next request number, for a `RequestAdded` to come."""
         number = self._next_request

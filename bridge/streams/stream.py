@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Final
 
 from bridge.errors import ErrorCode, InvalidValueError
@@ -184,12 +183,12 @@ class Stream:
         self.mode = mode
         return changed
 
-    def next_seed(self, source: random.Random, own: int | None = None) -> int:
+    def next_seed(self, random_bits: Callable[[int], int], own: int | None = None) -> int:
         """Give the seed of the next picture, and move on by the policy. A run's `own` seed moves nothing."""
         if own is not None:
             return own
         if self.seed_policy is SeedPolicy.RANDOM:
-            self.seed = source.getrandbits(RANDOM_SEED_BITS)
+            self.seed = random_bits(RANDOM_SEED_BITS)
             return self.seed
         seed = self.seed
         if self.seed_policy is SeedPolicy.INCREMENT:
@@ -227,10 +226,6 @@ class Stream:
     def number_in_work(self) -> int:
         """The number of the set in work: what previews carry."""
         return self.last_number + 1
-
-    def is_stale(self, request: int) -> bool:
-        """True if a set of `request` would go backwards: in `latest` and `live`, older than the last released."""
-        return self.mode is not Mode.ONESHOT and request < self.last_request
 
     def release(self, request: int) -> int:
         """Note that a set of `request` is released, and give its number: 1 for the first, then +1 each."""

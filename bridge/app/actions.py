@@ -1,0 +1,398 @@
+"""What a client may ask of the bridge, whatever door it came through: streams, values, runs, panic, pictures.
+
+Each action checks first and changes afterwards: one that raises has changed nothing. The doors' hubs (`link_hub`,
+`osc_hub`, `http_hub`) call these and hear of what follows as `Watcher`s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Coroutine, Hashable, Mapping
+from typing import Any, Protocol
+
+from bridge.app.bridge import Bridge
+from bridge.app.placeholder import black_payload, placeholder_payload
+from bridge.app.records import ReleasedSet, Request, ViewerSet
+from bridge.app.viewers import Viewer
+from bridge.errors import BridgeError, ErrorCode, NotAllowedError, TexbridgeError
+from bridge.scheduler import policy
+from bridge.scheduler.events import (
+    Finish,
+    Panicked,
+    RequestAdded,
+    RequestCancelled,
+    Resumed,
+    StreamClosed,
+    StreamConfigured,
+    ValuesChanged,
+    ViewersChanged,
+)
+from bridge.streams.registry import Opened
+from bridge.streams.session import Sessions
+from bridge.streams.stream import Stream
+from bridge.types import Mode, Outcome, Size, StreamState
+
+logger = logging.getLogger("bridge.app")
+
+
+class Watcher(Protocol):
+    """A hub that hears of changes, to tell its clients."""
+
+    def values_changed(self, stream: Stream, names: tuple[str, ...], source: object) -> None:
+        """Parameters have other values now; `source` is who set them (a session's id, an OSC sender)."""
+        ...
+
+    def stream_changed(self, stream: Stream) -> None:
+        """A stream has another workflow or state, or is new."""
+        ...
+
+    def stream_closed(self, stream: Stream) -> None:
+        """A stream is gone."""
+        ...
+
+
+class Actions:
+    """The actions of one bridge, with the sessions that use them."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.bridge = bridge
+        self.streams = bridge.streams
+        self.sessions = Sessions(lambda: secrets.token_hex(16), limit=bridge.config.limits.sessions)
+        self.watchers: list[Watcher] = []
+        self.panicked = False
+        self.draining = False
+        self._revisions: dict[int, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        bridge.listeners.append(self)
+        bridge.add_deadline(self._next_deadline, self._expire)
+
+    # --- what the loop says --------------------------------------------------------------------------------
+
+    def request_finished(self, request: Request, command: Finish, now: float) -> None:
+        """Listener: a request's end says how its stream is."""
+        self._note_state(request.stream, command.outcome)
+
+    def request_progress(self, request: Request, value: float, maximum: float, node: str) -> None:
+        """Listener: nothing to do."""
+
+    def set_released(self, stream: Stream, shared: ReleasedSet, size: Size) -> None:
+        """Listener: nothing to do."""
+
+    def backends_changed(self) -> None:
+        """Listener: with a backend, streams are ready; without one, they wait."""
+        for stream in list(self.streams.by_name.values()):
+            self._note_state(stream, None)
+
+    def _next_deadline(self) -> float | None:
+        deadlines = (self.sessions.next_deadline(), self.streams.next_deadline())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    # --- streams -------------------------------------------------------------------------------------------
+
+    def open_stream(self, name: object, workflow: str, mode: Mode, **options: Any) -> Opened:
+        """Open a stream or attach to it; options as `Streams.open` has them. Raises as it does, and 202."""
+        spec = self.bridge.library.get(workflow).spec
+        opened = self.streams.open(name, spec, mode, now=self.bridge.clock(), **options)
+        stream = opened.stream
+        if opened.replaced:
+            self._cancel_all_of(stream)
+            self.bridge.results.forget_stream(stream.number)
+        self.configure(stream)
+        if opened.created or opened.changed:
+            self._touch(stream)
+        self._note_state(stream, None)
+        if opened.created:
+            self._tell_stream_changed(stream)
+        elif opened.changed:
+            self._tell_values_changed(stream, opened.changed, options.get("session"))
+        self.bridge.set_timer()
+        return opened
+
+    def configure(self, stream: Stream) -> None:
+        """Tell the scheduler how a stream works now."""
+        self.bridge.tell(StreamConfigured(stream.number, stream.mode, stream.cost_key, stream.varies, stream.max_fps))
+
+    def _touch(self, stream: Stream) -> None:
+        """The next picture of this stream will be another one."""
+        revision = self._revisions.get(stream.number, 0) + 1
+        self._revisions[stream.number] = revision
+        self.bridge.tell(ValuesChanged(stream.number, revision))
+
+    def set_values(
+        self,
+        stream: Stream,
+        params: Mapping[str, object],
+        *,
+        session: int | None = None,
+        client_time: int = 0,
+        clamp: bool = False,
+        source: object = None,
+    ) -> tuple[str, ...]:
+        """Set values, all or none. Gives the names whose value changed. Raises as `Values.set`."""
+        changed = stream.values.set(params, session=session, client_time=client_time, clamp=clamp)
+        if changed:
+            self._touch(stream)
+            self._tell_values_changed(stream, changed, session if source is None else source)
+        return changed
+
+    def set_seed(self, stream: Stream, seed: object) -> None:
+        """Set the seed of the next picture. Raises as `Stream.set_seed`."""
+        before = stream.seed
+        if stream.set_seed(seed) != before:
+            self._touch(stream)
+
+    def set_size(self, stream: Stream, size: object, *, snap: bool = False) -> Size:
+        """Set the size of a stream's pictures and give the one that holds. Raises as `Stream.set_size`."""
+        before = stream.size
+        held = stream.set_size(size, snap=snap)
+        if held != before:
+            self.configure(stream)
+            self._touch(stream)
+        return held
+
+    def set_workflow(self, stream: Stream, name: str) -> None:
+        """Give a stream another workflow; its picture stays until there is a new one. Raises as `Library.get`."""
+        spec = self.bridge.library.get(name).spec
+        if spec == stream.workflow:
+            return
+        stream.change_workflow(spec)
+        self.configure(stream)
+        self._touch(stream)
+        self._tell_stream_changed(stream)
+
+    def switch_live(self, stream: Stream, on: bool) -> None:
+        """Go live, or back to the mode before. Not allowed during panic (403)."""
+        if on:
+            self._check_open()
+        if stream.switch_live(on):
+            self.configure(stream)
+
+    def close_stream(self, stream: Stream) -> None:
+        """End a stream at once."""
+        self.streams.remove(stream)
+        self._stream_gone(stream)
+
+    def _stream_gone(self, stream: Stream) -> None:
+        self.bridge.tell(StreamClosed(stream.number))
+        self.bridge.viewers.remove_stream(stream.number)
+        self.bridge.results.forget_stream(stream.number)
+        self._revisions.pop(stream.number, None)
+        for session in self.sessions:
+            session.forget_stream(stream.number)
+        for watcher in self.watchers:
+            watcher.stream_closed(stream)
+
+    def _tell_stream_changed(self, stream: Stream) -> None:
+        for watcher in self.watchers:
+            watcher.stream_changed(stream)
+
+    def _tell_values_changed(self, stream: Stream, names: tuple[str, ...], source: object) -> None:
+        for watcher in self.watchers:
+            watcher.values_changed(stream, names, source)
+
+    def _note_state(self, stream: Stream, outcome: Outcome | None) -> None:
+        if self.panicked:
+            state = StreamState.PAUSED
+        elif not self.bridge.backends_up:
+            state = StreamState.WAITING_FOR_COMFY
+        elif outcome is Outcome.FAILED:
+            state = StreamState.DEGRADED
+        elif outcome is None and stream.state is StreamState.DEGRADED:
+            state = stream.state
+        elif outcome in (Outcome.DONE, None):
+            state = StreamState.READY
+        else:
+            state = stream.state
+        if state is not stream.state:
+            stream.state = state
+            self._tell_stream_changed(stream)
+
+    # --- requests ------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        stream: Stream,
+        params: Mapping[str, object] | None = None,
+        *,
+        session: int | None = None,
+        client_time: int = 0,
+        priority: int = 5,
+        deadline_s: float | None = None,
+        seed: int | None = None,
+        clamp: bool = False,
+        source: object = None,
+        accepted: Callable[[int], None] | None = None,
+    ) -> int:
+        """Accept a run and give its request number; `accepted` is called with it before anything follows from it.
+
+        Raises:
+            NotAllowedError: panic (403), or too many wait (405). BridgeError: draining (601).
+            Whatever is wrong with `params`: then nothing is changed.
+        """
+        self._check_open()
+        limit = policy.waiting_limit(stream.mode)
+        if stream.mode is not Mode.LATEST and self.bridge.scheduler.waiting(stream.number) >= limit:
+            raise NotAllowedError(
+                f"{limit} runs of stream {stream.name!r} wait already, the limit in mode {stream.mode}; "
+                "wait for answers, or cancel some",
+                code=ErrorCode.TOO_MANY_WAITING,
+                field="stream",
+                value=stream.name,
+                limit=limit,
+            )
+        workflow = self.bridge.library.get(stream.workflow.name)
+        if params or client_time:
+            self.set_values(stream, params or {}, session=session, client_time=client_time, clamp=clamp, source=source)
+        number = self.bridge.scheduler.take_number()
+        self.bridge.requests[number] = Request(
+            number,
+            stream,
+            workflow,
+            stream.values.snapshot(),
+            stream.size,
+            self.bridge.clock(),
+            session=session,
+            own_seed=seed,
+        )
+        self.bridge.counts["accepted"] += 1
+        if accepted is not None:
+            accepted(number)
+        self.bridge.tell(
+            RequestAdded(number, stream.number, self._revisions.get(stream.number, 0), priority, deadline_s)
+        )
+        return number
+
+    @property
+    def next_number(self) -> int:
+        """The request number that will be given next: all below were given before."""
+        return self.bridge.scheduler.next_number
+
+    def _check_open(self) -> None:
+        if self.draining:
+            raise BridgeError("the bridge is shutting down", code=ErrorCode.DRAINING)
+        if self.panicked:
+            raise NotAllowedError("panic is on: nothing is made until resume", code=ErrorCode.PANIC)
+
+    def cancel(self, chosen: Callable[[Request], bool]) -> list[int]:
+        """Cancel the unfinished requests that `chosen` says; gives their numbers."""
+        numbers = [request.number for request in list(self.bridge.requests.values()) if chosen(request)]
+        for number in numbers:
+            self.bridge.tell(RequestCancelled(number))
+        return [number for number in numbers if number not in self.bridge.requests]
+
+    def _cancel_all_of(self, stream: Stream) -> None:
+        self.cancel(lambda request: request.stream is stream)
+
+    def panic(self) -> None:
+        """Everything stops now, and every viewer's next picture is the panic picture."""
+        if self.panicked:
+            return
+        self.panicked = True
+        for stream in self.streams.by_name.values():
+            if stream.mode is Mode.LIVE:
+                stream.switch_live(False)
+                self.configure(stream)
+        self.bridge.tell(Panicked())
+        for stream in self.streams.by_name.values():
+            for viewer in self.bridge.viewers.of_stream(stream.number):
+                viewer.panic(self._panic_set(stream, viewer))
+        self.backends_changed()
+
+    def resume(self) -> None:
+        """Panic is over. Streams stay in the mode that they have; `live` starts them again."""
+        if self.panicked:
+            self.panicked = False
+            self.bridge.tell(Resumed())
+            self.backends_changed()
+
+    def _panic_set(self, stream: Stream, viewer: Viewer) -> ViewerSet | None:
+        if self.bridge.config.panic.picture == "hold":
+            return self.bridge.results.held_now(stream.number, viewer)
+        return self.placeholder(stream, viewer, black=self.bridge.config.panic.picture == "black")
+
+    # --- viewers -------------------------------------------------------------------------------------------
+
+    def add_viewer(self, stream: Stream, viewer: Viewer) -> None:
+        """Somebody looks at a stream: the newcomer gets its last set, or a placeholder, as a held picture."""
+        stream.subscribe(viewer.key)
+        self.bridge.viewers.add(viewer)
+        self.show_newcomer(stream, viewer)
+        self.tell_viewers(stream)
+
+    def show_newcomer(self, stream: Stream, viewer: Viewer) -> None:
+        """Give a viewer the stream's last set, or the placeholder, as its held picture."""
+        held = self.bridge.results.held_now(stream.number, viewer)
+        if held is not None:
+            viewer.hold(held)
+        elif self.bridge.results.shown(stream.number) is not None:
+            self._spawn(self._hold_last(stream, viewer))
+        elif (item := self.placeholder(stream, viewer)) is not None:
+            viewer.hold(item)
+
+    def remove_viewer(self, stream: Stream, key: Hashable) -> None:
+        """Somebody looks away; unknown ones are ignored."""
+        stream.unsubscribe(key, self.bridge.clock())
+        self.bridge.viewers.remove(stream.number, key)
+        self.tell_viewers(stream)
+
+    def tell_viewers(self, stream: Stream) -> None:
+        """Tell the scheduler how many look at a stream now."""
+        self.bridge.tell(ViewersChanged(stream.number, stream.viewers))
+
+    async def _hold_last(self, stream: Stream, viewer: Viewer) -> None:
+        try:
+            held = await self.bridge.results.held_set(stream.number, viewer.wants)
+        except TexbridgeError as error:
+            logger.debug("stream %s: no held picture: %s", stream.name, error)
+            return
+        if held is None:
+            return
+        if self.bridge.viewers.get(stream.number, viewer.key) is viewer:
+            viewer.hold(held)
+        else:
+            held.release()
+
+    def placeholder(self, stream: Stream, viewer: Viewer, black: bool = False) -> ViewerSet | None:
+        """A picture that is none of the stream's own, in the viewer's form; None if it can't be made."""
+        size = stream.picture_size or Size(512, 512)
+        try:
+            payloads = tuple(
+                (output, (black_payload if black else placeholder_payload)(viewer.wants[1], size, self.bridge.buffers))
+                for output in viewer.wants[0][:1]
+            )
+        except TexbridgeError as error:
+            logger.debug("stream %s: no placeholder: %s", stream.name, error)
+            return None
+        return ViewerSet(ReleasedSet(number=0, request=0, index=0, last=False), payloads, held=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _expire(self, now: float) -> None:
+        for session in self.sessions.expire(now):
+            for number, _ in session.requests.unfinished():
+                self.bridge.tell(RequestCancelled(number))
+            for stream in list(self.streams.by_name.values()):
+                self.remove_viewer(stream, session.id)
+            self.streams.session_ended(session.id, now)
+        for stream in self.streams.expire(now):
+            self._stream_gone(stream)
+
+    def drain(self) -> None:
+        """Take nothing new and end every request `cancelled`; the doors then tell their clients and close."""
+        self.draining = True
+        self.cancel(lambda _: True)
+        for stream in self.streams.by_name.values():
+            if stream.mode is Mode.LIVE:
+                stream.switch_live(False)
+                self.configure(stream)
+
+    async def close(self) -> None:
+        """End what is still being prepared for viewers."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,362 @@
+"""The one loop: whatever happens becomes an event for the scheduler, whose commands become deeds here.
+
+Everything runs on the event loop's thread and returns at once; what takes time (decoding, sockets, uploads) is
+elsewhere and reports back. What clients may ask stands in `actions`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from bridge.app.config import Config
+from bridge.app.records import ReleasedSet, Request
+from bridge.app.results import Results
+from bridge.app.viewers import Viewers
+from bridge.backends.pool import BackendPool
+from bridge.backends.records import BackendPicture, BackendProgress, BackendRecord, BackendWarning
+from bridge.codec.picture_header import PictureLimits
+from bridge.errors import BridgeError, TexbridgeError
+from bridge.frames.decode import DecodePool
+from bridge.frames.leases import BufferPool
+from bridge.frames.packets import PayloadSource
+from bridge.scheduler.events import (
+    AttemptEnded,
+    AttemptLost,
+    AttemptRefused,
+    AttemptWithdrawn,
+    BackendDoubted,
+    BackendDown,
+    BackendRemoved,
+    BackendUp,
+    Command,
+    Event,
+    Finish,
+    Submit,
+    Withdraw,
+)
+from bridge.scheduler.scheduler import Scheduler
+from bridge.streams.checks import ValueLimits
+from bridge.streams.registry import Streams
+from bridge.streams.stream import Stream
+from bridge.streams.values import Snapshot
+from bridge.types import Outcome, Picture, SeedPolicy, Size
+from bridge.workflow.library import Library
+
+logger = logging.getLogger("bridge.app")
+
+PROGRESS_EVERY_S: Final = 0.05
+
+
+class Listener(Protocol):
+    """A hub that wants to hear of what happens, to tell its clients."""
+
+    def request_finished(self, request: Request, command: Finish, now: float) -> None:
+        """A request has its terminal answer."""
+        ...
+
+    def request_progress(self, request: Request, value: float, maximum: float, node: str) -> None:
+        """A running request went a step further; at most every 50 ms."""
+        ...
+
+    def set_released(self, stream: Stream, shared: ReleasedSet, size: Size) -> None:
+        """A stream shows another picture."""
+        ...
+
+    def backends_changed(self) -> None:
+        """A backend came or went."""
+        ...
+
+
+class Bridge:
+    """The relay without its doors.
+
+    Args:
+        config: the checked configuration.
+        library: the workflows.
+        clock: monotonic seconds; one for everything.
+    """
+
+    def __init__(self, config: Config, library: Library, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.config = config
+        self.library = library
+        self.clock = clock
+        self.boot = secrets.token_hex(8)
+        self.started_at = clock()
+        self.scheduler = Scheduler(backend_lost_after_s=config.scheduler.backend_lost_after_s)
+        self.streams = Streams(
+            limit=config.limits.streams,
+            value_limits=ValueLimits(max_picture_bytes=config.limits.max_message_bytes),
+        )
+        self.viewers = Viewers()
+        self.requests: dict[int, Request] = {}
+        self.backends = BackendPool(self.backend_event)
+        self.listeners: list[Listener] = []
+        self.counts: Counter[str] = Counter()
+        self.decoders = DecodePool(max_waiting=256)
+        self.buffers = BufferPool(config.limits.frame_memory_mb << 20)
+        self.picture_limits = PictureLimits(max_pixels=config.limits.picture_pixels)
+        self.results = Results(
+            self.scheduler,
+            self.viewers,
+            self.decoders,
+            self.buffers,
+            self.tell,
+            self._set_released,
+            clock,
+            self.picture_limits,
+            config.http.jpeg_quality,
+        )
+        self.backends_up: set[str] = set()
+        self.on_object_info: Callable[[str, bytes], None] | None = None
+        """Called when a backend's node types are known; set by who keeps the library current."""
+        self._random = random.SystemRandom()
+        self._attempts: dict[int, tuple[Request, str]] = {}
+        self._uploads: dict[int, asyncio.Task[None]] = {}
+        self._events: deque[Event] = deque()
+        self._telling = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
+        self._progress_at: dict[int, float] = {}
+        self._due: list[tuple[Callable[[], float | None], Callable[[float], None]]] = []
+        self._closed = False
+
+    # --- the loop ------------------------------------------------------------------------------------------
+
+    def tell(self, event: Event) -> None:
+        """Give the scheduler an event and carry out what it says. Events told meanwhile come after it."""
+        self._events.append(event)
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._events:
+                self._carry_out(self.scheduler.handle(self._events.popleft(), self.clock()))
+        finally:
+            self._telling = False
+        self.set_timer()
+
+    def _on_timer(self) -> None:
+        self._timer = self._timer_at = None
+        now = self.clock()
+        self._telling = True
+        try:
+            self._carry_out(self.scheduler.handle_timer(now))
+        finally:
+            self._telling = False
+        for _, when_due in self._due:
+            when_due(now)
+        if self._events:
+            self.tell(self._events.popleft())
+        self.set_timer()
+
+    def add_deadline(self, next_deadline: Callable[[], float | None], when_due: Callable[[float], None]) -> None:
+        """Have `when_due(now)` called when `next_deadline()` has come; `set_timer` says that it may have changed."""
+        self._due.append((next_deadline, when_due))
+
+    def set_timer(self) -> None:
+        """Look again at what is due next."""
+        deadlines = [self.scheduler.next_deadline(), *(next_deadline() for next_deadline, _ in self._due)]
+        at = min((deadline for deadline in deadlines if deadline is not None), default=None)
+        if at == self._timer_at and self._timer is not None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_at = at
+        if at is not None and not self._closed:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, at - self.clock()), self._on_timer)
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        for command in commands:
+            try:
+                match command:
+                    case Submit():
+                        self._submit(command)
+                    case Withdraw():
+                        self._withdraw(command)
+                    case Finish():
+                        self._finish(command)
+            except Exception:
+                logger.exception("carrying out %s failed", type(command).__name__)
+                if isinstance(command, Submit):
+                    self._refuse(command.attempt, BridgeError("the bridge failed at this request; its log says why"))
+
+    # --- commands ------------------------------------------------------------------------------------------
+
+    def _submit(self, command: Submit) -> None:
+        request = self.requests.get(command.request)
+        stream = self.streams.find(command.stream) if request is None else request.stream
+        if request is None:
+            request = Request(
+                command.request,
+                stream,
+                self.library.get(stream.workflow.name),
+                stream.values.snapshot(),
+                stream.size,
+                self.clock(),
+                generation=True,
+            )
+            self.requests[command.request] = request
+        elif command.revision is None:
+            request.workflow = self.library.get(stream.workflow.name)
+            request.snapshot = stream.values.snapshot()
+            request.size = stream.size
+        # A request that is bound again keeps its seed, unless the seed is one that somebody sets.
+        if request.own_seed is not None:
+            request.seed = request.own_seed
+        elif request.seed is None or stream.seed_policy is SeedPolicy.FIXED:
+            request.seed = stream.next_seed(self._random.getrandbits)
+        self._attempts[command.attempt] = (request, command.backend)
+        pictures = {name: value for name, value in request.snapshot.values.items() if isinstance(value, Picture)}
+        if not request.submitted_at:
+            request.submitted_at = self.clock()
+        if pictures:
+            task = asyncio.get_running_loop().create_task(self._upload(command, request, pictures))
+            self._uploads[command.attempt] = task
+            task.add_done_callback(lambda _: self._uploads.pop(command.attempt, None))
+        else:
+            self._post(command.attempt, command.backend, request, request.snapshot, {})
+
+    def _post(
+        self, attempt: int, backend_name: str, request: Request, snapshot: Snapshot, picture_names: Mapping[str, str]
+    ) -> None:
+        backend = self.backends.get(backend_name)
+        if backend is None:
+            self.tell(AttemptLost(attempt))
+            return
+        try:
+            bound = request.workflow.bind(snapshot.values, request.seed or 0, request.size, picture_names)
+        except TexbridgeError as error:
+            self._refuse(attempt, error)
+            return
+        self.results.begin(attempt, request, dict(snapshot.client_times), dict(bound.output_nodes))
+        backend.submit(attempt, bound.prompt, bound.output_nodes)
+
+    async def _upload(self, command: Submit, request: Request, pictures: Mapping[str, Picture]) -> None:
+        """Bring a request's pictures to the backend, then post it. Withdrawn meanwhile, it never was there."""
+        snapshot = request.snapshot
+        backend = self.backends.get(command.backend)
+        names: dict[str, str] = {}
+        try:
+            for name, picture in pictures.items():
+                if backend is None:
+                    break
+                names[name] = await backend.upload_picture(picture.data, picture.sha256[:32])
+        except TexbridgeError as error:
+            self._refuse(command.attempt, error, retry=True)
+            return
+        except asyncio.CancelledError:
+            self.tell(AttemptWithdrawn(command.attempt))
+            return
+        self._uploads.pop(command.attempt, None)
+        self._post(command.attempt, command.backend, request, snapshot, names)
+
+    def _refuse(self, attempt: int, error: TexbridgeError, retry: bool = False) -> None:
+        self._attempts.pop(attempt, None)
+        self.tell(AttemptRefused(attempt, error, retry))
+
+    def _withdraw(self, command: Withdraw) -> None:
+        self.results.forget(command.attempt)
+        upload = self._uploads.get(command.attempt)
+        backend = self.backends.get(command.backend)
+        if upload is not None:
+            upload.cancel()
+        elif backend is not None:
+            backend.withdraw(command.attempt)
+
+    def _finish(self, command: Finish) -> None:
+        self.counts[f"finished_{command.outcome.value}"] += 1
+        request = self.requests.pop(command.request, None)
+        self._progress_at.pop(command.request, None)
+        if request is None:  # a generation that never was submitted
+            return
+        if command.error is not None:
+            log = logger.warning if command.outcome is Outcome.FAILED else logger.debug
+            log("request %d of stream %s %s: %s", request.number, request.stream.name, command.outcome, command.error)
+        now = self.clock()
+        for listener in self.listeners:
+            listener.request_finished(request, command, now)
+
+    # --- backends ------------------------------------------------------------------------------------------
+
+    def backend_event(self, record: BackendRecord) -> None:
+        """Take what a backend reports."""
+        match record:
+            case BackendPicture():
+                self.results.picture(record)
+            case BackendProgress():
+                self.results.progress(record)
+                self._progress(record)
+            case BackendWarning():
+                self.counts["backend_warnings"] += 1
+                logger.warning("backend %s: %s", record.backend, record.message)
+            case AttemptEnded():
+                self._attempts.pop(record.attempt, None)
+                self.tell(record)
+                if record.error is None:
+                    self.results.ended(record.attempt)
+                else:
+                    self.results.forget(record.attempt)
+            case AttemptRefused() | AttemptLost() | AttemptWithdrawn():
+                self._attempts.pop(record.attempt, None)
+                self.results.forget(record.attempt)
+                self.tell(record)
+            case BackendUp():
+                self.backends_up.add(record.backend)
+                backend = self.backends.get(record.backend)
+                if backend is not None and backend.object_info is not None and self.on_object_info is not None:
+                    self.on_object_info(record.backend, backend.object_info)
+                self.tell(record)
+                self._backends_changed()
+            case BackendDoubted():
+                self.tell(record)
+            case BackendDown() | BackendRemoved():
+                self.backends_up.discard(record.backend)
+                self.tell(record)
+                self._backends_changed()
+            case _:
+                self.tell(record)
+
+    def _backends_changed(self) -> None:
+        for listener in self.listeners:
+            listener.backends_changed()
+
+    def _progress(self, record: BackendProgress) -> None:
+        known = self._attempts.get(record.attempt)
+        if known is None:
+            return
+        request, now = known[0], self.clock()
+        if record.value < record.maximum and now - self._progress_at.get(request.number, 0.0) < PROGRESS_EVERY_S:
+            return
+        if request.number in self.requests:
+            self._progress_at[request.number] = now
+            for listener in self.listeners:
+                listener.request_progress(request, record.value, record.maximum, record.node)
+
+    def _set_released(self, stream: Stream, shared: ReleasedSet, source: PayloadSource) -> None:
+        for listener in self.listeners:
+            listener.set_released(stream, shared, source.size)
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Let go of backends, decoders and buffers. Requests must be over by now."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in list(self._uploads.values()):
+            task.cancel()
+        await asyncio.gather(*self._uploads.values(), return_exceptions=True)
+        await self.backends.close()
+        await self.results.close()
+        for viewer in self.viewers.all():
+            viewer.close()
+        await self.decoders.close()
+        self.buffers.clear()

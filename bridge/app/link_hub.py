@@ -1,0 +1,507 @@
+"""The bridge as engine connections see it: each op of the link becomes an action, each event a message.
+
+Source: wire contract, Engine link.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from bridge import __version__
+from bridge.app.actions import Actions
+from bridge.app.answers import describe, finished, plain_value
+from bridge.app.records import ReleasedSet, Request
+from bridge.app.viewers import Viewer
+from bridge.codec import messages as m
+from bridge.codec.pixels import PAYLOAD_FORMATS
+from bridge.errors import BridgeError, ErrorCode, InvalidValueError, NotAllowedError, UnknownNameError
+from bridge.frames.packets import check_payload_spec
+from bridge.links.connection import Connection, OutgoingFrame
+from bridge.scheduler.events import Finish
+from bridge.streams.session import Session, Subscription
+from bridge.streams.stream import Stream
+from bridge.types import (
+    FORMATS_BY_WORD,
+    Delivery,
+    Fit,
+    PayloadSpec,
+    Size,
+)
+
+logger = logging.getLogger("bridge.app.link")
+
+PROTOCOL_VERSION: Final = 1
+FEATURES: Final = ("osc", "parts", "resume", "keys", "deadlines", "priorities", "progress", "http_pictures")
+"""What this build can do beyond the plain ops. Source: protocols/README.md."""
+
+EVENTS: Final = frozenset({"live"})
+
+
+class LinkHub:
+    """The `Hub` of the link doors. A connection's `state` is its session."""
+
+    def __init__(self, actions: Actions) -> None:
+        self._actions = actions
+        self._bridge = actions.bridge
+        self._connections: dict[int, Connection] = {}
+        self._turns: dict[int, int] = {}
+        self._handlers: dict[type[Any], Callable[[Connection, Session, Any], None]] = {
+            m.Describe: self._describe,
+            m.Open: self._open,
+            m.Set: self._set,
+            m.Image: self._image,
+            m.Run: self._run,
+            m.Cancel: self._cancel,
+            m.Live: self._live,
+            m.Subscribe: self._subscribe,
+            m.Unsubscribe: self._unsubscribe,
+            m.Ack: self._ack,
+            m.Stats: self._stats,
+            m.Ping: self._ping,
+            m.Close: self._close,
+            m.Panic: self._panic,
+            m.Resume: self._resume,
+        }
+        self._bridge.listeners.append(self)
+        actions.watchers.append(self)
+
+    # --- connections ---------------------------------------------------------------------------------------
+
+    def hello(self, connection: Connection, message: m.Hello) -> m.Welcome:
+        """Greet a newcomer with a session, new or resumed. Raises as `links.connection.Hub` says."""
+        token = self._bridge.config.link.token
+        if token and not hmac.compare_digest(token.encode(), (message.token or "").encode()):
+            raise NotAllowedError("hello carries no token, or a wrong one", code=ErrorCode.BAD_TOKEN, field="token")
+        if message.version < PROTOCOL_VERSION:
+            raise NotAllowedError(
+                f"version {message.version} is not spoken here; this bridge speaks {PROTOCOL_VERSION}",
+                code=ErrorCode.UNSUPPORTED_VERSION,
+                field="version",
+                value=message.version,
+                limit=PROTOCOL_VERSION,
+            )
+        if self._actions.draining:
+            raise BridgeError("the bridge is shutting down", code=ErrorCode.DRAINING)
+        now = self._bridge.clock()
+        client = message.client[:200]
+        events = [event for event in message.events or () if event in EVENTS]
+        session: Session | None = None
+        if message.session:
+            back = self._actions.sessions.resume(message.session, now, connection, client=client, events=events)
+            if back is not None:
+                session = back.session
+                old = self._connections.get(session.id)
+                if old is not None and old is not connection:
+                    old.state = None
+                    old.close(NotAllowedError("this session is taken up elsewhere", code=ErrorCode.SESSION_TAKEN))
+        resumed = session is not None
+        if session is None:
+            session = self._actions.sessions.open(now, connection, client=client, events=events)
+        connection.state = session
+        self._connections[session.id] = connection
+        if resumed:
+            self._pick_up(connection, session, now)
+        self._bridge.set_timer()
+        return self._welcome(message, session, resumed)
+
+    def _pick_up(self, connection: Connection, session: Session, now: float) -> None:
+        """A session is back: its subscriptions go on with full credit and the held picture; stored answers go out."""
+        self._actions.streams.session_back(session.id, now)
+        for number in list(session.subscriptions):
+            stream = self._actions.streams.find(number)
+            viewer = self._bridge.viewers.get(number, session.id)
+            if viewer is None:
+                self._actions.add_viewer(stream, self._viewer(session, session.subscriptions[number]))
+            else:
+                viewer.wake = connection.wake
+                viewer.outbox.refill()
+                self._actions.show_newcomer(stream, viewer)
+                self._actions.tell_viewers(stream)
+        for answer in session.requests.take_finished(connection):
+            connection.send(answer, after_frames=True)  # type: ignore[arg-type]
+
+    def _welcome(self, message: m.Hello, session: Session, resumed: bool) -> m.Welcome:
+        limits = self._bridge.config.limits
+        return m.Welcome(
+            id=message.id,
+            version=PROTOCOL_VERSION,
+            server=f"texbridge {__version__}",
+            boot=self._bridge.boot,
+            session=session.token,
+            resumed=resumed,
+            unfinished=[m.UnfinishedRequest(request, key) for request, key in session.requests.unfinished()],
+            features=FEATURES,
+            limits={
+                "max_message_bytes": limits.max_message_bytes,
+                "credit": limits.credit,
+                "streams": limits.streams,
+                "sessions": limits.sessions,
+            },
+            formats=[pixel_format.word for pixel_format in PAYLOAD_FORMATS],
+            workflows=[
+                m.WorkflowSummary(name, self._bridge.library.get(name).spec.label)
+                for name in self._bridge.library.names
+            ],
+            streams=[
+                m.StreamSummary(stream.name, stream.number, stream.workflow.name, stream.mode, stream.state.value)
+                for stream in self._actions.streams.by_name.values()
+            ],
+        )
+
+    def gone(self, connection: Connection) -> None:
+        """A connection has ended; its session waits 30 s for another."""
+        session = connection.state
+        if not isinstance(session, Session) or self._connections.get(session.id) is not connection:
+            return
+        del self._connections[session.id]
+        now = self._bridge.clock()
+        if self._actions.sessions.disconnect(session, connection, now):
+            self._actions.streams.session_away(session.id, now)
+            for number in session.subscriptions:
+                viewer = self._bridge.viewers.get(number, session.id)
+                if viewer is not None:
+                    viewer.wake = _nobody
+                self._actions.tell_viewers(self._actions.streams.find(number))
+        self._turns.pop(session.id, None)
+        self._bridge.set_timer()
+
+    def message(self, connection: Connection, message: m.EngineMessage) -> None:
+        """Carry out one message; raises TexbridgeError for what is to be answered with `error`."""
+        session = connection.state
+        if not isinstance(session, Session):
+            return
+        handler = self._handlers.get(type(message))
+        if handler is None:
+            raise NotAllowedError(
+                f"{message.op} is not in this build; welcome.features says what is",
+                code=ErrorCode.NOT_SUPPORTED,
+                field="op",
+                value=message.op,
+            )
+        handler(connection, session, message)
+
+    def next_frame(self, connection: Connection) -> OutgoingFrame | None:
+        """Give the next frame for a connection, its streams in turn."""
+        session = connection.state
+        if not isinstance(session, Session):
+            return None
+        numbers = list(session.subscriptions)
+        start = self._turns.get(session.id, 0)
+        for step in range(len(numbers)):
+            place = (start + step) % len(numbers)
+            viewer = self._bridge.viewers.get(numbers[place], session.id)
+            frame = None if viewer is None else viewer.next_frame()
+            if frame is not None:
+                # A set's frames stay together; the next set may be another stream's.
+                self._turns[session.id] = place if viewer is not None and viewer.inside_set else place + 1
+                header, payload = frame
+                return OutgoingFrame(header, payload.data, payload.release)
+        return None
+
+    # --- ops -----------------------------------------------------------------------------------------------
+
+    def _stream(self, reference: object) -> Stream:
+        return self._actions.streams.find(reference)
+
+    def _describe(self, connection: Connection, session: Session, message: m.Describe) -> None:
+        stream = None if message.stream is None else self._stream(message.stream)
+        if stream is None and message.workflow is None:
+            raise InvalidValueError("describe needs a workflow or a stream", field="workflow")
+        workflow = self._bridge.library.get(message.workflow or "").spec if stream is None else stream.workflow
+        connection.send(describe(workflow, stream, message.id))
+
+    def _open(self, connection: Connection, session: Session, message: m.Open) -> None:
+        opened = self._actions.open_stream(
+            message.stream,
+            message.workflow,
+            message.mode,
+            session=session.id,
+            params=message.params or {},
+            seed_policy=message.seed_policy,
+            max_fps=message.max_fps,
+            size=message.size,
+            replace=message.replace,
+        )
+        session.attached.add(opened.stream.number)
+        connection.send(m.Opened(id=message.id, number=opened.stream.number, created=opened.created))
+
+    def _set(self, connection: Connection, session: Session, message: m.Set) -> None:
+        self._actions.set_values(
+            self._stream(message.stream), message.params, session=session.id, client_time=message.client_time or 0
+        )
+        self._ok(connection, message.id)
+
+    def _image(self, connection: Connection, session: Session, message: m.Image) -> None:
+        self._actions.set_values(
+            self._stream(message.stream),
+            {message.param: message.value},
+            session=session.id,
+            client_time=message.client_time or 0,
+        )
+        self._ok(connection, message.id)
+
+    def _run(self, connection: Connection, session: Session, message: m.Run) -> None:
+        now = self._bridge.clock()
+        known = session.requests.lookup(message.key, now)
+        if known is not None:
+            connection.send(m.Accepted(id=message.id, request=known, key=message.key))
+            answer = session.requests.repeat_finished(known, connection)
+            if answer is not None:
+                connection.send(answer, after_frames=True)  # type: ignore[arg-type]
+            return
+        stream = self._stream(message.stream)
+        session.requests.check_room(message.key, now)
+
+        def accepted(request: int) -> None:
+            session.requests.remember(request, message.key, now)
+            connection.send(m.Accepted(id=message.id, request=request, key=message.key))
+
+        self._actions.run(
+            stream,
+            message.params,
+            session=session.id,
+            client_time=message.client_time or 0,
+            priority=message.priority,
+            deadline_s=None if message.deadline_ms is None else message.deadline_ms / 1000,
+            seed=message.seed,
+            accepted=accepted,
+        )
+
+    def _cancel(self, connection: Connection, session: Session, message: m.Cancel) -> None:
+        if message.request is not None:
+            number = message.request
+            request = self._bridge.requests.get(number)
+            if request is None and session.requests.key_of(number) is None and number >= self._actions.next_number:
+                raise UnknownNameError(
+                    f"no request {number}", code=ErrorCode.UNKNOWN_REQUEST, field="request", value=number
+                )
+            if request is not None and request.session != session.id and not message.all:
+                raise NotAllowedError(
+                    f"request {number} is not this session's; say all to cancel it",
+                    code=ErrorCode.NOT_YOURS,
+                    field="request",
+                    value=number,
+                )
+            cancelled = self._actions.cancel(lambda other: other.number == number)
+        else:
+            stream = self._stream(message.stream)
+            cancelled = self._actions.cancel(
+                lambda other: other.stream is stream and (message.all or other.session == session.id)
+            )
+        connection.send(m.Ok(id=message.id, cancelled=cancelled))
+
+    def _live(self, connection: Connection, session: Session, message: m.Live) -> None:
+        self._actions.switch_live(self._stream(message.stream), message.on)
+        self._ok(connection, message.id)
+
+    def _subscribe(self, connection: Connection, session: Session, message: m.Subscribe) -> None:
+        stream = self._stream(message.stream)
+        session.check_room_for(stream.number)
+        subscription = self._subscription(stream, message)
+        session.subscribe(subscription)
+        spec = subscription.payload
+        connection.send(
+            m.Subscribed(
+                id=message.id,
+                number=stream.number,
+                format=spec.format.word,
+                origin=spec.origin,
+                delivery=subscription.delivery,
+                credit=subscription.credit,
+                outputs=subscription.outputs,
+                size=None if spec.size is None else (spec.size.width, spec.size.height),
+                fit=None if spec.size is None else spec.fit,
+            )
+        )
+        self._actions.add_viewer(stream, self._viewer(session, subscription))
+
+    def _subscription(self, stream: Stream, message: m.Subscribe) -> Subscription:
+        """Give the subscription with the values that hold. Raises for what this build can't do."""
+        pixel_format = FORMATS_BY_WORD.get(message.format)
+        if pixel_format is None or pixel_format not in PAYLOAD_FORMATS:
+            can = ", ".join(known.word for known in PAYLOAD_FORMATS)
+            raise InvalidValueError(
+                f"format {message.format[:40]!r} is not made by this build; it makes {can}",
+                code=ErrorCode.UNSUPPORTED_FORMAT,
+                field="format",
+                value=message.format[:40],
+                limit=can,
+            )
+        for name, wanted in (
+            ("delivery", None if message.delivery is Delivery.LATEST else message.delivery.value),
+            ("previews", message.previews),
+            ("mips", message.mips),
+            ("shared_memory", message.shared_memory and None),  # asked for, refused politely: it goes without
+            ("fps", message.fps),
+            ("max_mbps", message.max_mbps),
+        ):
+            if wanted:
+                raise NotAllowedError(
+                    f"{name} {wanted} is not in this build; welcome.features says what is",
+                    code=ErrorCode.NOT_SUPPORTED,
+                    field=name,
+                    value=wanted,
+                )
+        outputs = tuple(range(len(stream.workflow.outputs))) if message.outputs is None else tuple(message.outputs)
+        last = len(stream.workflow.outputs) - 1
+        for output in outputs:
+            if output > last:
+                raise UnknownNameError(
+                    f"workflow {stream.workflow.name!r} has outputs 0..{last}, not {output}",
+                    code=ErrorCode.UNKNOWN_OUTPUT,
+                    field="outputs",
+                    value=output,
+                )
+        spec = PayloadSpec(
+            pixel_format,
+            message.origin,
+            None if message.size is None else Size(*message.size),
+            message.fit or Fit.STRETCH,
+            linear=message.color == "linear",
+        )
+        for output in outputs:
+            check_payload_spec(spec, stream.workflow.outputs[output].kind)
+        credit = max(1, min(message.credit, self._bridge.config.limits.credit))
+        return Subscription(stream.number, spec, credit=credit, outputs=outputs)
+
+    def _viewer(self, session: Session, subscription: Subscription) -> Viewer:
+        connection = self._connections.get(session.id)
+        return Viewer(
+            session.id,
+            subscription.stream,
+            subscription.outputs,
+            subscription.payload,
+            _nobody if connection is None else connection.wake,
+            credit=subscription.credit,
+            credit_limit=self._bridge.config.limits.credit,
+        )
+
+    def _subscribed(self, session: Session, reference: object) -> tuple[Stream, Viewer]:
+        stream = self._stream(reference)
+        viewer = self._bridge.viewers.get(stream.number, session.id)
+        if viewer is None:
+            raise NotAllowedError(
+                f"this session has not subscribed to stream {stream.name!r}",
+                code=ErrorCode.NOT_SUBSCRIBED,
+                field="stream",
+                value=stream.name,
+            )
+        return stream, viewer
+
+    def _unsubscribe(self, connection: Connection, session: Session, message: m.Unsubscribe) -> None:
+        stream, _ = self._subscribed(session, message.stream)
+        session.unsubscribe(stream.number)
+        self._actions.remove_viewer(stream, session.id)
+        self._ok(connection, message.id)
+
+    def _ack(self, connection: Connection, session: Session, message: m.Ack) -> None:
+        _, viewer = self._subscribed(session, message.stream)
+        viewer.ack(message.number)
+
+    def _stats(self, connection: Connection, session: Session, message: m.Stats) -> None:
+        stream, viewer = self._subscribed(session, message.stream)
+        now = self._bridge.clock()
+        stats = viewer.outbox.stats(now)
+        newest = viewer.newest_offered_at
+        connection.send(
+            m.StatsAnswer(
+                id=message.id,
+                stream=stream.number,
+                sent=stats.sent,
+                dropped=stats.dropped,
+                credit_stalls=stats.credit_stalls,
+                age_ms=None if newest is None else round((now - newest) * 1000, 3),
+            )
+        )
+
+    def _ping(self, connection: Connection, session: Session, message: m.Ping) -> None:
+        connection.send(m.Pong(id=message.id))
+
+    def _close(self, connection: Connection, session: Session, message: m.Close) -> None:
+        stream = self._stream(message.stream)
+        session.forget_stream(stream.number)
+        self._actions.remove_viewer(stream, session.id)
+        stream.detach(session.id, self._bridge.clock())
+        self._bridge.set_timer()
+        self._ok(connection, message.id)
+
+    def _panic(self, connection: Connection, session: Session, message: m.Panic) -> None:
+        self._actions.panic()
+        self._ok(connection, message.id)
+
+    def _resume(self, connection: Connection, session: Session, message: m.Resume) -> None:
+        self._actions.resume()
+        self._ok(connection, message.id)
+
+    @staticmethod
+    def _ok(connection: Connection, id: int | None) -> None:
+        if id is not None:
+            connection.send(m.Ok(id=id))
+
+    # --- what happens --------------------------------------------------------------------------------------
+
+    def request_finished(self, request: Request, command: Finish, now: float) -> None:
+        """Tell the session that asked, or, for a live stream's own picture, those that want to hear of it."""
+        if request.session is not None:
+            session = self._actions.sessions.get(request.session)
+            if session is None:
+                return
+            key = session.requests.key_of(request.number)
+            if session.requests.finish(request.number, finished(request, command, key, now), now):
+                connection = self._connections.get(session.id)
+                if connection is not None:
+                    for answer in session.requests.take_finished(connection):
+                        connection.send(answer, after_frames=True)  # type: ignore[arg-type]
+        elif request.generation:
+            answer = finished(request, command, None, now)
+            for session_id in request.stream.attached | request.stream.subscribers:
+                session = self._actions.sessions.get(session_id) if isinstance(session_id, int) else None
+                connection = None if session is None else self._connections.get(session.id)
+                if session is not None and connection is not None and "live" in session.events:
+                    connection.send(answer, after_frames=True)
+
+    def request_progress(self, request: Request, value: float, maximum: float, node: str) -> None:
+        """Tell the session that asked."""
+        session = None if request.session is None else self._actions.sessions.get(request.session)
+        connection = None if session is None else self._connections.get(session.id)
+        if session is not None and connection is not None:
+            connection.send(
+                m.Progress(
+                    request=request.number,
+                    key=session.requests.key_of(request.number),
+                    value=value,
+                    max=maximum,
+                    node=node,
+                )
+            )
+
+    def set_released(self, stream: Stream, shared: ReleasedSet, size: Size) -> None:
+        """Frames go by their own way."""
+
+    def backends_changed(self) -> None:
+        """Told per stream."""
+
+    def values_changed(self, stream: Stream, names: tuple[str, ...], source: object) -> None:
+        """Tell everybody attached but who set them."""
+        params = {name: plain_value(stream.values[name]) for name in names}
+        self._broadcast(stream, m.Changed(stream=stream.name, params=params), but=source)
+
+    def stream_changed(self, stream: Stream) -> None:
+        """Tell everybody attached."""
+        self._broadcast(stream, m.Changed(stream=stream.name, workflow=stream.workflow.name, state=stream.state.value))
+
+    def stream_closed(self, stream: Stream) -> None:
+        """It had nobody attached."""
+
+    def _broadcast(self, stream: Stream, message: m.Changed, but: object = None) -> None:
+        for key in stream.attached | stream.subscribers:
+            connection = self._connections.get(key) if isinstance(key, int) else None
+            if connection is not None and key != but:
+                connection.send(message)
+
+
+def _nobody() -> None:
+    """The `wake` of a viewer whose connection is gone."""

@@ -1,0 +1,44 @@
+"""Pictures that no workflow made: the placeholder that a newcomer gets before there is a picture, and black."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge.codec.pixels import Channels, Pixels, encode_picture, payload_geometry, write_pixels
+from bridge.frames.packets import Payload
+from bridge.types import ENCODED_FORMATS, FrameFlags, Origin, PayloadSpec, Sink, Size
+
+CELL = 32
+DARK, LIGHT = 40, 52
+LARGEST = 4096
+
+
+def placeholder_payload(spec: PayloadSpec, size: Size, sink: Sink) -> Payload:
+    """A quiet grey checkerboard of `size`, or of the spec's own, as a payload owned by the caller.
+
+    Raises:
+        TexbridgeError: the form can't be made, or no buffer is left.
+    """
+    width, height = spec.size or size
+    rows, columns = np.arange(min(height, LARGEST)) // CELL, np.arange(min(width, LARGEST)) // CELL
+    cells = (rows[:, None] + columns[None, :]) % 2
+    return _payload(np.where(cells == 0, DARK, LIGHT).astype(np.uint8), spec, sink)
+
+
+def black_payload(spec: PayloadSpec, size: Size, sink: Sink) -> Payload:
+    """Black of `size`, or of the spec's own, alpha 255, as a payload owned by the caller. Raises as above."""
+    width, height = spec.size or size
+    return _payload(np.zeros((min(height, LARGEST), min(width, LARGEST)), np.uint8), spec, sink)
+
+
+def _payload(grey: np.ndarray, spec: PayloadSpec, sink: Sink) -> Payload:
+    pixels = Pixels(grey[:, :, None], Channels.L)
+    width, height, row_pitch, payload_bytes = payload_geometry(pixels.size, spec)
+    encoded = encode_picture(pixels, spec.format, 90) if spec.format in ENCODED_FORMATS else b""
+    lease = sink.lend(len(encoded) or payload_bytes)
+    if encoded:
+        lease.view[:] = encoded
+    else:
+        write_pixels(pixels, spec, lease.view)
+    flags = FrameFlags.BOTTOM_LEFT if spec.origin is Origin.BOTTOM_LEFT and not encoded else FrameFlags(0)
+    return Payload(spec.format, width, height, row_pitch, len(encoded) or payload_bytes, flags, lease)

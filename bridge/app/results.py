@@ -1,0 +1,466 @@
+"""From ComfyUI's pictures to the viewers' outboxes: gather a set, decode it, release it, hand it to each viewer.
+
+A *set* is the pictures of all outputs for one index of one attempt. As soon as it is complete its payloads are made,
+one for each form that somebody wants; with the first that is ready the set is released (it gets its number), and each
+viewer is offered it when its own form is ready. In `latest` and `live` a set that a newer one overtook before its
+decoding began is dropped; otherwise sets of a stream are released in the order in which they came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from bridge.app.records import ReleasedSet, Request, ViewerSet
+from bridge.app.viewers import Viewer, Viewers, Wants
+from bridge.backends.records import BackendPicture, BackendProgress
+from bridge.codec.picture_header import PictureLimits
+from bridge.errors import BackendError, ErrorCode, TexbridgeError
+from bridge.frames.decode import DecodePool
+from bridge.frames.packets import Payload, PayloadSource
+from bridge.scheduler.events import ResultSettled
+from bridge.streams.stream import Stream
+from bridge.types import Mode, OutputKind, Sink
+
+logger = logging.getLogger("bridge.app.results")
+
+U32_MAX: Final = 0xFFFF_FFFF
+
+
+class Judge(Protocol):
+    """Who says which results count: the scheduler."""
+
+    def wants(self, attempt: int) -> bool:
+        """True if a picture of this attempt would be released now."""
+        ...
+
+    def release(self, attempt: int) -> bool:
+        """True if a picture of this attempt may be shown now."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Set:
+    attempt: _Attempt
+    index: int
+    sources: dict[int, PayloadSource] = field(default_factory=dict)
+    posted_at: float = 0.0
+    received_at: float = 0.0
+    before: _Set | None = None
+    overtaken: bool = False
+    started: bool = False
+    last_known: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def close(self) -> None:
+        for source in self.sources.values():
+            source.close()
+
+
+@dataclass(slots=True, eq=False)
+class _Attempt:
+    number: int
+    request: Request
+    outputs: tuple[OutputKind, ...]
+    client_times: dict[int, int]
+    output_nodes: dict[str, int]
+    sets: dict[int, _Set] = field(default_factory=dict)
+    pictures: int = 0
+    total: int | None = None
+    ended: bool = False
+    open_sets: int = 0
+    error: TexbridgeError | None = None
+    overtaken: int = 0
+
+
+class Results:
+    """All results on their way. `settle` is told when every picture of an ended attempt is dealt with."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        viewers: Viewers,
+        pool: DecodePool,
+        sink: Sink,
+        settle: Callable[[ResultSettled], None],
+        released: Callable[[Stream, ReleasedSet, PayloadSource], None],
+        clock: Callable[[], float],
+        limits: PictureLimits,
+        jpeg_quality: int,
+    ) -> None:
+        self._judge = judge
+        self._viewers = viewers
+        self._pool = pool
+        self._sink = sink
+        self._settle = settle
+        self._released = released
+        self._clock = clock
+        self._limits = limits
+        self._quality = jpeg_quality
+        self._attempts: dict[int, _Attempt] = {}
+        self._newest: dict[int, _Set] = {}
+        """The set that came last, by stream."""
+        self._shown: dict[int, tuple[ReleasedSet, _Set]] = {}
+        """The set that is shown now, by stream: for newcomers."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.counts: Counter[str] = Counter()
+
+    # --- what backends say ---------------------------------------------------------------------------------
+
+    def begin(self, attempt: int, request: Request, client_times: dict[int, int], output_nodes: dict[str, int]) -> None:
+        """A prompt goes out: pictures of this attempt may come."""
+        kinds = tuple(output.kind for output in request.workflow.spec.outputs)
+        self._attempts[attempt] = _Attempt(attempt, request, kinds, client_times, output_nodes)
+
+    def progress(self, record: BackendProgress) -> None:
+        """An output node tells its progress once per picture of a batch: so the size of the batch is known."""
+        attempt = self._attempts.get(record.attempt)
+        if attempt is not None and record.node in attempt.output_nodes and record.maximum >= 1:
+            attempt.total = int(record.maximum)
+            for index, waiting in attempt.sets.items():
+                self._tell_last(waiting, index)
+
+    def picture(self, record: BackendPicture) -> None:
+        """A picture came: with it a set may be complete."""
+        attempt = self._attempts.get(record.attempt)
+        if attempt is None or not self._judge.wants(record.attempt):
+            self.counts["unwanted"] += 1
+            return
+        stream = attempt.request.stream
+        attempt.pictures += 1
+        attempt.request.pictures += 1
+        made = attempt.sets.get(record.index)
+        if made is None:
+            made = attempt.sets[record.index] = _Set(attempt, record.index, posted_at=record.posted_at)
+            attempt.open_sets += 1
+            earlier = attempt.sets.get(record.index - 1)
+            if earlier is not None:
+                self._tell_last(earlier, record.index - 1)
+        try:
+            made.sources[record.output] = PayloadSource(
+                record.data,
+                self._pool,
+                self._sink,
+                kind=attempt.outputs[record.output],
+                limits=self._limits,
+                jpeg_quality=self._quality,
+            )
+        except TexbridgeError as error:
+            attempt.error = attempt.error or error
+            self._drop(made)
+            return
+        made.received_at = record.at
+        if len(made.sources) == len(attempt.outputs):
+            self._complete(stream, made)
+
+    def ended(self, number: int) -> None:
+        """The prompt is over at the backend: no more pictures come."""
+        attempt = self._attempts.get(number)
+        if attempt is None or attempt.ended:
+            return
+        attempt.ended = True
+        for waiting in list(attempt.sets.values()):
+            waiting.last_known.set()
+            if not waiting.started and not waiting.over.is_set():
+                names = [output.name for output in attempt.request.workflow.spec.outputs]
+                missing = ", ".join(name for place, name in enumerate(names) if place not in waiting.sources)
+                attempt.error = attempt.error or BackendError(
+                    f"picture {waiting.index} of request {attempt.request.number} came without output {missing}",
+                    code=ErrorCode.NO_IMAGE,
+                )
+                self._drop(waiting)
+        self._settle_if_done(attempt)
+
+    def forget(self, number: int) -> None:
+        """The attempt does not count (refused, lost, withdrawn): what came of it is dropped."""
+        attempt = self._attempts.pop(number, None)
+        if attempt is not None:
+            attempt.ended = True
+            for waiting in attempt.sets.values():
+                waiting.last_known.set()
+                if not waiting.started:
+                    self._drop(waiting)
+
+    # --- sets ----------------------------------------------------------------------------------------------
+
+    def _tell_last(self, waiting: _Set, index: int) -> None:
+        """Wake a set that waits to know whether it is the last of its request."""
+        attempt = waiting.attempt
+        if attempt.ended or index + 1 in attempt.sets or attempt.total is not None:
+            waiting.last_known.set()
+
+    def _is_last(self, shown: _Set) -> bool:
+        attempt = shown.attempt
+        if attempt.total is not None:
+            return shown.index + 1 >= attempt.total
+        return shown.index + 1 not in attempt.sets
+
+    def _complete(self, stream: Stream, made: _Set) -> None:
+        made.started = True
+        self._tell_last(made, made.index)
+        before = self._newest.get(stream.number)
+        self._newest[stream.number] = made
+        if before is not None and not before.over.is_set():
+            same = before.attempt is made.attempt
+            if (
+                same
+                or stream.mode is Mode.ONESHOT
+                or (not before.attempt.request.generation and stream.mode is Mode.LIVE)
+            ):
+                made.before = before
+            else:
+                before.overtaken = True
+        task = asyncio.get_running_loop().create_task(self._show(stream, made))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _show(self, stream: Stream, made: _Set) -> None:
+        """Decode a set, release it, and hand it to everybody who wants it."""
+        attempt = made.attempt
+        making: dict[Wants, asyncio.Task[tuple[tuple[int, Payload], ...] | None]] = {}
+        try:
+            for viewer in self._viewers.of_stream(stream.number):
+                if viewer.wants not in making:
+                    making[viewer.wants] = asyncio.ensure_future(self._payloads(made, viewer.wants))
+            usable = await self._first_usable(making) if making else not made.overtaken
+            await made.last_known.wait()
+            if made.before is not None:
+                await made.before.over.wait()
+            shared = self._release(stream, made) if usable else None
+            if shared is None:
+                attempt.overtaken += 1
+                self.counts["dropped"] += 1
+                return
+            await self._hand_out(stream, made, shared, making)
+        except TexbridgeError as error:
+            attempt.error = attempt.error or error
+        finally:
+            for task in making.values():
+                await self._give_back(task)
+            self._end(made)
+
+    @staticmethod
+    async def _first_usable(making: dict[Wants, asyncio.Task[tuple[tuple[int, Payload], ...] | None]]) -> bool:
+        """Wait for the first form that is ready; False if nobody wants the set any more.
+
+        Raises:
+            TexbridgeError: no form could be made: a picture that doesn't decode is no picture.
+        """
+        waiting = set(making.values())
+        errors: list[BaseException] = []
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if (error := task.exception()) is not None:
+                    errors.append(error)
+                elif task.result() is not None:
+                    return True
+        if errors and len(errors) == len(making):
+            raise errors[0]
+        return False
+
+    async def _payloads(self, made: _Set, wants: Wants) -> tuple[tuple[int, Payload], ...] | None:
+        """The payloads of a set in one form; None if nobody wants the set any more."""
+        outputs, spec = wants
+        number = made.attempt.number
+
+        def wanted() -> bool:
+            return not made.overtaken and self._judge.wants(number)
+
+        result: list[tuple[int, Payload]] = []
+        try:
+            for output in outputs:
+                source = made.sources.get(output)
+                if source is None:
+                    continue
+                payload = await source.payload(spec, wanted)
+                if payload is None:
+                    break
+                result.append((output, payload))
+            else:
+                if result:
+                    return tuple(result)
+        except BaseException:
+            for _, payload in result:
+                payload.release()
+            raise
+        for _, payload in result:
+            payload.release()
+        return None
+
+    def _release(self, stream: Stream, made: _Set) -> ReleasedSet | None:
+        attempt = made.attempt
+        if attempt.number not in self._attempts or not self._judge.release(attempt.number):
+            return None
+        now = self._clock()
+        request = attempt.request
+        comfy_s = made.received_at - made.posted_at
+        shared = ReleasedSet(
+            number=stream.release(request.number),
+            request=request.number,
+            index=made.index,
+            last=self._is_last(made),
+            client_times=attempt.client_times,
+            comfy_us=_microseconds(comfy_s),
+            bridge_us=_microseconds(now - request.accepted_at - comfy_s),
+        )
+        request.frames += 1
+        request.number_of_last = shared.number
+        request.received_at = made.received_at
+        request.comfy_s = comfy_s
+        before = self._shown.get(stream.number)
+        self._shown[stream.number] = (shared, made)
+        if before is not None:
+            before[1].close()
+        self.counts["released"] += 1
+        self._released(stream, shared, made.sources[0])
+        return shared
+
+    async def _hand_out(
+        self,
+        stream: Stream,
+        made: _Set,
+        shared: ReleasedSet,
+        making: dict[Wants, asyncio.Task[tuple[tuple[int, Payload], ...] | None]],
+    ) -> None:
+        """Offer a released set to each viewer as soon as its form is ready, newcomers with another form included."""
+        for viewer in self._viewers.of_stream(stream.number):
+            if viewer.wants not in making:
+                making[viewer.wants] = asyncio.ensure_future(self._payloads_of_shown(made, viewer.wants))
+        waiting = {task: wants for wants, task in making.items()}
+        while waiting:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                self._offer(stream, shared, waiting.pop(task), task)
+
+    def _offer(
+        self,
+        stream: Stream,
+        shared: ReleasedSet,
+        wants: Wants,
+        task: asyncio.Task[tuple[tuple[int, Payload], ...] | None],
+    ) -> None:
+        if task.exception() is not None:
+            self.counts["payload_failed"] += 1
+            logger.debug("stream %s: a payload failed: %s", stream.name, task.exception())
+            return
+        payloads = task.result()
+        if payloads is None:
+            return
+        for viewer in self._viewers.of_stream(stream.number):
+            if viewer.wants == wants:
+                for _, payload in payloads:
+                    payload.retain()
+                viewer.offer(ViewerSet(shared, payloads), self._clock())
+
+    async def _payloads_of_shown(self, made: _Set, wants: Wants) -> tuple[tuple[int, Payload], ...] | None:
+        try:
+            return await self._payloads(made, wants)
+        except RuntimeError:  # a newer set has closed the sources
+            return None
+
+    @staticmethod
+    async def _give_back(task: asyncio.Task[tuple[tuple[int, Payload], ...] | None]) -> None:
+        """Release what a making task owns; viewers have retained their own."""
+        if not task.done():
+            task.cancel()
+        try:
+            payloads = await task
+        except (TexbridgeError, asyncio.CancelledError, RuntimeError):
+            return
+        for _, payload in payloads or ():
+            payload.release()
+
+    def _drop(self, made: _Set) -> None:
+        if not made.over.is_set():
+            made.started = True
+            self._end(made)
+
+    def _end(self, made: _Set) -> None:
+        if made.over.is_set():
+            return
+        made.over.set()
+        made.before = None
+        stream = made.attempt.request.stream.number
+        if self._newest.get(stream) is made:
+            del self._newest[stream]
+        shown = self._shown.get(stream)
+        if shown is None or shown[1] is not made:
+            made.close()
+        made.attempt.open_sets -= 1
+        self._settle_if_done(made.attempt)
+
+    def _settle_if_done(self, attempt: _Attempt) -> None:
+        if attempt.ended and attempt.open_sets == 0 and self._attempts.pop(attempt.number, None) is not None:
+            overtaken = attempt.overtaken > 0 and attempt.request.frames == 0
+            self._settle(ResultSettled(attempt.number, attempt.error, overtaken))
+
+    # --- newcomers -----------------------------------------------------------------------------------------
+
+    def shown(self, stream: int) -> tuple[ReleasedSet, dict[int, PayloadSource]] | None:
+        """The set that a stream shows now."""
+        known = self._shown.get(stream)
+        return None if known is None else (known[0], known[1].sources)
+
+    async def held_set(self, stream: int, wants: Wants) -> ViewerSet | None:
+        """The set that a stream shows now as a held one in this form, owned by the caller; None if there is none.
+
+        Raises:
+            TexbridgeError: the form can't be made, or no buffer is left.
+        """
+        while (known := self._shown.get(stream)) is not None:
+            shared, made = known
+            payloads: list[tuple[int, Payload]] = []
+            try:
+                for output in wants[0]:
+                    source = made.sources.get(output)
+                    if source is not None and (payload := await source.payload(wants[1])) is not None:
+                        payloads.append((output, payload))
+            except BaseException as error:
+                for _, payload in payloads:
+                    payload.release()
+                if isinstance(error, RuntimeError) and self._shown.get(stream) is not known:
+                    continue  # a newer set came meanwhile: that one, then
+                raise
+            return ViewerSet(shared, tuple(payloads), held=True) if payloads else None
+        return None
+
+    def held_now(self, stream: int, viewer: Viewer) -> ViewerSet | None:
+        """The set that a stream shows now, in this viewer's form, if it can be had at once; else None."""
+        known = self._shown.get(stream)
+        if known is None:
+            return None
+        shared, made = known
+        outputs, spec = viewer.wants
+        payloads: list[tuple[int, Payload]] = []
+        for output in outputs:
+            source = made.sources.get(output)
+            payload = None if source is None or source.closed else source.ready(spec)
+            if payload is None:
+                for _, ready in payloads:
+                    ready.release()
+                return None
+            payloads.append((output, payload))
+        return ViewerSet(shared, tuple(payloads), held=True)
+
+    def forget_stream(self, stream: int) -> None:
+        """The stream is gone, and with it what it showed."""
+        known = self._shown.pop(stream, None)
+        if known is not None:
+            known[1].close()
+
+    async def close(self) -> None:
+        """Drop everything on its way."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for stream in list(self._shown):
+            self.forget_stream(stream)
+
+
+def _microseconds(seconds: float) -> int:
+    return min(U32_MAX, max(0, round(seconds * 1e6)))

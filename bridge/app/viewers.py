@@ -1,0 +1,158 @@
+"""Who gets the frames of which stream: one viewer per subscription, with its own outbox."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeAlias
+
+from bridge.app.records import ViewerSet
+from bridge.codec.frame import FrameHeader, encode_frame_header
+from bridge.delivery.outbox import Outbox
+from bridge.frames.packets import Payload
+from bridge.types import FrameFlags, PayloadSpec
+
+Wants: TypeAlias = tuple[tuple[int, ...], PayloadSpec]
+"""Outputs and their form: viewers that want the same share the same payloads."""
+
+
+class Viewer:
+    """One subscriber of one stream. `key` is its session's id, or an object of an HTTP request.
+
+    `wake` is called whenever there may be a frame to take.
+    """
+
+    def __init__(
+        self,
+        key: Hashable,
+        stream: int,
+        outputs: tuple[int, ...],
+        spec: PayloadSpec,
+        wake: Callable[[], None],
+        *,
+        credit: int = 1,
+        credit_limit: int = 8,
+    ) -> None:
+        self.key = key
+        self.stream = stream
+        self.wants: Wants = (outputs, spec)
+        self.wake = wake
+        self.outbox: Outbox[ViewerSet] = Outbox(credit, credit_limit)
+        self.newest_offered_at: float | None = None
+        self._frames: deque[tuple[FrameHeader, Payload]] = deque()
+
+    def offer(self, item: ViewerSet, now: float) -> None:
+        """A new set for this viewer; what it displaces is released."""
+        self.newest_offered_at = now
+        self._dispose(self.outbox.offer(item, now))
+        self.wake()
+
+    def hold(self, item: ViewerSet) -> None:
+        """A held picture: the newcomer's set, or a placeholder."""
+        self._dispose(self.outbox.hold(item))
+        self.wake()
+
+    def panic(self, item: ViewerSet | None) -> None:
+        """What waits is dropped; `item`, if any, is the next picture."""
+        self._dispose(self.outbox.panic(item))
+        self.wake()
+
+    def ack(self, number: int) -> None:
+        """The viewer is ready for the next set."""
+        if self.outbox.ack(number):
+            self.wake()
+
+    def take(self) -> ViewerSet | None:
+        """The next whole set, for a viewer that takes pictures and not frames."""
+        return self.outbox.take()
+
+    def next_frame(self) -> tuple[bytes, Payload] | None:
+        """The next frame: its header, and its payload, now the caller's to release."""
+        if not self._frames:
+            item = self.outbox.take()
+            if item is None:
+                return None
+            self._frames.extend(self._framed(item))
+        header, payload = self._frames.popleft()
+        return encode_frame_header(header), payload
+
+    @property
+    def inside_set(self) -> bool:
+        """True while frames of a set that was begun are still to come."""
+        return bool(self._frames)
+
+    def _framed(self, item: ViewerSet) -> Iterable[tuple[FrameHeader, Payload]]:
+        shared = item.shared
+        common = (FrameFlags.LAST_SET if shared.last else 0) | (FrameFlags.HELD if item.held else 0)
+        client_time = shared.client_times.get(self.key, 0) if isinstance(self.key, int) else 0
+        last_output = item.payloads[-1][0]
+        for output, payload in item.payloads:
+            yield (
+                FrameHeader(
+                    flags=int(common | payload.flags | (FrameFlags.LAST_OF_SET if output == last_output else 0)),
+                    stream=self.stream,
+                    number=shared.number,
+                    request=shared.request,
+                    index=shared.index,
+                    output=output,
+                    mips=payload.mips,
+                    format=int(payload.format),
+                    width=payload.width,
+                    height=payload.height,
+                    row_pitch=payload.row_pitch,
+                    payload_bytes=payload.payload_bytes,
+                    client_time=client_time,
+                    comfy_us=shared.comfy_us,
+                    bridge_us=shared.bridge_us,
+                ),
+                payload,
+            )
+
+    def close(self) -> None:
+        """Nothing more goes to this viewer: all that waits is released."""
+        self._dispose(self.outbox.clear())
+        while self._frames:
+            self._frames.popleft()[1].release()
+
+    @staticmethod
+    def _dispose(items: Iterable[ViewerSet]) -> None:
+        for item in items:
+            item.release()
+
+
+class Viewers:
+    """All viewers, by stream and key."""
+
+    def __init__(self) -> None:
+        self._by_stream: dict[int, dict[Hashable, Viewer]] = {}
+
+    def add(self, viewer: Viewer) -> None:
+        """Take a viewer in; one of the same key and stream is closed and replaced."""
+        self.remove(viewer.stream, viewer.key)
+        self._by_stream.setdefault(viewer.stream, {})[viewer.key] = viewer
+
+    def remove(self, stream: int, key: Hashable) -> None:
+        """Close a viewer and forget it; unknown ones are ignored."""
+        viewers = self._by_stream.get(stream, {})
+        viewer = viewers.pop(key, None)
+        if viewer is not None:
+            viewer.close()
+        if not viewers:
+            self._by_stream.pop(stream, None)
+
+    def get(self, stream: int, key: Hashable) -> Viewer | None:
+        """The viewer of this stream with this key."""
+        return self._by_stream.get(stream, {}).get(key)
+
+    def of_stream(self, stream: int) -> list[Viewer]:
+        """Everybody who looks at a stream."""
+        return list(self._by_stream.get(stream, {}).values())
+
+    def remove_stream(self, stream: int) -> None:
+        """The stream is gone: close all its viewers."""
+        for key in list(self._by_stream.get(stream, {})):
+            self.remove(stream, key)
+
+    def all(self) -> list[Viewer]:
+        """Every viewer of every stream."""
+        return [viewer for viewers in self._by_stream.values() for viewer in viewers.values()]
