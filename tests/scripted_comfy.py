@@ -61,6 +61,7 @@ class ScriptedComfy:
         self.moved = asyncio.Event()
         self._counter = 0
         self._runner = None
+        self._site = None
         self._worker = None
 
     @property
@@ -79,13 +80,15 @@ class ScriptedComfy:
         app.router.add_route("*", "/{tail:.*}", self._route)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls)
+        self._site = site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls)
         await site.start()
         self.port = site._server.sockets[0].getsockname()[1]
         self._worker = asyncio.ensure_future(self._work())
 
     async def close(self):
         """End; queue and history are gone with it, as with ComfyUI."""
+        await self._site.stop()  # the door first: whoever is cut comes back at once
+        await asyncio.sleep(0.01)
         self._worker.cancel()
         await asyncio.gather(self._worker, return_exceptions=True)
         for ws in list(self.sockets.values()):

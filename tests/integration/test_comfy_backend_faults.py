@@ -6,9 +6,11 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -41,7 +43,6 @@ from bridge.scheduler.events import (
 
 PROMPT = graph()
 OUT = {"9": 0}
-PATIENT = replace(FAST, silence_s=60.0)
 
 
 def proxied(scenario, *, limits=FAST, **options):
@@ -61,26 +62,79 @@ def proxied(scenario, *, limits=FAST, **options):
 # --- away and back ---------------------------------------------------------------------------------------------
 
 
-def test_killed_and_restarted_at_the_same_port():
+SERVER = """
+import asyncio, sys
+from bridge.embedded.server import EmbeddedServer
+
+async def serve():
+    async with EmbeddedServer(port=int(sys.argv[1]), step_delay_ms=float(sys.argv[2])) as server:
+        print(server.port, flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+asyncio.run(serve())
+"""
+
+
+@contextlib.asynccontextmanager
+async def server_process(port=0, delay_ms=0.0):
+    """The embedded server in a process of its own: (port, process)."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVER, str(port), str(delay_ms), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(30):
+            line = await process.stdout.readline()
+        yield int(line), process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        process._transport.close()
+
+
+def test_killed_in_the_middle_and_restarted_at_the_same_port():
+    """Trap 7: queue and history are gone with the process."""
+
     async def scenario():
-        server = EmbeddedServer(step_delay_ms=5000)
-        await server.start()
-        async with backend_at(server.url) as (backend, listener):
+        async with server_process(delay_ms=30_000) as (port, process), backend_at(f"127.0.0.1:{port}") as one:
+            backend, listener = one
             backend.submit(1, graph(1), OUT)
             await listener.one(AttemptStarted, 1)
             backend.submit(2, graph(2), OUT)
             await listener.one(AttemptPosted, 2)
-            await server.abort()
+            process.kill()
             for number in (1, 2):
                 assert await listener.end_of(number) == AttemptLost(number)
             await listener.one(BackendDown)
             assert listener.lives() == ["BackendUp", "BackendDoubted", "BackendDown"]
             assert backend.state == "down"
-            async with EmbeddedServer(port=server.port):
+            await process.wait()
+            async with server_process(port=port):
                 await listener.many(BackendUp, 2)
                 backend.submit(3, graph(3), OUT)
                 assert await listener.end_of(3) == AttemptEnded(3)
                 listener.assert_one_end_each(1, 2, 3)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no SIGSTOP on this system")
+def test_stopped_and_continued():
+    """ComfyUI hangs, then goes on: the work it had in hand arrives."""
+
+    async def scenario():
+        async with server_process(delay_ms=300) as (port, process), backend_at(f"127.0.0.1:{port}") as one:
+            backend, listener = one
+            for number in (1, 2):
+                backend.submit(number, graph(number), OUT)
+            await listener.one(AttemptStarted, 1)
+            process.send_signal(signal.SIGSTOP)
+            await listener.one(BackendDoubted)
+            process.send_signal(signal.SIGCONT)
+            for number in (1, 2):
+                assert await listener.end_of(number) == AttemptEnded(number)
+                assert len(listener.pictures(number)) == 1
+            await listener.many(BackendUp, 2)
 
     asyncio.run(scenario())
 
@@ -97,7 +151,9 @@ def test_nobody_there_is_told_once_and_waited_for():
             backend.submit(1, PROMPT, OUT)
             assert listener.of(AttemptLost) == []  # nothing from within submit
             assert await listener.end_of(1) == AttemptLost(1)
-            async with EmbeddedServer(port=port):
+            comfy = ScriptedComfy()
+            comfy.port = port
+            async with comfy:
                 await listener.one(BackendUp)
                 backend.submit(2, PROMPT, OUT)
                 assert await listener.end_of(2) == AttemptEnded(2)
