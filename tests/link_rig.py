@@ -134,6 +134,13 @@ class TcpClient:
         await self.close()
         return None
 
+    def pause(self) -> None:
+        """Read nothing more from the socket."""
+        self.writer.transport.pause_reading()
+
+    def resume(self) -> None:
+        self.writer.transport.resume_reading()
+
     async def close(self) -> None:
         self.writer.close()
         try:
@@ -168,6 +175,13 @@ class WebSocketClient:
         async with asyncio.timeout(LIMIT_S):
             await self.socket.wait_closed()
         return self.socket.close_code
+
+    def pause(self) -> None:
+        """Read nothing more from the socket."""
+        self.socket.transport.pause_reading()
+
+    def resume(self) -> None:
+        self.socket.transport.resume_reading()
 
     async def close(self) -> None:
         await self.socket.close()

@@ -204,6 +204,7 @@ class GuardedConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Cut at once."""
+        self._discarding = True
         if self._transport is not None:
             self._transport.abort()
 

@@ -36,6 +36,8 @@ def bind_listener(door: str, option: str, host: str, port: int, kind: socket.Soc
     Raises:
         ConfigError: the port is taken, the address is not of this machine, or the name can't be resolved.
     """
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"{door}: port {port} is not 0..65535; give {option} HOST:PORT")
     plain = host.strip("[]") or "0.0.0.0"
     where = format_address(plain, port)
     try:
@@ -63,9 +65,6 @@ def bind_listener(door: str, option: str, host: str, port: int, kind: socket.Soc
     except OSError as error:
         listener.close()
         raise ConfigError(_bind_words(door, option, where, error)) from None
-    except OverflowError:
-        listener.close()
-        raise ConfigError(f"{door}: port {port} is not 0..65535; give {option} HOST:PORT") from None
     return listener
 
 

@@ -169,7 +169,7 @@ class OscDoor:
         elif not self._times.enabled:
             self._hand_over(tuple(_flat(packet)), source)
         else:
-            for tag, messages in _moments(packet):
+            for tag, messages in _moments(packet, self._wall_clock()):
                 self._at(tag, messages, source)
 
     def _may_send(self, host: str) -> bool:
@@ -308,15 +308,17 @@ def _flat(bundle: OscBundle) -> Iterable[OscMessage]:
             yield element
 
 
-def _moments(bundle: OscBundle) -> Iterable[tuple[int, Messages]]:
-    """Give the bundle's messages by their moment: what has one time tag is one tuple, in the order sent.
+def _moments(bundle: OscBundle, now: float) -> Iterable[tuple[int, Messages]]:
+    """Give the bundle's messages by their moment: what is due by `now` (tag 0 then) or has one time tag is one tuple,
+    in the order sent.
 
     An inner bundle counts with its own tag only if that is later than the outer one, as OSC 1.0 asks of senders.
     """
     moments: dict[int, list[OscMessage]] = {}
 
     def gather(inner: OscBundle, outer_tag: int) -> None:
-        tag = max(inner.time_tag, outer_tag)
+        when = time_tag_to_unix(inner.time_tag)
+        tag = outer_tag if when is None or when <= now else max(inner.time_tag, outer_tag)
         for element in inner.elements:
             if isinstance(element, OscBundle):
                 gather(element, tag)

@@ -241,6 +241,42 @@ def test_parts_out(kind):
     run(test)
 
 
+def test_parts_of_two_messages_never_mix(kind):
+    async def test():
+        async with Rig(kind) as rig:
+            client = await rig.connect(hello={"max_message_bytes": 1024})
+            header, payload = frame_bytes(5, 50_000)
+            long = {"words": "x" * 5000}
+
+            def next_frame(connection):
+                # Both come while the frame is being written: the small one may overtake its parts, the long may not.
+                asyncio.get_running_loop().call_soon(connection.send, Changed(stream="main", state="ready"))
+                asyncio.get_running_loop().call_soon(connection.send, Changed(stream="main", params=long))
+                return link_rig.RigHub.next_frame(rig.hub, connection)
+
+            rig.hub.frames.append((header, payload))
+            rig.hub.next_frame = next_frame
+            rig.hub.connections[0].wake()
+            whole: dict[int, bytes] = {}
+            order = []
+            while 1 not in whole or len(whole[1]) < 5000:
+                message = await client.receive()
+                if message[:4] != b"TXBP":
+                    order.append("small")
+                    continue
+                number, part = struct.unpack_from("<II", message, 8)
+                order.append(number)
+                assert (part == 0) == (number not in whole)
+                whole[number] = whole.get(number, b"") + message[32:]
+                if number == 1:
+                    rig.hub.next_frame = lambda connection: None
+            assert whole[0] == header + payload
+            assert order.index(1) > len(order) - 1 - order[::-1].index(0)
+            assert 0 < order.index("small") < order.index(1)
+
+    run(test)
+
+
 async def put_together(client, limit: int) -> bytes:
     """Read parts by the table on the page: magic, header_bytes, 0, message, part, parts, offset, total, 0."""
     whole = b""
@@ -311,7 +347,7 @@ def test_a_flood_of_questions_is_answered_in_full(kind):
 def test_a_peer_that_lets_messages_pile_up_is_cut(kind):
     async def test():
         async with Rig(kind, LinkLimits(queue_messages=50, send_buffer_bytes=8192)) as rig:
-            await rig.connect()
+            (await rig.connect()).pause()
             connection = rig.hub.connections[0]
             sent = 0
             while connection.is_open:
@@ -340,6 +376,7 @@ def test_a_slow_reader_gets_the_newest_and_nothing_piles_up(kind):
     async def test():
         async with Rig(kind, LinkLimits(send_buffer_bytes=128 * 1024)) as rig:
             client = await rig.connect()
+            client.pause()
             made = 0
 
             def newest():
@@ -356,6 +393,7 @@ def test_a_slow_reader_gets_the_newest_and_nothing_piles_up(kind):
             stopped_at = rig.hub.taken
             assert stopped_at <= 3
             assert rig.hub.taken - rig.hub.done <= 1
+            client.resume()
             for number in range(1, stopped_at + 3):
                 header, payload = frame_bytes(number, 8_000_000)
                 assert await client.receive() == header + payload
@@ -367,7 +405,7 @@ def test_a_slow_reader_gets_the_newest_and_nothing_piles_up(kind):
 def test_a_peer_that_never_reads_is_cut_and_the_frame_given_back(kind):
     async def test():
         async with Rig(kind, LinkLimits(stall_timeout_s=0.2, send_buffer_bytes=128 * 1024)) as rig:
-            await rig.connect()
+            (await rig.connect()).pause()
             rig.hub.supply = lambda: frame_bytes(1, 8_000_000)
             rig.hub.connections[0].wake()
             await rig.hub.until(lambda: len(rig.hub.ended) == 1 and rig.hub.done == rig.hub.taken)
@@ -381,6 +419,7 @@ def test_a_peer_that_leaves_in_the_middle_of_a_frame_gives_it_back(kind):
     async def test():
         async with Rig(kind, LinkLimits(send_buffer_bytes=128 * 1024)) as rig:
             client = await rig.connect()
+            client.pause()
             rig.hub.frames.append(frame_bytes(1, 20_000_000))
             rig.hub.connections[0].wake()
             await rig.hub.until(lambda: rig.hub.taken == 1)
@@ -396,7 +435,7 @@ def test_a_peer_that_leaves_in_the_middle_of_a_frame_gives_it_back(kind):
 def test_one_slow_reader_costs_another_nothing(kind):
     async def test():
         async with Rig(kind, LinkLimits(send_buffer_bytes=128 * 1024)) as rig:
-            await rig.connect()
+            (await rig.connect()).pause()
             fast = await rig.connect()
             slow_connection, fast_connection = rig.hub.connections
             frames = {slow_connection: [frame_bytes(1, 20_000_000)], fast_connection: []}
@@ -473,7 +512,7 @@ def test_closing_the_door_tells_everybody(kind):
 def test_closing_the_door_does_not_wait_for_a_peer_that_never_reads(kind):
     async def test():
         async with Rig(kind, LinkLimits(close_timeout_s=0.2, send_buffer_bytes=128 * 1024)) as rig:
-            await rig.connect()
+            (await rig.connect()).pause()
             rig.hub.frames.append(frame_bytes(1, 20_000_000))
             rig.hub.connections[0].wake()
             await rig.hub.until(lambda: rig.hub.taken == 1)
