@@ -228,6 +228,12 @@ class HttpDoor:
         if connection is None:
             raise ConnectionResetError("the client is gone")
         connection.request_begins()
+        try:
+            return await self._respond(request, handler)
+        finally:
+            connection.request_ends()
+
+    async def _respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         response: web.StreamResponse
         refusal = self._refusal(request)
         if refusal is not None:

@@ -72,6 +72,7 @@ class GuardedConnection(asyncio.Protocol):
         self._head_lines = 0
         self._tail = b""
         self._waiting_requests = 0
+        self._busy = False
         self._refused = False
         self._discarding = False
         self._lost = False
@@ -92,7 +93,7 @@ class GuardedConnection(asyncio.Protocol):
         # With a mark of 0 `pause_writing` comes whenever the kernel doesn't take all: the stall timer sees it.
         transport.set_write_buffer_limits(high=0)
         limit_kernel_buffer(transport.get_extra_info("socket"), self._limits.send_buffer_bytes)
-        self._timer = self._loop.call_later(self._limits.header_timeout_s, self._head_late)
+        self._set_timer(self._limits.header_timeout_s, self._head_late)
         self._refused = admission is Admission.REFUSED
         if not self._refused:
             self._inner = self._make_inner()
@@ -105,7 +106,7 @@ class GuardedConnection(asyncio.Protocol):
                 self._in_head = True
                 self._head_bytes = self._head_lines = 0
                 self._tail = b""
-                self._timer = self._loop.call_later(self._limits.header_timeout_s, self._head_late)
+                self._set_timer(self._limits.header_timeout_s, self._head_late)
             window = self._tail + data
             match = HEAD_END.search(window)
             end = len(data) if match is None else match.end() - len(self._tail)
@@ -127,10 +128,10 @@ class GuardedConnection(asyncio.Protocol):
                 self._inner.data_received(piece)
 
     def _head_over(self) -> None:
+        # The timer goes on until a handler has the request: there are heads that aiohttp takes and never hands over.
         self._in_head = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._busy:
+            self._stop_timer()
         self._gate.settle(self)
         if self._refused:
             self._counts["http_503"] += 1
@@ -184,6 +185,13 @@ class GuardedConnection(asyncio.Protocol):
     def request_begins(self) -> None:
         """A handler has this connection's next request in hand."""
         self._waiting_requests = max(0, self._waiting_requests - 1)
+        self._busy = True
+        if not self._in_head:
+            self._stop_timer()
+
+    def request_ends(self) -> None:
+        """The handler is done."""
+        self._busy = False
 
     async def drained(self) -> None:
         """Wait until the kernel has all that was written.
@@ -210,8 +218,16 @@ class GuardedConnection(asyncio.Protocol):
 
     # --- limits ----------------------------------------------------------------------------------------------
 
+    def _set_timer(self, delay_s: float, action: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._timer = self._loop.call_later(delay_s, action)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _head_late(self) -> None:
-        self._timer = None
         self._counts["http_408"] += 1
         self._answer(408, f"no complete request head within {self._limits.header_timeout_s:g} s")
 
@@ -227,8 +243,8 @@ class GuardedConnection(asyncio.Protocol):
     def _answer(self, status: int, words: str) -> None:
         """Answer in aiohttp's place and close; the socket is read on for a moment, so that the answer arrives."""
         assert self._transport is not None
-        if self._waiting_requests:  # an earlier response may be half written
-            self._transport.abort()
+        if self._waiting_requests or self._busy:  # an earlier response may be half written
+            self.abort()
             return
         self._discarding = True
         body = json.dumps({"error": {"message": words}}).encode()
@@ -239,8 +255,6 @@ class GuardedConnection(asyncio.Protocol):
         self._transport.write(head.encode() + body)
         if self._transport.can_write_eof():
             self._transport.write_eof()
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_later(LINGER_S, self._transport.abort)
+            self._set_timer(LINGER_S, self._transport.abort)
         else:
             self._transport.close()
