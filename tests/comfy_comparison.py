@@ -37,8 +37,9 @@ UNORDERED_LISTS = {
     "executed": "a set in ComfyUI",
     "current_outputs": "a set in ComfyUI",
     "errors": "inputs are checked in the order of a set in ComfyUI",
-    "dependent_outputs": "outputs are a set in ComfyUI",
 }
+"""Lists whose order may differ. `details` of a refused prompt has a line for each bad output, in any order, and
+`dependent_outputs` holds every bad output that ComfyUI's set of outputs gave it from there on: one must be common."""
 
 VOLATILE_HEADERS = ("server", "etag", "content-length", "date")
 """content-length follows from the body, which is compared; `etag` must be there."""
@@ -114,10 +115,9 @@ def shape(token: str) -> str:
 def differences(recorded: object, actual: object, names: Names, path: str = "") -> list[str]:
     """One line for each place where two JSON values differ; types count: 0.0 is not 0."""
     field = re.sub(r"\[\d+\]$", "", path).rpartition(".")[2]
-    if isinstance(recorded, float | int | str) and TOKEN.sub("", field) in VOLATILE_FIELDS:
-        return [] if type(recorded) is type(actual) else [f"{path}: {recorded!r} is now a {type(actual).__name__}"]
-    if field in ("traceback", "argv"):
-        return [] if isinstance(actual, type(recorded)) else [f"{path}: a {type(recorded).__name__} is now {actual!r}"]
+    if field in VOLATILE_FIELDS:
+        same = type(recorded) is type(actual) or (None in (recorded, actual) and field.endswith("_version"))
+        return [] if same else [f"{path}: {recorded!r} is now a {type(actual).__name__}"]
     if type(recorded) is not type(actual):
         return [f"{path}: {recorded!r} is now {actual!r}"]
     if isinstance(recorded, dict) and isinstance(actual, dict):
@@ -127,6 +127,8 @@ def differences(recorded: object, actual: object, names: Names, path: str = "") 
     if isinstance(recorded, str) and isinstance(actual, str):
         if "current_inputs" in path and TENSOR.match(recorded):
             return []  # torch's and numpy's way of writing an array
+        if path == ".error.details":
+            recorded, actual = ("\n".join(sorted(text.split("\n"))) for text in (recorded, actual))
         same = names.same_text(recorded, actual)
     elif path.endswith((".number", "prompt[0]")) or re.search(r"queue_\w+\[\d+\]\[0\]$", path):
         same = names.same_number(recorded, actual)  # type: ignore[arg-type]
@@ -137,10 +139,10 @@ def differences(recorded: object, actual: object, names: Names, path: str = "") 
 
 def _dict_differences(recorded: dict, actual: dict, names: Names, path: str) -> list[str]:
     found: list[str] = []
-    by_shape = {TOKEN.sub("", key): key for key in actual}
+    # A key may be an id, {prompt_id: history}: those not yet known are taken in their order.
+    unknown = (key for key in actual if TOKEN.search(key) and key not in names.recorded)
     for key, value in recorded.items():
-        # A key may be an id: {prompt_id: history}.
-        other = key if key in actual else by_shape.get(TOKEN.sub("", key), key)
+        other = key if key in actual else names.actual.get(key) or (TOKEN.search(key) and next(unknown, None)) or key
         if other not in actual or not names.same_text(key, other):
             found.append(f"{path}.{key}: missing")
         else:
@@ -151,9 +153,11 @@ def _dict_differences(recorded: dict, actual: dict, names: Names, path: str) -> 
 
 
 def _list_differences(recorded: list, actual: list, names: Names, path: str) -> list[str]:
+    field = path.rpartition(".")[2]
+    if field == "dependent_outputs" and set(recorded) & set(actual):
+        return []
     if len(recorded) != len(actual):
         return [f"{path}: {recorded!r} is now {actual!r}"]
-    field = path.rpartition(".")[2]
     if field in UNORDERED_LISTS or re.search(r"(prompt|queue_\w+\[\d+\])\[4\]$", path):
         recorded, actual = sorted(recorded, key=_order), sorted(actual, key=_order)
     found: list[str] = []
@@ -195,7 +199,9 @@ def picture_differences(recorded: bytes, actual: bytes, tolerance: int = TOLERAN
     except OSError:
         return [] if recorded == actual else ["a file that is no picture differs"]
     if apart.max() > tolerance:
-        return [f"pixels differ by up to {apart.max()} of 255, {np.mean(apart > tolerance):.1%} by more than {tolerance}"]
+        return [
+            f"pixels differ by up to {apart.max()} of 255, {np.mean(apart > tolerance):.1%} by more than {tolerance}"
+        ]
     return []
 
 

@@ -1,6 +1,6 @@
 """Plays a recording's sends to a server, in order, and compares every answer with the recorded one.
 
-A recording is JSON lines: `{t, dir: send|recv|note, channel: http|ws, id | conn, ...}` (see tests/recordings/README.md).
+A recording is JSON lines: `{dir: send|recv|note, channel: http|ws, id | conn, ...}` (see tests/recordings/README.md).
 The answers of one connection must come in the recorded order; how HTTP answers and the messages of several sockets
 interleave is up to the network and isn't compared.
 
@@ -25,7 +25,7 @@ from bridge.embedded import EmbeddedServer
 PATIENCE_S = 30
 """How long an answer may take before the player gives up."""
 PAUSE_S = 0.9
-"""A recorder that waited this long wanted everything before to be over."""
+"""A recorder that waited this long (by `t`, where lines have it) wanted everything before to be over."""
 
 
 class Gate:
@@ -75,7 +75,7 @@ class EmbeddedTarget:
     async def quiet(self) -> None:
         """Wait until the worker stands before a node or rests, and everything told is on the wire."""
         async with asyncio.timeout(PATIENCE_S):
-            while not (self._server.resting or (self._gate.holds and self._server.all_sent)):
+            while not (self._server.resting or (self._gate.holds and self._server.all_sent)):  # noqa: ASYNC110
                 await asyncio.sleep(0.0005)
 
     async def advance(self) -> bool:
@@ -105,9 +105,8 @@ class RealTarget:
 
     async def __aenter__(self) -> "RealTarget":
         # Empty its cache: the last recording may have ended with this one's first prompt.
-        async with aiohttp.ClientSession() as session:
-            async with session.post(f"{self.url}/free", json={"unload_models": True, "free_memory": True}):
-                await asyncio.sleep(0.5)
+        async with aiohttp.ClientSession() as session, session.post(f"{self.url}/free", json={"free_memory": True}):
+            await asyncio.sleep(0.5)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -205,7 +204,7 @@ class Player:
         async with aiohttp.ClientSession(max_field_size=65536) as session:
             try:
                 for number, line in enumerate(lines, 1):
-                    if line["dir"] != "note":
+                    if line["dir"] != "note" and "t" in line:
                         if line["dir"] == "send" and line["t"] - last_t > PAUSE_S:
                             await self._target.pause(line["t"] - last_t)
                         last_t = line["t"]
@@ -225,6 +224,8 @@ class Player:
 
     async def _step(self, session: aiohttp.ClientSession, line: dict) -> list[str]:
         if line["dir"] == "note":
+            if "settle_s" in line:
+                await self._target.pause(line["settle_s"])
             if "SIGKILL" in line["text"]:
                 await self._target.kill()
             return []
@@ -256,9 +257,7 @@ class Player:
                 )
         skip = () if "Content-Type" in headers else ("Content-Type",)
         skip = () if "form" in line else skip
-        async with session.request(
-            line["method"], url, data=body, headers=headers, skip_auto_headers=skip
-        ) as answer:
+        async with session.request(line["method"], url, data=body, headers=headers, skip_auto_headers=skip) as answer:
             return answer.status, {name.lower(): value for name, value in answer.headers.items()}, await answer.read()
 
     async def _compare_answer(self, line: dict) -> list[str]:
@@ -357,8 +356,10 @@ class Player:
 def is_status(message: object) -> bool:
     """Whether a message, or its JSON, is a `status` without a session id: the broadcast one."""
     if isinstance(message, aiohttp.WSMessage):
-        return message.type is aiohttp.WSMsgType.TEXT and message.data.startswith('{"type": "status"') and (
-            '"sid"' not in message.data
+        return (
+            message.type is aiohttp.WSMsgType.TEXT
+            and message.data.startswith('{"type": "status"')
+            and ('"sid"' not in message.data)
         )
     return isinstance(message, dict) and message.get("type") == "status" and "sid" not in message["data"]
 

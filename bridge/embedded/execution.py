@@ -77,16 +77,21 @@ class Executor:
         self.max_pixels = max_pixels
         self.before_node = before_node
         self.outbound = outbound
-        self.preview_tag = "".join(random.choices(string.ascii_lowercase, k=5))
+        self._preview_tags: dict[str, str] = {}
         self.cache: dict[str, Answer] = {}
 
     def forget(self) -> None:
         """Empty the cache."""
         self.cache.clear()
 
+    def preview_tag(self, node_id: str) -> str:
+        """Five letters in the file names of a node, the same as long as each prompt has that node."""
+        return self._preview_tags.setdefault(node_id, "".join(random.choices(string.ascii_lowercase, k=5)))
+
     def run(self, prompt: QueuedPrompt) -> Result:
         """Run a prompt to its end; faults of nodes are in the result, not raised."""
         self.interrupt.clear()
+        self._preview_tags = {node_id: tag for node_id, tag in self._preview_tags.items() if node_id in prompt.prompt}
         client_id = prompt.extra_data.get("client_id")
         self.client_id = client_id if isinstance(client_id, str) else None
         try:
@@ -155,6 +160,8 @@ class _Run:
         if answer is not None:
             self._delay()
             self._show(node_id, answer)
+            if answer.ui is None:
+                self._tell_executed(node_id, None)
             self._finish(node_id)
             return
         self._set_state(node_id, 0.0, 1.0, "running")
@@ -173,7 +180,7 @@ class _Run:
             self._prompt.extra_data,
             executor.files,
             self,
-            executor.preview_tag,
+            executor.preview_tag(node_id),
             executor.max_pixels,
         )
         answer = run_node(node_type_of(self._prompt.prompt, node_id), job, self._inputs(node_id))
@@ -249,9 +256,12 @@ class _Run:
             "parent_node": None,
             "real_node_id": node_id,
         }
+        self._tell_executed(node_id, dict(answer.ui))
+
+    def _tell_executed(self, node_id: str, output: dict[str, Any] | None) -> None:
         if self._client_id is not None:
-            data = {"node": node_id, "display_node": node_id, "output": dict(answer.ui)}
-            self._executor.outbound.send("executed", {**data, "prompt_id": self._prompt.prompt_id}, self._client_id)
+            data = {"node": node_id, "display_node": node_id, "output": output, "prompt_id": self._prompt.prompt_id}
+            self._executor.outbound.send("executed", data, self._client_id)
 
     def _described(self, node_id: str, picture: bytes) -> bytes:
         description = {

@@ -285,6 +285,8 @@ def _blend(a: Pixels, b: Pixels, mode: str) -> Any:
         return np.where(b <= 0.5, a - (1 - 2 * b) * a * (1 - a), a + (2 * b - 1) * (light - a))
     if mode == "difference":
         return a - b
+    if mode != "normal":
+        raise ValueError(f"Unsupported blend mode: {mode}")
     return b
 
 

@@ -53,14 +53,14 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     than ComfyUI, and stops DNS rebinding.
     """
     origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
-    if request.headers.get("Sec-Fetch-Site") == "cross-site":
-        return web.Response(status=403)
     if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
         return web.Response(status=403)
     if _is_loopback(request) and not _is_own_host(host):
         return web.Response(status=403)
     try:
         return await handler(request)
+    except web.HTTPNotFound:
+        return web.Response(status=404, headers={"Content-Type": "application/octet-stream"})
     except web.HTTPException:
         raise
     except Exception:
