@@ -5,7 +5,9 @@ to that ComfyUI instead of the embedded server.
 """
 
 import asyncio
+import base64
 import copy
+import io
 import json
 import os
 from collections.abc import Callable
@@ -15,6 +17,7 @@ import aiohttp
 import pytest
 from comfy_comparison import Names, differences
 from comfy_player import EmbeddedTarget, RealTarget, load, play
+from PIL import Image
 
 from bridge.embedded import EmbeddedServer
 
@@ -88,10 +91,15 @@ def answer(number: int, change_line: Callable[[dict], object]) -> Callable[[list
 
 
 def change_picture(lines: list[dict]) -> None:
-    """Let one frame be another's."""
-    frames = [line for line in lines if line.get("event") == "binary"]
-    other = next(line for line in frames if line["b64"] != frames[0]["b64"])
-    frames[0]["b64"] = other["b64"]
+    """Let one pixel of one frame be two steps brighter."""
+    frame = next(line for line in lines if line.get("event") == "binary")
+    data = base64.b64decode(frame["b64"])
+    image = Image.open(io.BytesIO(data[8:]))
+    red, green, blue = image.getpixel((5, 6))
+    image.putpixel((5, 6), (red, green + 2, blue))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    frame["b64"] = base64.b64encode(data[:8] + buffer.getvalue()).decode()
 
 
 MUTATIONS = {
@@ -119,7 +127,7 @@ MUTATIONS = {
     "a history without its messages": answer(
         4, lambda line: next(iter(line["json"].values()))["status"]["messages"].pop()
     ),
-    "another picture": change_picture,
+    "a pixel": change_picture,
 }
 
 
