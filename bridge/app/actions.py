@@ -162,6 +162,16 @@ class Actions:
         self._touch(stream)
         self._tell_stream_changed(stream)
 
+    def workflow_edited(self, name: str) -> None:
+        """A workflow's files or node types changed: its streams go over to the new edition."""
+        spec = self.bridge.library.get(name).spec
+        for stream in list(self.streams.by_name.values()):
+            if stream.workflow.name == name:
+                stream.change_workflow(spec)
+                self.configure(stream)
+                self._touch(stream)
+                self._tell_stream_changed(stream)
+
     def switch_live(self, stream: Stream, on: bool) -> None:
         """Go live, or back to the mode before. Not allowed during panic (403)."""
         if on:

@@ -20,13 +20,16 @@ from bridge.codec.pixels import PAYLOAD_FORMATS
 from bridge.errors import BridgeError, ErrorCode, InvalidValueError, NotAllowedError, UnknownNameError
 from bridge.frames.packets import check_payload_spec
 from bridge.links.connection import Connection, OutgoingFrame
+from bridge.scheduler import policy
 from bridge.scheduler.events import Finish
-from bridge.streams.session import Session, Subscription
+from bridge.streams.requests import MAX_KEYS
+from bridge.streams.session import MAX_SUBSCRIPTIONS, Session, Subscription
 from bridge.streams.stream import Stream
 from bridge.types import (
     FORMATS_BY_WORD,
     Delivery,
     Fit,
+    Mode,
     PayloadSpec,
     Size,
 )
@@ -34,8 +37,8 @@ from bridge.types import (
 logger = logging.getLogger("bridge.app.link")
 
 PROTOCOL_VERSION: Final = 1
-FEATURES: Final = ("osc", "parts", "resume", "keys", "deadlines", "priorities", "progress", "http_pictures")
-"""What this build can do beyond the plain ops. Source: protocols/README.md."""
+FEATURES: Final[tuple[str, ...]] = ()
+"""What this build can do beyond the plain contract: nothing yet. Words: protocols/engine-link.md."""
 
 EVENTS: Final = frozenset({"live"})
 
@@ -52,7 +55,6 @@ class LinkHub:
             m.Describe: self._describe,
             m.Open: self._open,
             m.Set: self._set,
-            m.Image: self._image,
             m.Run: self._run,
             m.Cancel: self._cancel,
             m.Live: self._live,
@@ -136,9 +138,11 @@ class LinkHub:
             features=FEATURES,
             limits={
                 "max_message_bytes": limits.max_message_bytes,
-                "credit": limits.credit,
-                "streams": limits.streams,
-                "sessions": limits.sessions,
+                "max_credit": limits.credit,
+                "max_streams": limits.streams,
+                "max_subscriptions": MAX_SUBSCRIPTIONS,
+                "max_waiting": policy.waiting_limit(Mode.LIVE),
+                "max_keys": MAX_KEYS,
             },
             formats=[pixel_format.word for pixel_format in PAYLOAD_FORMATS],
             workflows=[
@@ -231,15 +235,6 @@ class LinkHub:
     def _set(self, connection: Connection, session: Session, message: m.Set) -> None:
         self._actions.set_values(
             self._stream(message.stream), message.params, session=session.id, client_time=message.client_time or 0
-        )
-        self._ok(connection, message.id)
-
-    def _image(self, connection: Connection, session: Session, message: m.Image) -> None:
-        self._actions.set_values(
-            self._stream(message.stream),
-            {message.param: message.value},
-            session=session.id,
-            client_time=message.client_time or 0,
         )
         self._ok(connection, message.id)
 
@@ -422,8 +417,7 @@ class LinkHub:
 
     def _close(self, connection: Connection, session: Session, message: m.Close) -> None:
         stream = self._stream(message.stream)
-        session.forget_stream(stream.number)
-        self._actions.remove_viewer(stream, session.id)
+        session.attached.discard(stream.number)
         stream.detach(session.id, self._bridge.clock())
         self._bridge.set_timer()
         self._ok(connection, message.id)

@@ -113,6 +113,7 @@ class Viewer:
         self._dispose(self.outbox.clear())
         while self._frames:
             self._frames.popleft()[1].release()
+        self.wake()
 
     @staticmethod
     def _dispose(items: Iterable[ViewerSet]) -> None:

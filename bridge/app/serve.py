@@ -1,0 +1,359 @@
+"""Opens the doors, finds ComfyUI, and ends everything in order."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from bridge.app.actions import Actions
+from bridge.app.bridge import Bridge
+from bridge.app.config import BackendConfig, Config, is_loopback, parse_listen
+from bridge.app.data import data_folder
+from bridge.app.http_hub import HttpHub
+from bridge.app.link_hub import LinkHub
+from bridge.app.osc_hub import OscHub
+from bridge.app.watch import Watch, load_library
+from bridge.backends.records import ComfyLimits
+from bridge.embedded import EmbeddedServer
+from bridge.errors import ConfigError, TexbridgeError, WorkflowError
+from bridge.links.connection import LinkLimits
+from bridge.links.gate import TokenDelays
+from bridge.links.http import HttpDoor
+from bridge.links.http_guard import HttpLimits
+from bridge.links.osc_udp import OscDoor, OscTimes
+from bridge.links.tcp import TcpDoor
+from bridge.links.websocket import WebSocketDoor
+from bridge.workflow.library import Library
+from bridge.workflow.object_info import ObjectInfo
+
+logger = logging.getLogger("bridge.app")
+
+USUAL_PLACES: Final = ("http://127.0.0.1:8188", "http://127.0.0.1:8000")
+"""Where ComfyUI listens: started from its folder, or as the desktop application."""
+
+LOOK_EVERY_S: Final = 1.0
+REMIND_EVERY_S: Final = 60.0
+DRAIN_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the doors really are, `host:port` each, None for one that is switched off."""
+
+    osc: str | None
+    link: str | None
+    tcp: str | None
+    http: str | None
+
+
+def make_library(folders: tuple[str, ...] = ()) -> tuple[Library, tuple[Path, ...]]:
+    """Give the library with the shipped workflows and those of `folders`, and every folder that was read.
+
+    Raises:
+        ConfigError: a folder doesn't exist, or the installation is damaged.
+    """
+    shipped = data_folder("workflows")
+    library = Library(ObjectInfo.from_json((shipped / "object_info.json").read_bytes()))
+    paths = (shipped, *(Path(folder).expanduser() for folder in folders))
+    for path in paths:
+        if not path.is_dir():
+            raise ConfigError(f"workflow folder {path} does not exist; `texbridge init DIR` makes one")
+    load_library(library, paths)
+    return library, paths
+
+
+class Server:
+    """A running bridge with its doors. `start`, then `addresses`, then `close`.
+
+    Args:
+        config: the checked configuration.
+        require_comfy: raise in `start` if no ComfyUI answers.
+    """
+
+    def __init__(self, config: Config, *, require_comfy: bool = False) -> None:
+        self.config = config
+        self.addresses = Addresses(None, None, None, None)
+        self._require_comfy = require_comfy
+        library, self._folders = make_library(config.workflows.folders)
+        self._recorded = library.object_info
+        self.bridge = Bridge(config, library)
+        self.actions = Actions(self.bridge)
+        self.embedded: EmbeddedServer | None = None
+        self._link_hub = LinkHub(self.actions)
+        self._osc_hub = OscHub(
+            self.actions, tuple(parse_listen(target, "osc.reply") for target in config.osc.reply), self._may_register
+        )
+        self._http_hub = HttpHub(self.actions)
+        self._osc: OscDoor | None = None
+        self._links: list[WebSocketDoor | TcpDoor] = []
+        self._http: HttpDoor | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._allowed = tuple(ipaddress.ip_network(network, strict=False) for network in config.osc.allow)
+
+    async def start(self) -> None:
+        """Open the configured streams, the backends and the doors.
+
+        Raises:
+            ConfigError: a port is taken, a stream's workflow or values are wrong, a backend's address is bad, or no
+                ComfyUI answers though one is required.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _start(self) -> None:
+        config = self.config
+        self._open_streams()
+        self.bridge.on_object_info = self._object_info_came
+        if config.embedded.enabled:
+            self.embedded = EmbeddedServer(step_delay_ms=config.embedded.step_delay_ms)
+            await self.embedded.start()
+            self.bridge.backends.add("embedded", self.embedded.url, limits=self._comfy_limits())
+        for backend in config.backend:
+            self._add_backend(backend)
+        if not len(self.bridge.backends):
+            if self._require_comfy and await find_comfy() is None:
+                raise ConfigError(_no_comfy())
+            self._spawn(self._look_for_comfy())
+        self.bridge.backends.start()
+        if self._require_comfy:
+            await self._check_backends()
+        await self._open_doors()
+        if config.workflows.reload:
+            self._spawn(Watch(self.bridge.library, self._folders, self.actions.workflow_edited).run())
+
+    def _open_streams(self) -> None:
+        for name, stream in self.config.streams.items():
+            try:
+                self.actions.open_stream(
+                    name,
+                    stream.workflow,
+                    stream.mode,
+                    params=stream.params,
+                    seed=stream.seed,
+                    seed_policy=stream.seed_policy,
+                    max_fps=stream.max_fps,
+                    size=stream.size,
+                    configured=True,
+                )
+            except WorkflowError as error:
+                raise ConfigError(f"stream {name!r}: {error}") from error
+            except TexbridgeError as error:
+                raise ConfigError(f"stream {name!r}: {error.message}") from error
+
+    # --- ComfyUI -------------------------------------------------------------------------------------------
+
+    def _comfy_limits(self) -> ComfyLimits:
+        return ComfyLimits(doubt_timeout_s=self.config.scheduler.doubt_timeout_s)
+
+    def _add_backend(self, backend: BackendConfig) -> None:
+        name = backend.name or urlsplit(backend.url).netloc.rpartition("@")[2] or backend.url
+        headers = {key: _from_environment(key, value) for key, value in backend.headers.items()}
+        self.bridge.backends.add(name, backend.url, headers=headers, limits=self._comfy_limits())
+
+    async def _look_for_comfy(self) -> None:
+        """Look at the usual places until a ComfyUI answers, and say from time to time what to do."""
+        loop = asyncio.get_running_loop()
+        remind_at = loop.time()
+        while (url := await find_comfy()) is None:
+            if loop.time() >= remind_at:
+                logger.warning("%s", _no_comfy())
+                remind_at = loop.time() + REMIND_EVERY_S
+            await asyncio.sleep(LOOK_EVERY_S)
+        logger.info("found ComfyUI at %s", url)
+        self._add_backend(BackendConfig(url=url))
+
+    async def _check_backends(self) -> None:
+        """Raise ConfigError unless a backend is up within some seconds."""
+        for _ in range(100):
+            if self.bridge.backends_up:
+                return
+            await asyncio.sleep(0.1)
+        raise ConfigError("no ComfyUI answers at " + ", ".join(b.info()["url"] for b in self.bridge.backends))
+
+    def _object_info_came(self, backend: str, data: bytes) -> None:
+        self._spawn(self._take_object_info(backend, data))
+
+    async def _take_object_info(self, backend: str, data: bytes) -> None:
+        """Ranges and choices are those of the ComfyUI that is there."""
+        try:
+            live = await asyncio.to_thread(ObjectInfo.from_json, data)
+        except TexbridgeError as error:
+            logger.warning("backend %s: its object_info can't be used, the recorded one stays: %s", backend, error)
+            return
+        for name in self.bridge.library.refresh(self._recorded.merged(live)):
+            self.actions.workflow_edited(name)
+
+    # --- doors ---------------------------------------------------------------------------------------------
+
+    def _may_register(self, host: str) -> bool:
+        if is_loopback(host):
+            return True
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return any(address in network for network in self._allowed)
+
+    async def _open_doors(self) -> None:
+        config, limits = self.config, self.config.limits
+        link_limits = LinkLimits(
+            max_message_bytes=limits.max_message_bytes,
+            max_connections=limits.sessions * 2,
+            max_connections_per_address=limits.connections_per_address,
+        )
+        delays = TokenDelays()
+        found: dict[str, str | None] = {"osc": None, "link": None, "tcp": None, "http": None}
+        if config.http.listen:
+            self._http = HttpDoor(
+                self._http_hub,
+                HttpLimits(max_connections_per_address=limits.connections_per_address),
+                hosts=config.link.hosts,
+                origins=config.link.origins,
+            )
+            await self._http.start(*parse_listen(config.http.listen, "http.listen"))
+            found["http"] = self._http.address
+        if config.link.listen:
+            websocket = WebSocketDoor(
+                self._link_hub, link_limits, hosts=config.link.hosts, origins=config.link.origins, delays=delays
+            )
+            await websocket.start(*parse_listen(config.link.listen, "link.listen"))
+            self._links.append(websocket)
+            found["link"] = websocket.address
+        if config.tcp.listen:
+            tcp = TcpDoor(self._link_hub, link_limits, delays=delays)
+            await tcp.start(*parse_listen(config.tcp.listen, "tcp.listen"))
+            self._links.append(tcp)
+            found["tcp"] = tcp.address
+        if config.osc.listen:
+            self._osc = OscDoor(
+                self._osc_hub,
+                allowed=self._allowed,
+                times=OscTimes(enabled=config.osc.time_tags, max_hold_ms=config.osc.max_hold_ms),
+            )
+            await self._osc.start(*parse_listen(config.osc.listen, "osc.listen"))
+            self._osc_hub.use(self._osc.send)
+            found["osc"] = self._osc.address
+        self.addresses = Addresses(**found)
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a task of the bridge failed", exc_info=task.exception())
+
+    async def close(self) -> None:
+        """Take nothing new, answer every request, close the doors, then everything behind them."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._osc is not None:
+            await self._osc.close()
+        self.actions.drain()
+        self._osc_hub.close()
+        await asyncio.gather(*(link.close() for link in self._links))
+        self._http_hub.close()
+        if self._http is not None:
+            await self._http.close()
+        await self.actions.close()
+        await self.bridge.close()
+        if self.embedded is not None:
+            await self.embedded.close()
+
+
+async def find_comfy(places: tuple[str, ...] = USUAL_PLACES) -> str | None:
+    """Give the first of the usual places at which a ComfyUI answers, or None. Takes 2 s at most."""
+    timeout = aiohttp.ClientTimeout(total=1.0)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        for url in places:
+            try:
+                async with session.get(f"{url}/prompt") as answer:
+                    told = await answer.json(content_type=None)
+                    if answer.status == 200 and isinstance(told, dict) and "exec_info" in told:
+                        return url
+            except (aiohttp.ClientError, TimeoutError, ValueError, UnicodeDecodeError):
+                continue
+    return None
+
+
+def _no_comfy() -> str:
+    return (
+        f"no ComfyUI at {' or '.join(USUAL_PLACES)}: start it, name it with --comfy URL, "
+        "or try without one with --embedded"
+    )
+
+
+def _from_environment(key: str, value: str) -> str:
+    """Give a header's value; `env:NAME` is read from the environment, so that no secret stands in a file."""
+    if not value.startswith("env:"):
+        return value
+    name = value.removeprefix("env:")
+    if name not in os.environ:
+        raise ConfigError(f"header {key} is to come from the environment variable {name}, which is not set")
+    return os.environ[name]
+
+
+async def serve_until_stopped(server: Server, ready: Callable[[Server], None]) -> None:
+    """Start a server, say that it is ready, and close it on SIGINT or SIGTERM (on Windows: Ctrl+C, Ctrl+Break).
+
+    Raises:
+        ConfigError: as `Server.start`.
+    """
+    stopped = asyncio.Event()
+    undo = catch_signals(asyncio.get_running_loop(), stopped.set)
+    try:
+        await server.start()
+        try:
+            ready(server)
+            await stopped.wait()
+            logger.info("stopping")
+        finally:
+            async with asyncio.timeout(DRAIN_S):
+                await server.close()
+    finally:
+        undo()
+
+
+def catch_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Callable[[], None]:
+    """Call `stop` on the loop at the first SIGINT or SIGTERM; gives a function that undoes it.
+
+    Where the loop can't (Windows), plain signal handlers do it.
+    """
+    wanted = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+    try:
+        for number in wanted:
+            loop.add_signal_handler(number, stop)
+    except (NotImplementedError, RuntimeError, ValueError):
+        before = {number: signal.getsignal(number) for number in wanted}
+        for number in wanted:
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+
+        def restore() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        return restore
+
+    def remove() -> None:
+        for number in wanted:
+            loop.remove_signal_handler(number)
+
+    return remove

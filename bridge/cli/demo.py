@@ -1,0 +1,294 @@
+"""`texbridge demo`: the whole path over real sockets, checked pixel by pixel."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import colorsys
+import json
+import socket
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from bridge.app.config import load_config
+from bridge.app.serve import Server
+from bridge.cli.expected import TOLERANCE, gradient_pixels, worst_difference
+from bridge.client import Client, Frame
+from bridge.codec.osc import encode_osc_message
+from bridge.errors import ConfigError
+from bridge.types import Size
+
+DESCRIPTION = """\
+See the whole path work, without ComfyUI, without a GPU and without an engine: an OSC sender moves four colours sixty
+times a second, the bridge binds the newest into the workflow `gradient`, the embedded ComfyUI makes pictures, and an
+engine-link client receives raw RGBA8, rows bottom-up as Unity wants them. Every frame is checked against pixels that
+are computed from the sent values. A contact sheet is saved.
+
+  texbridge demo
+  texbridge demo --seconds 20 --out my_demo
+"""
+
+SIZE = Size(256, 256)
+CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
+BLUR = 0.5
+SEND_EVERY_S = 1 / 60
+SHEET_FRAMES = 12
+SHEET_COLUMNS = 4
+SHEET_CELL = 160
+
+
+@dataclass(slots=True)
+class Received:
+    """One frame as the client got it. Times are seconds of `time.perf_counter`."""
+
+    number: int
+    sent_at: float
+    at: float
+    comfy_us: int
+    bridge_us: int
+    difference: int
+    pixels: NDArray[np.uint8] | None = None
+
+
+def add_parser(commands: Any) -> None:
+    """Add `demo` to the command line."""
+    parser = commands.add_parser(
+        "demo",
+        help="see the whole path work, checked pixel by pixel",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seconds", type=float, default=5.0, metavar="N", help="how long, 5 by default")
+    parser.add_argument("--out", default="demo-out", metavar="DIR", help="where the contact sheet goes")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON at the end, for a script")
+    parser.add_argument(
+        "--corrupt", action="store_true", help="change one byte of one frame, to see that the check sees it"
+    )
+    parser.set_defaults(action=demo)
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Run the demo; exit 1 if a frame is wrong, or none came."""
+    from bridge.cli import set_up_logging
+
+    if not 0 < options.seconds <= 3600:
+        raise ConfigError(f"--seconds {options.seconds:g} must be over 0 and at most 3600")
+    set_up_logging("warning")
+    out = Path(options.out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"can't write to {out}: {error}") from error
+    received, sent = asyncio.run(_run(options.seconds, options.corrupt, quiet=options.json))
+    sheet = out / "contact_sheet.png"
+    contact_sheet(received).save(sheet)
+    report = summary(received, sent, options.seconds)
+    report["contact_sheet"] = str(sheet)
+    print(json.dumps(report) if options.json else words(report))
+    return 0 if report["ok"] else 1
+
+
+async def _run(seconds: float, corrupt: bool, quiet: bool) -> tuple[list[Received], int]:
+    free = {"listen": "127.0.0.1:0"}
+    config = load_config(
+        None,
+        {},
+        {
+            "osc": free,
+            "link": free,
+            "tcp": free,
+            "http": free,
+            "embedded": {"enabled": True},
+            "workflows": {"reload": False},
+            "streams": {
+                "main": {
+                    "workflow": "gradient",
+                    "size": list(SIZE),
+                    "params": {"noise": 0.0, "blur": BLUR},
+                    "max_fps": 60,
+                }
+            },
+        },
+    )
+    server = Server(config)
+    await server.start()
+    try:
+        assert server.addresses.osc is not None
+        assert server.addresses.tcp is not None
+        if not quiet:
+            print(f"OSC to {server.addresses.osc}, frames from {server.addresses.tcp}; {seconds:g} s ...", flush=True)
+        host, _, port = server.addresses.osc.rpartition(":")
+        async with await Client.connect(server.addresses.tcp, client="texbridge demo") as client:
+            sender = Sender((host, int(port)))
+            receiving = asyncio.ensure_future(_receive(client, sender, seconds, corrupt))
+            try:
+                await sender.run(seconds)
+                received = await receiving
+            finally:
+                receiving.cancel()
+                sender.close()
+        return received, sender.sent
+    finally:
+        await server.close()
+
+
+class Sender:
+    """Moves the four colours over OSC. What was sent is kept by the top left colour's red and green, which say when."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self.sent = 0
+        self.history: dict[tuple[int, int, int], tuple[float, tuple[tuple[int, int, int], ...]]] = {}
+        self._target = target
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    async def run(self, seconds: float) -> None:
+        """Send sixty times a second."""
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        while (elapsed := loop.time() - begin) < seconds:
+            self.send(elapsed)
+            self.sent += 1
+            await asyncio.sleep(max(0.0, begin + self.sent * SEND_EVERY_S - loop.time()))
+
+    def send(self, elapsed: float) -> None:
+        """Send one moment's colours in one bundle, so that they take effect together."""
+        colors = tuple(_color(elapsed, place) for place in range(len(CORNERS)))
+        messages = [
+            encode_osc_message(f"/texbridge/main/{name}", *color) for name, color in zip(CORNERS, colors, strict=True)
+        ]
+        self.history[colors[0]] = (time.perf_counter(), colors)
+        self._socket.sendto(bundle(messages), self._target)
+
+    def find(self, pixels: NDArray[np.uint8]) -> tuple[int, float]:
+        """Give by how much a picture differs from the nearest of what was sent, and when that was sent."""
+        best = (256, 0.0)
+        seen = pixels[0, 0, :3].astype(int)
+        near = sorted(self.history.values(), key=lambda entry: abs(seen - entry[1][0]).sum())[:24]
+        for sent_at, colors in near:
+            corners = [tuple(level / 255 for level in color) for color in colors]
+            expected = gradient_pixels((corners[0], corners[1], corners[2], corners[3]), SIZE.width, SIZE.height, BLUR)
+            difference = worst_difference(pixels, expected)
+            if difference < best[0]:
+                best = (difference, sent_at)
+            if difference <= TOLERANCE:
+                break
+        return best
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+def bundle(messages: list[bytes]) -> bytes:
+    """Give an OSC bundle for now."""
+    head = b"#bundle\0" + (1).to_bytes(8, "big")
+    return head + b"".join(len(message).to_bytes(4, "big") + message for message in messages)
+
+
+def _color(elapsed: float, place: int) -> tuple[int, int, int]:
+    red, green, blue = colorsys.hsv_to_rgb((elapsed / 4 + place / 4) % 1.0, 0.8, 1.0 - 0.15 * place)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+async def _receive(client: Client, sender: Sender, seconds: float, corrupt: bool) -> list[Received]:
+    frames = await client.subscribe("main", format="rgba8", origin="bottom_left")
+    received: list[Received] = []
+    keep_every = max(1, int(seconds * 20 / SHEET_FRAMES))
+    end = time.perf_counter() + seconds
+    waiting: list[tuple[Frame, float, NDArray[np.uint8]]] = []
+    while time.perf_counter() < end:
+        try:
+            async with asyncio.timeout(max(0.05, end - time.perf_counter())):
+                frame = await anext(frames)
+        except TimeoutError:
+            break
+        if not frame.held and sender.history:
+            waiting.append((frame, time.perf_counter(), np.flipud(frame.pixels).copy()))
+    # Checked afterwards, so that the check doesn't slow down what it looks at.
+    if corrupt and waiting:
+        waiting[len(waiting) // 2][2][SIZE.height // 2, SIZE.width // 2, 1] ^= 0x80
+    for place, (frame, at, pixels) in enumerate(waiting):
+        difference, sent_at = await asyncio.to_thread(sender.find, pixels)
+        header = frame.header
+        received.append(
+            Received(
+                header.number,
+                sent_at,
+                at,
+                header.comfy_us,
+                header.bridge_us,
+                difference,
+                pixels if place % keep_every == 0 else None,
+            )
+        )
+    return received
+
+
+def summary(received: list[Received], sent: int, seconds: float) -> dict[str, Any]:
+    """Give the report: counts, frames a second, milliseconds by stage (medians), and whether every frame was right."""
+    wrong = [item for item in received if item.difference > TOLERANCE]
+    span = received[-1].at - received[0].at if len(received) > 1 else 0.0
+
+    def median(values: list[float]) -> float | None:
+        return round(statistics.median(values), 2) if values else None
+
+    right = [item for item in received if item.difference <= TOLERANCE]
+    return {
+        "ok": bool(received) and not wrong,
+        "seconds": seconds,
+        "sent": sent,
+        "frames": len(received),
+        "wrong": len(wrong),
+        "first_wrong": None if not wrong else {"number": wrong[0].number, "difference": wrong[0].difference},
+        "worst_difference": max((item.difference for item in right), default=None),
+        "fps": round((len(received) - 1) / span, 1) if span else None,
+        "latency_ms": {
+            "osc_to_pixels": median([(item.at - item.sent_at) * 1000 for item in right]),
+            "comfy": median([item.comfy_us / 1000 for item in received]),
+            "bridge": median([item.bridge_us / 1000 for item in received]),
+        },
+    }
+
+
+def words(report: dict[str, Any]) -> str:
+    """Give the report for a person."""
+    latency = report["latency_ms"]
+    verdict = (
+        f"every frame is what was sent (at most {report['worst_difference']} of 255 beside)"
+        if report["ok"]
+        else (
+            f"WRONG: {report['wrong']} frames differ, first {report['first_wrong']}"
+            if report["frames"]
+            else "NO FRAME CAME"
+        )
+    )
+    return (
+        f"sent     {report['sent']} OSC bundles\n"
+        f"frames   {report['frames']} at {report['fps']} fps, {SIZE.width}x{SIZE.height} rgba8 bottom_left\n"
+        f"latency  {latency['osc_to_pixels']} ms from OSC to pixels (median): ComfyUI {latency['comfy']} ms, "
+        f"bridge {latency['bridge']} ms\n"
+        f"pixels   {verdict}\n"
+        f"sheet    {report['contact_sheet']}"
+    )
+
+
+def contact_sheet(received: list[Received]) -> Image.Image:
+    """Give a picture of up to twelve frames with their numbers."""
+    shown = [item for item in received if item.pixels is not None][:SHEET_FRAMES]
+    rows = max(1, -(-len(shown) // SHEET_COLUMNS))
+    sheet = Image.new("RGB", (SHEET_COLUMNS * SHEET_CELL, rows * SHEET_CELL), (24, 24, 24))
+    draw = ImageDraw.Draw(sheet)
+    for place, item in enumerate(shown):
+        assert item.pixels is not None
+        x, y = place % SHEET_COLUMNS * SHEET_CELL, place // SHEET_COLUMNS * SHEET_CELL
+        picture = Image.fromarray(np.ascontiguousarray(item.pixels[:, :, :3]))
+        sheet.paste(picture.resize((SHEET_CELL - 8, SHEET_CELL - 24)), (x + 4, y + 4))
+        draw.text((x + 6, y + SHEET_CELL - 18), f"#{item.number}", fill=(220, 220, 220))
+    return sheet

@@ -1,0 +1,206 @@
+"""`texbridge workflows`: list, show and check workflows."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from bridge.app.answers import describe
+from bridge.app.config import find_config, load_config
+from bridge.app.serve import make_library
+from bridge.app.watch import read_files
+from bridge.codec.messages import encode_message
+from bridge.errors import ConfigError, TexbridgeError, WorkflowError
+from bridge.workflow.binding import load_workflow
+from bridge.workflow.check import Problem, ProblemKind, check_against
+from bridge.workflow.library import Library
+from bridge.workflow.object_info import ObjectInfo
+from bridge.workflow.workflow import Workflow
+
+DESCRIPTION = """\
+Look at the workflows that the bridge can run: the shipped ones, and those of the folders in the configuration and
+--workflows.
+
+  texbridge workflows list
+  texbridge workflows show gradient
+  texbridge workflows check
+  texbridge workflows check my_show/workflows/my_first/workflow_api.json --comfy http://127.0.0.1:8188
+"""
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+
+def add_parser(commands: Any) -> None:
+    """Add `workflows` with its own commands."""
+    parser = commands.add_parser(
+        "workflows",
+        help="list, show and check workflows",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(action=lambda _: (parser.print_help(), 2)[1])
+    verbs = parser.add_subparsers(metavar="VERB")
+    listing = verbs.add_parser("list", help="one line for each")
+    listing.set_defaults(action=list_workflows)
+    show = verbs.add_parser("show", help="a workflow's parameters, outputs and size")
+    show.add_argument("name", metavar="NAME")
+    show.set_defaults(action=show_workflow)
+    check = verbs.add_parser("check", help="whether workflows load, and whether a ComfyUI can run them")
+    check.add_argument("names", metavar="NAME|FILE", nargs="*", help="all by default")
+    check.add_argument("--comfy", metavar="URL", help="check against this ComfyUI and its models")
+    check.set_defaults(action=check_workflows)
+    for verb in (listing, show, check):
+        verb.add_argument("--config", metavar="FILE", help="configuration; looked up as `texbridge serve` does")
+        verb.add_argument("--workflows", metavar="DIR", action="append", help="a further folder of workflows")
+        verb.add_argument("--json", action="store_true", help="print JSON, for a script")
+
+
+def _library(options: argparse.Namespace) -> Library:
+    config = load_config(find_config(options.config))
+    return make_library((*config.workflows.folders, *(options.workflows or ())))[0]
+
+
+def list_workflows(options: argparse.Namespace) -> int:
+    """Print one line for each workflow, those that can't be used included; exit 1 if there are such."""
+    library = _library(options)
+    rows = []
+    for name in sorted({*library.names, *library.errors}):
+        error = library.errors.get(name)
+        label = library.get(name).spec.label if name in library.names else ""
+        rows.append({"name": name, "label": label, "error": None if error is None else str(error)})
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        width = max(len(str(row["name"])) for row in rows)
+        for row in rows:
+            print(
+                f"{row['name']:{width}}  {row['label'] if row['error'] is None else 'NOT USED: ' + str(row['error'])}"
+            )
+    return 1 if library.errors else 0
+
+
+def show_workflow(options: argparse.Namespace) -> int:
+    """Print what an engine may know of a workflow."""
+    workflow = _library(options).get(options.name)
+    if options.json:
+        import msgspec
+
+        told = msgspec.msgpack.decode(encode_message(describe(workflow.spec, None, None)))
+        del told["op"]
+        print(json.dumps(told, indent=2))
+        return 0
+    spec = workflow.spec
+    print(f"{spec.name}: {spec.label}")
+    if workflow.description:
+        print(f"  {workflow.description}")
+    for note in workflow.notes:
+        print(f"  note: {note}")
+    for parameter in spec.parameters:
+        span = ""
+        if parameter.choices:
+            span = "one of " + ", ".join(parameter.choices)
+        elif parameter.minimum is not None or parameter.maximum is not None:
+            span = f"{_shown(parameter.minimum)} .. {_shown(parameter.maximum)} {parameter.unit}".rstrip()
+        print(f"  {parameter.name:16} {parameter.type.value:7} {span:28} default {_shown(parameter.default)}")
+    if spec.has_seed:
+        print(f"  {'seed':16} {'seed':7} {'0 .. 2^64-1':28} default {spec.default_seed}")
+    if spec.size is not None:
+        print(
+            f"  {'size':16} {'pixels':7} {f'steps of {spec.size_step}, to {spec.size_maximum}':28} "
+            f"default {spec.size.width} x {spec.size.height}"
+        )
+    for place, output in enumerate(spec.outputs):
+        print(f"  output {place}: {output.name} ({output.kind.value})")
+    return 0
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(f"{part:g}" for part in value) + ")"
+    text = str(value)
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def check_workflows(options: argparse.Namespace) -> int:
+    """Check workflows by name or file; exit 1 if one can't be used, or the named ComfyUI can't run it."""
+    library = _library(options)
+    live = None if options.comfy is None else asyncio.run(fetch_object_info(options.comfy))
+    known = library.object_info if live is None else library.object_info.merged(live)
+    rows: list[dict[str, Any]] = []
+    for name in options.names or sorted({*library.names, *library.errors}):
+        try:
+            workflow = _find(library, name, known)
+        except WorkflowError as error:
+            rows.append({"name": name, "problems": list(error.problems or (str(error),)), "notes": [], "ok": False})
+            continue
+        problems = check_against(workflow, known if live is None else live)
+        # Which model files there are is known of a live ComfyUI alone.
+        problems = tuple(p for p in problems if live is not None or p.kind is not ProblemKind.MISSING_MODEL)
+        rows.append(
+            {
+                "name": name,
+                "problems": [str(problem) for problem in problems],
+                "notes": list(workflow.notes),
+                "ok": not any(isinstance(problem, Problem) and problem.stops for problem in problems),
+            }
+        )
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        for row in rows:
+            print(f"{'ok ' if row['ok'] else 'BAD'}  {row['name']}")
+            for line in (*row["notes"], *row["problems"]):
+                print(f"       {line}")
+        against = "the recorded object_info; name a ComfyUI with --comfy to check its nodes and models too"
+        print(f"checked against {options.comfy or against}")
+    return 0 if all(row["ok"] for row in rows) else 1
+
+
+def _find(library: Library, name: str, object_info: ObjectInfo) -> Workflow:
+    path = Path(name)
+    if path.suffix == ".json" or path.is_dir():
+        folder = path if path.is_dir() else path.parent
+        if not path.exists():
+            raise ConfigError(f"{path} does not exist")
+        files = read_files(folder)
+        data = path.read_bytes() if path.is_file() else files.get("workflow_api.json", b"")
+        return load_workflow(_workflow_name(folder), data, files.get("binding.toml"), object_info)
+    return library.get(name)
+
+
+def _workflow_name(folder: Path) -> str:
+    name = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in folder.resolve().name.lower())
+    return name if name[:1].isalpha() else f"w_{name}"[:60]
+
+
+async def fetch_object_info(url: str) -> ObjectInfo:
+    """Give the node types of a ComfyUI.
+
+    Raises:
+        BackendError: it doesn't answer, or not with JSON. ConfigError: the URL is bad.
+    """
+    from bridge.errors import BackendError
+
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(f"--comfy {url!r} must begin with http:// or https://")
+    try:
+        timeout = aiohttp.ClientTimeout(total=30)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(url.rstrip("/") + "/object_info") as answer,
+        ):
+            answer.raise_for_status()
+            return ObjectInfo.from_json(await answer.read())
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise BackendError(f"no ComfyUI answers at {url}: {error}; is it running?") from error
+    except TexbridgeError as error:
+        raise BackendError(f"{url} does not answer like a ComfyUI: {error.message}") from error
