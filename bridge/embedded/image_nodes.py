@@ -119,21 +119,13 @@ def image_invert(job: Job, image: Pixels) -> tuple[Pixels]:
 def image_batch(job: Job, image1: Pixels, image2: Pixels) -> tuple[Pixels]:
     height, width = image1.shape[1:3]
     job.check_pixels(image1.shape[0] + image2.shape[0], height, width)
-    image1, image2 = _same_channels(image1, image2)
-    return (np.concatenate((image1, resize(image2, width, height, "bilinear", "center"))),)
-
-
-def _same_channels(first: Pixels, second: Pixels) -> tuple[Pixels, Pixels]:
-    """Give the one without alpha an opaque one."""
-    channels = max(first.shape[3], second.shape[3])
-
-    def fill(pixels: Pixels) -> Pixels:
-        missing = channels - pixels.shape[3]
-        return (
-            np.concatenate((pixels, np.ones((*pixels.shape[:3], missing), np.float32)), axis=3) if missing else pixels
+    image2 = resize(image2, width, height, "bilinear", "center")
+    if image1.shape[3] != image2.shape[3]:
+        raise RuntimeError(
+            f"Sizes of tensors must match except in dimension 0. Expected size {image1.shape[3]} but got size "
+            f"{image2.shape[3]} for tensor number 1 in the list."
         )
-
-    return fill(first), fill(second)
+    return (np.concatenate((image1, image2)),)
 
 
 @node(
@@ -253,7 +245,11 @@ def get_image_size(job: Job, image: Pixels) -> tuple[int, int, int]:
     },
 )
 def image_blend(job: Job, image1: Pixels, image2: Pixels, blend_factor: float, blend_mode: str) -> tuple[Pixels]:
-    image1, image2 = _same_channels(image1, image2)
+    if image1.shape[3] < image2.shape[3]:
+        image2 = image2[..., : image1.shape[3]]
+    elif image1.shape[3] > image2.shape[3]:
+        # ComfyUI gives the one that has alpha a fifth channel, and fails.
+        image1 = np.pad(image1, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=1)
     if image1.shape[1:3] != image2.shape[1:3]:
         image2 = resize(image2, image1.shape[2], image1.shape[1], "bicubic", "center")
     _check_broadcast(image1, image2)

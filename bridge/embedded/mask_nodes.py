@@ -54,6 +54,55 @@ def threshold_mask(job: Job, mask: Mask, value: float) -> tuple[Mask]:
 
 
 @node(
+    "ImageCompositeMasked",
+    **MASKS,
+    category="image",
+    display_name="ImageCompositeMasked",
+    outputs=("IMAGE",),
+    inputs={
+        "destination": ["IMAGE"],
+        "source": ["IMAGE"],
+        "x": number(0, 0, 16384, 1),
+        "y": number(0, 0, 16384, 1),
+        "resize_source": ["BOOLEAN", {"default": False}],
+    },
+    optional={"mask": ["MASK"]},
+)
+def image_composite_masked(
+    job: Job, destination: Pixels, source: Pixels, x: int, y: int, resize_source: bool, mask: Mask | None = None
+) -> tuple[Pixels]:
+    """The source laid over the destination at (x, y), clipped at its edges, where the mask (1 without one) says so."""
+    made = destination.copy()
+    batch, height, width, channels = made.shape
+    if resize_source:
+        source = resize(source, width, height, "bilinear")
+    if source.shape[3] < channels:
+        opaque = np.ones((*source.shape[:3], channels - source.shape[3]), np.float32)
+        source = np.concatenate([source, opaque], axis=3)
+    source = _repeated(source[..., :channels], batch)
+    wide, high = min(source.shape[2], width - x), min(source.shape[1], height - y)
+    if wide <= 0 or high <= 0:
+        return (made,)
+    part = source[:, :high, :wide]
+    place = made[:, y : y + high, x : x + wide]
+    if mask is None:
+        place[:] = part
+    else:
+        scaled = resize(mask[..., None], source.shape[2], source.shape[1], "bilinear")
+        share = _repeated(scaled, batch)[:, :high, :wide]
+        place[:] = part * share + place * (1 - share)
+    return (made,)
+
+
+def _repeated(pixels: Pixels, batch: int) -> Pixels:
+    """Pictures begun again from the first until there are as many as the batch."""
+    if pixels.shape[0] == batch:
+        return pixels
+    repeated: Pixels = pixels[np.arange(batch) % pixels.shape[0]]
+    return repeated
+
+
+@node(
     "MaskToImage",
     **MASKS,
     category="mask",

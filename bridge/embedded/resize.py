@@ -52,10 +52,11 @@ def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _taps(old: int, new: int, method: str) -> list[tuple[NDArray[np.intp], NDArray[np.float32] | None]]:
     """For each output position the source positions and weights; None is a weight of one."""
-    centre = (np.arange(new) + 0.5) * (old / new)
     if method == "nearest-exact":
-        return [(np.minimum(np.floor(centre).astype(np.intp), old - 1), None)]
-    position = centre - 0.5
+        # In single precision, as torch has it: where a centre falls between two pixels, rounding decides.
+        exact = (np.arange(new, dtype=np.float32) + np.float32(0.5)) * np.float32(old / new)
+        return [(np.minimum(np.floor(exact).astype(np.intp), old - 1), None)]
+    position = (np.arange(new) + 0.5) * (old / new) - 0.5
     if method == "bilinear":
         position = np.maximum(position, 0.0)
     first = np.floor(position).astype(np.intp)

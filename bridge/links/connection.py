@@ -12,7 +12,15 @@ from typing import Protocol
 
 import msgspec
 
-from bridge.codec.messages import BridgeMessage, EngineMessage, Error, Hello, Welcome, decode_message, encode_message
+from bridge.codec.messages import (
+    BridgeMessage,
+    EngineMessage,
+    Hello,
+    Welcome,
+    decode_message,
+    encode_message,
+    error_message,
+)
 from bridge.codec.parts import PartAssembler
 from bridge.errors import (
     BridgeError,
@@ -28,7 +36,7 @@ from bridge.links.writing import LinkLimits, LinkWriter, OutgoingFrame, Phase
 
 logger = logging.getLogger("bridge.links")
 
-__all__ = ["Connection", "Hub", "LinkLimits", "LinkShared", "OutgoingFrame", "Phase", "error_message", "refusal_words"]
+__all__ = ["Connection", "Hub", "LinkLimits", "LinkShared", "OutgoingFrame", "Phase", "refusal_words"]
 
 
 class Hub(Protocol):
@@ -73,28 +81,6 @@ def refusal_words(limits: LinkLimits) -> str:
         f"too many connections: the limit is {limits.max_connections_per_address} from one address"
         f" and {limits.max_connections} in all"
     )
-
-
-def error_message(error: TexbridgeError, id: int | None = None, *, fatal: bool = False) -> Error:
-    """Give an error as the message that tells it. `value` and `limit` go as plain numbers, or as text cut at 200."""
-    return Error(
-        id=id,
-        code=int(error.code),
-        name=error.code.word,
-        message=error.message[:1000],
-        field=error.field,
-        value=_plain(error.value),
-        limit=_plain(error.limit),
-        fatal=fatal,
-    )
-
-
-def _plain(value: object) -> bool | int | float | str | None:
-    if value is None or isinstance(value, (bool, float)):
-        return value
-    if isinstance(value, int) and -(2**63) <= value < 2**64:
-        return int(value)
-    return str(value)[:200].encode("utf-8", "replace").decode()
 
 
 class Connection(LinkWriter):

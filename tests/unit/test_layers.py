@@ -23,7 +23,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "embedded": (),
     "app": (*IO, *PURE, *BASE),
     "client": ("codec", *BASE),
-    "cli": ("app", "client", *BASE),
+    "cli": ("app", "client", "embedded", "codec", "workflow", *BASE),
     "__main__": ("cli",),
 }
 IMPURE_MODULES = {"asyncio", "socket", "time", "os", "logging", "threading", "subprocess", "random", "secrets"}
