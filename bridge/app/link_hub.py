@@ -14,11 +14,11 @@ from bridge import __version__
 from bridge.app.actions import Actions
 from bridge.app.answers import describe, finished, plain_value
 from bridge.app.records import ReleasedSet, Request
+from bridge.app.subscriptions import read_subscription
 from bridge.app.viewers import Viewer
 from bridge.codec import messages as m
 from bridge.codec.pixels import PAYLOAD_FORMATS
 from bridge.errors import BridgeError, ErrorCode, InvalidValueError, NotAllowedError, UnknownNameError
-from bridge.frames.packets import check_payload_spec
 from bridge.links.connection import Connection, OutgoingFrame
 from bridge.scheduler import policy
 from bridge.scheduler.events import Finish
@@ -26,11 +26,7 @@ from bridge.streams.requests import MAX_KEYS
 from bridge.streams.session import MAX_SUBSCRIPTIONS, Session, Subscription
 from bridge.streams.stream import Stream
 from bridge.types import (
-    FORMATS_BY_WORD,
-    Delivery,
-    Fit,
     Mode,
-    PayloadSpec,
     Size,
 )
 
@@ -295,7 +291,7 @@ class LinkHub:
     def _subscribe(self, connection: Connection, session: Session, message: m.Subscribe) -> None:
         stream = self._stream(message.stream)
         session.check_room_for(stream.number)
-        subscription = self._subscription(stream, message)
+        subscription = read_subscription(stream, message, self._bridge.config.limits.credit)
         session.subscribe(subscription)
         spec = subscription.payload
         connection.send(
@@ -312,55 +308,6 @@ class LinkHub:
             )
         )
         self._actions.add_viewer(stream, self._viewer(session, subscription))
-
-    def _subscription(self, stream: Stream, message: m.Subscribe) -> Subscription:
-        """Give the subscription with the values that hold. Raises for what this build can't do."""
-        pixel_format = FORMATS_BY_WORD.get(message.format)
-        if pixel_format is None or pixel_format not in PAYLOAD_FORMATS:
-            can = ", ".join(known.word for known in PAYLOAD_FORMATS)
-            raise InvalidValueError(
-                f"format {message.format[:40]!r} is not made by this build; it makes {can}",
-                code=ErrorCode.UNSUPPORTED_FORMAT,
-                field="format",
-                value=message.format[:40],
-                limit=can,
-            )
-        for name, wanted in (
-            ("delivery", None if message.delivery is Delivery.LATEST else message.delivery.value),
-            ("previews", message.previews),
-            ("mips", message.mips),
-            ("shared_memory", message.shared_memory and None),  # asked for, refused politely: it goes without
-            ("fps", message.fps),
-            ("max_mbps", message.max_mbps),
-        ):
-            if wanted:
-                raise NotAllowedError(
-                    f"{name} {wanted} is not in this build; welcome.features says what is",
-                    code=ErrorCode.NOT_SUPPORTED,
-                    field=name,
-                    value=wanted,
-                )
-        outputs = tuple(range(len(stream.workflow.outputs))) if message.outputs is None else tuple(message.outputs)
-        last = len(stream.workflow.outputs) - 1
-        for output in outputs:
-            if output > last:
-                raise UnknownNameError(
-                    f"workflow {stream.workflow.name!r} has outputs 0..{last}, not {output}",
-                    code=ErrorCode.UNKNOWN_OUTPUT,
-                    field="outputs",
-                    value=output,
-                )
-        spec = PayloadSpec(
-            pixel_format,
-            message.origin,
-            None if message.size is None else Size(*message.size),
-            message.fit or Fit.STRETCH,
-            linear=message.color == "linear",
-        )
-        for output in outputs:
-            check_payload_spec(spec, stream.workflow.outputs[output].kind)
-        credit = max(1, min(message.credit, self._bridge.config.limits.credit))
-        return Subscription(stream.number, spec, credit=credit, outputs=outputs)
 
     def _viewer(self, session: Session, subscription: Subscription) -> Viewer:
         connection = self._connections.get(session.id)

@@ -1,0 +1,66 @@
+"""What a `subscribe` message asks for, checked against the stream and against what this build can do."""
+
+from __future__ import annotations
+
+from bridge.codec.messages import Subscribe
+from bridge.codec.pixels import PAYLOAD_FORMATS
+from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, UnknownNameError
+from bridge.frames.packets import check_payload_spec
+from bridge.streams.session import Subscription
+from bridge.streams.stream import Stream
+from bridge.types import FORMATS_BY_WORD, Delivery, Fit, PayloadSpec, Size
+
+
+def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> Subscription:
+    """Give the subscription that a `subscribe` asks for, with the values that hold.
+
+    Raises:
+        InvalidValueError: format (306) or size (305). UnknownNameError: no such output (206).
+        NotAllowedError: something that this build can't do (411).
+    """
+    pixel_format = FORMATS_BY_WORD.get(message.format)
+    if pixel_format is None or pixel_format not in PAYLOAD_FORMATS:
+        can = ", ".join(known.word for known in PAYLOAD_FORMATS)
+        raise InvalidValueError(
+            f"format {message.format[:40]!r} is not made by this build; it makes {can}",
+            code=ErrorCode.UNSUPPORTED_FORMAT,
+            field="format",
+            value=message.format[:40],
+            limit=can,
+        )
+    for name, wanted in (
+        ("delivery", None if message.delivery is Delivery.LATEST else message.delivery.value),
+        ("previews", message.previews),
+        ("mips", message.mips),
+        ("shared_memory", message.shared_memory and None),  # asked for, refused politely: it goes without
+        ("fps", message.fps),
+        ("max_mbps", message.max_mbps),
+    ):
+        if wanted:
+            raise NotAllowedError(
+                f"{name} {wanted} is not in this build; welcome.features says what is",
+                code=ErrorCode.NOT_SUPPORTED,
+                field=name,
+                value=wanted,
+            )
+    outputs = tuple(range(len(stream.workflow.outputs))) if message.outputs is None else tuple(message.outputs)
+    last = len(stream.workflow.outputs) - 1
+    for output in outputs:
+        if output > last:
+            raise UnknownNameError(
+                f"workflow {stream.workflow.name!r} has outputs 0..{last}, not {output}",
+                code=ErrorCode.UNKNOWN_OUTPUT,
+                field="outputs",
+                value=output,
+            )
+    spec = PayloadSpec(
+        pixel_format,
+        message.origin,
+        None if message.size is None else Size(*message.size),
+        message.fit or Fit.STRETCH,
+        linear=message.color == "linear",
+    )
+    for output in outputs:
+        check_payload_spec(spec, stream.workflow.outputs[output].kind)
+    credit = max(1, min(message.credit, credit_limit))
+    return Subscription(stream.number, spec, credit=credit, outputs=outputs)
