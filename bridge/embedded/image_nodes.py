@@ -329,11 +329,13 @@ def gaussian(radius: int, sigma: float) -> NDArray[np.float32]:
 
 def blur(pixels: Pixels, radius: int, sigma: float) -> Pixels:
     """A separable Gaussian blur with mirrored edges. Raises RuntimeError when the radius reaches over a picture."""
-    if radius >= min(pixels.shape[1:3]):
-        raise RuntimeError(
-            f"Padding size should be less than the corresponding input dimension, but got: radius {radius} "
-            f"for a picture of {pixels.shape[2]} x {pixels.shape[1]}"
-        )
+    images, height, width, channels = pixels.shape
+    for argument, dimension, length in ((4, 3, width), (6, 2, height)):
+        if radius >= length:
+            raise RuntimeError(
+                f"Argument #{argument}: Padding size should be less than the corresponding input dimension, but got: "
+                f"padding ({radius}, {radius}) at dimension {dimension} of input [{images}, {channels}, {height}, {width}]"
+            )
     weights = gaussian(radius, sigma)
     return _blur_axis(_blur_axis(pixels, weights, 1), weights, 2)
 
