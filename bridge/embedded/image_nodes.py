@@ -334,7 +334,8 @@ def blur(pixels: Pixels, radius: int, sigma: float) -> Pixels:
         if radius >= length:
             raise RuntimeError(
                 f"Argument #{argument}: Padding size should be less than the corresponding input dimension, but got: "
-                f"padding ({radius}, {radius}) at dimension {dimension} of input [{images}, {channels}, {height}, {width}]"
+                f"padding ({radius}, {radius}) at dimension {dimension} of input "
+                f"[{images}, {channels}, {height}, {width}]"
             )
     weights = gaussian(radius, sigma)
     return _blur_axis(_blur_axis(pixels, weights, 1), weights, 2)
