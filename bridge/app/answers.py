@@ -9,7 +9,7 @@ from bridge.codec import messages as m
 from bridge.errors import TexbridgeError
 from bridge.scheduler.events import Finish
 from bridge.streams.stream import Stream
-from bridge.types import ParameterSpec, Picture, SeedPolicy, Value, WorkflowSpec
+from bridge.types import Outcome, ParameterSpec, Picture, SeedPolicy, Value, WorkflowSpec
 
 
 def plain_value(value: Value) -> Any:
@@ -61,7 +61,7 @@ def finished(request: Request, command: Finish, key: int | str | None, now: floa
         request=request.number,
         key=key,
         outcome=command.outcome,
-        cached=True if command.error is None and request.submitted_at and not request.pictures else None,
+        cached=True if command.outcome is Outcome.DONE and not request.pictures else None,
         code=None if error is None else int(error.code),
         name=None if error is None else error.code.word,
         message=None if error is None else error.message[:1000],

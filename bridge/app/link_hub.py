@@ -5,6 +5,7 @@ Source: wire contract, Engine link.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 from collections.abc import Callable
@@ -37,6 +38,7 @@ FEATURES: Final[tuple[str, ...]] = ()
 """What this build can do beyond the plain contract: nothing yet. Words: protocols/engine-link.md."""
 
 EVENTS: Final = frozenset({"live"})
+CHANGED_EVERY_S: Final = 1 / 30
 
 
 class LinkHub:
@@ -47,6 +49,9 @@ class LinkHub:
         self._bridge = actions.bridge
         self._connections: dict[int, Connection] = {}
         self._turns: dict[int, int] = {}
+        self._changes: dict[int, dict[int, set[str]]] = {}
+        """Names of changed parameters still to be told, by session and stream."""
+        self._changes_timer: asyncio.TimerHandle | None = None
         self._handlers: dict[type[Any], Callable[[Connection, Session, Any], None]] = {
             m.Describe: self._describe,
             m.Open: self._open,
@@ -426,9 +431,29 @@ class LinkHub:
         """Told per stream."""
 
     def values_changed(self, stream: Stream, names: tuple[str, ...], source: object) -> None:
-        """Tell everybody attached but who set them."""
-        params = {name: plain_value(stream.values[name]) for name in names}
-        self._broadcast(stream, m.Changed(stream=stream.name, params=params), but=source)
+        """Tell everybody attached but who set them, at most 30 times a second, of the values that hold then."""
+        for key in stream.attached | stream.subscribers:
+            if isinstance(key, int) and key != source and key in self._connections:
+                self._changes.setdefault(key, {}).setdefault(stream.number, set()).update(names)
+        if self._changes and self._changes_timer is None:
+            loop = asyncio.get_running_loop()
+            self._changes_timer = loop.call_later(CHANGED_EVERY_S, self._tell_changes)
+
+    def _tell_changes(self) -> None:
+        self._changes_timer = None
+        changes, self._changes = self._changes, {}
+        for session_id, streams in changes.items():
+            connection = self._connections.get(session_id)
+            for number, names in streams.items():
+                stream = self._actions.streams.by_number.get(number)
+                if connection is not None and stream is not None:
+                    params = {name: plain_value(stream.values[name]) for name in names if name in stream.parameters}
+                    connection.send(m.Changed(stream=stream.name, params=params))
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        if self._changes_timer is not None:
+            self._changes_timer.cancel()
 
     def stream_changed(self, stream: Stream) -> None:
         """Tell everybody attached."""
@@ -437,10 +462,10 @@ class LinkHub:
     def stream_closed(self, stream: Stream) -> None:
         """It had nobody attached."""
 
-    def _broadcast(self, stream: Stream, message: m.Changed, but: object = None) -> None:
+    def _broadcast(self, stream: Stream, message: m.Changed) -> None:
         for key in stream.attached | stream.subscribers:
             connection = self._connections.get(key) if isinstance(key, int) else None
-            if connection is not None and key != but:
+            if connection is not None:
                 connection.send(message)
 
 

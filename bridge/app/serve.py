@@ -270,6 +270,7 @@ class Server:
         self.actions.drain()
         self._osc_hub.close()
         await asyncio.gather(*(link.close() for link in self._links))
+        self._link_hub.close()
         self._http_hub.close()
         if self._http is not None:
             await self._http.close()

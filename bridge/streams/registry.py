@@ -41,6 +41,8 @@ class Streams:
         self._by_number: dict[int, Stream] = {}
         self.by_name: Mapping[str, Stream] = MappingProxyType(self._by_name)
         """The streams by name, always the present ones."""
+        self.by_number: Mapping[int, Stream] = MappingProxyType(self._by_number)
+        """The same by number."""
 
     def __len__(self) -> int:
         return len(self._by_name)
