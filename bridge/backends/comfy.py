@@ -258,7 +258,7 @@ class ComfyBackend:
                 watcher.cancel()
             await asyncio.gather(*watchers, return_exceptions=True)
 
-    def _on_message(self, message: str | bytes) -> None:
+    def _on_message(self, message: str | bytes | bytearray | memoryview) -> None:
         try:
             event = decode_text(message) if isinstance(message, str) else decode_binary(message)
         except ComfyEventDecodeError:

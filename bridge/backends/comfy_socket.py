@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,19 +11,34 @@ from typing import Any, Protocol, TypeAlias
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.protocol import Event
 
 from bridge.backends.faults import AccessRefused, BackendCut, BackendGone, BackendSilent, WrongAnswer
+
+logger = logging.getLogger("bridge.backends")
 
 FEATURE_FLAGS = '{"type":"feature_flags","data":{"supports_preview_metadata":true}}'
 """The first message of every connection: with it each picture names its prompt and node (binary type 4)."""
 
 
+MessageHandler: TypeAlias = Callable[[str | bytes | bytearray | memoryview], None]
+"""Takes one message: text as str, binary as bytes of its own, which it may keep."""
+
+
+_MOST_PIECES = 16_384
+"""Fragments of one message, or messages before `read`, after which a peer is up to no good."""
+
+
 class ComfySocket(Protocol):
-    """An open socket. `heard_at` is when its last message came (`time.perf_counter`)."""
+    """An open socket. Times are `time.perf_counter` seconds."""
 
-    heard_at: float
+    @property
+    def heard_at(self) -> float:
+        """When its last message came."""
+        ...
 
-    async def read(self, on_message: Callable[[str | bytes], None]) -> str:
+    async def read(self, on_message: MessageHandler) -> str:
         """Call `on_message` with every message until the socket ends; the result says why it ended."""
         ...
 
@@ -59,24 +75,73 @@ class _Connect(connect):
         return exc
 
 
+class _Connection(ClientConnection):
+    """Hands each message over where it was parsed: no queue, no task to wake, and reading never pauses."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.heard_at = time.perf_counter()
+        self._on_message: MessageHandler | None = None
+        self._early: list[str | bytes | bytearray | memoryview] = []
+        self._fragments: list[Frame] = []
+        self._was_cut_off = False
+
+    def listen(self, on_message: MessageHandler) -> None:
+        """Give `on_message` what has come so far, and all that comes."""
+        self._on_message = on_message
+        early, self._early = self._early, []
+        for message in early:
+            self._deliver(message)
+
+    def process_event(self, event: Event) -> None:
+        if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+            return
+        self.heard_at = time.perf_counter()
+        opcode, data = event.opcode, event.data
+        if not event.fin or opcode is Opcode.CONT:
+            self._fragments.append(event)  # the protocol counts their bytes against max_size
+            if len(self._fragments) > _MOST_PIECES:
+                self._cut_off()
+            if not event.fin or self._was_cut_off:
+                return
+            opcode, data = self._fragments[0].opcode, b"".join(frame.data for frame in self._fragments)
+            self._fragments = []
+        self._deliver(str(data, "utf-8", "replace") if opcode is Opcode.TEXT else data)
+
+    def _cut_off(self) -> None:
+        self._was_cut_off = True
+        self._fragments, self._early = [], []
+        self.transport.abort()
+
+    def _deliver(self, message: str | bytes | bytearray | memoryview) -> None:
+        if self._on_message is None:
+            self._early.append(message)
+            if len(self._early) > _MOST_PIECES:
+                self._cut_off()
+            return
+        try:
+            self._on_message(message)
+        except Exception:
+            logger.exception("a message of %d bytes or characters was not handled", len(message))
+
+
 class WebsocketsSocket:
     """`ComfySocket` by the `websockets` library."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: _Connection) -> None:
         self._connection = connection
-        self.heard_at = time.perf_counter()
 
-    async def read(self, on_message: Callable[[str | bytes], None]) -> str:
+    @property
+    def heard_at(self) -> float:
+        """When the last message came (`time.perf_counter`)."""
+        return self._connection.heard_at
+
+    async def read(self, on_message: MessageHandler) -> str:
         """Call `on_message` with every message until the socket ends; the result says why it ended."""
-        receive = self._connection.recv
-        clock = time.perf_counter
-        try:
-            while True:
-                message = await receive()
-                self.heard_at = clock()
-                on_message(message)
-        except ConnectionClosed as closed:
-            return str(closed)[:200]
+        self._connection.listen(on_message)
+        await self._connection.wait_closed()
+        return str(self._connection.protocol.close_exc)[:200]
 
     async def ping(self, limit_s: float) -> bool:
         """Whether a pong, or any message, came within `limit_s`. False too once the socket has ended."""
@@ -133,7 +198,7 @@ async def open_socket(
             open_timeout=open_timeout_s,
             ping_interval=None,  # our own pings: a missed one is a doubt, not the end
             close_timeout=1.0,
-            max_queue=64,
+            create_connection=_Connection,
             **options,
         )
     except InvalidStatus as refused:
@@ -158,4 +223,5 @@ async def open_socket(
     except (ConnectionClosed, TimeoutError) as error:
         connection.transport.abort()
         raise BackendCut(f"ComfyUI's WebSocket broke at its first message: {error or 'no time left'}") from None
+    assert isinstance(connection, _Connection)
     return WebsocketsSocket(connection)
