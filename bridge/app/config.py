@@ -14,7 +14,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, field
@@ -173,8 +173,12 @@ class SchedulerConfig(_Section, frozen=True):
     ] = 120.0
 
 
+MAIN_STREAM: Final[Mapping[str, Any]] = {"workflow": "gradient", "mode": "live", "max_fps": 30.0, "size": [512, 512]}
+"""The stream `main` that exists when no configuration file names streams."""
+
+
 def _main_stream() -> dict[str, StreamConfig]:
-    return {"main": StreamConfig(workflow="gradient", mode=Mode.LIVE, max_fps=30.0, size=(512, 512))}
+    return {"main": msgspec.convert(dict(MAIN_STREAM), StreamConfig)}
 
 
 class Config(_Section, frozen=True):
@@ -242,7 +246,10 @@ def load_config(
                 str(path.parent / folder) if isinstance(folder, str) else folder for folder in folders
             ]
     _merge(tree, _from_environment(environment))
-    _merge(tree, overrides or {})
+    overrides = overrides or {}
+    if overrides.get("streams"):
+        tree.setdefault("streams", {"main": dict(MAIN_STREAM)})  # streams of the command line come beside `main`
+    _merge(tree, overrides)
     _refuse_unknown(tree, Config, path.name if path is not None else "configuration")
     try:
         config = msgspec.convert(tree, Config, strict=False)

@@ -29,7 +29,8 @@ def gradient_pixels(
     top_left, top_right, bottom_left, bottom_right = (np.array(corner[:3], float) for corner in corners)
     x, y = _ramp(width, blur)[None, :, None], _ramp(height, blur)[:, None, None]
     picture = (1 - y) * ((1 - x) * top_left + x * top_right) + y * ((1 - x) * bottom_left + x * bottom_right)
-    return (picture * 255).astype(np.uint8)
+    levels: NDArray[np.uint8] = (picture * 255).astype(np.uint8)
+    return levels
 
 
 def _ramp(pixels: int, blur: float) -> NDArray[np.float64]:
@@ -38,7 +39,7 @@ def _ramp(pixels: int, blur: float) -> NDArray[np.float64]:
     near = np.pad((np.arange(SMALL) + 0.5) / SMALL, REACH, "reflect")
     soft = np.convolve(near, weight / weight.sum(), "valid")
     places = (np.arange(pixels) + 0.5) * SMALL / pixels - 0.5
-    return np.interp(places, np.arange(SMALL), soft)
+    return np.asarray(np.interp(places, np.arange(SMALL), soft))
 
 
 def worst_difference(pixels: NDArray[np.uint8], expected: NDArray[np.uint8]) -> int:

@@ -37,6 +37,16 @@ def test_file_environment_and_flags_in_that_order(tmp_path: Path) -> None:
     assert config.workflows.folders == (str(tmp_path / "mine"),)
 
 
+def test_streams_of_the_command_line_come_beside_main(tmp_path: Path) -> None:
+    more = {"streams": {"sky": {"workflow": "shapes", "mode": "latest"}}}
+    config = load_config(None, {}, more)
+    assert sorted(config.streams) == ["main", "sky"]
+    assert config.streams["main"] == load_config(None, {}).streams["main"]
+    file = tmp_path / "texbridge.toml"
+    file.write_text('[streams.wall]\nworkflow = "gradient"\n', encoding="utf-8")
+    assert sorted(load_config(file, {}, more).streams) == ["sky", "wall"]
+
+
 def test_comfy_urls_from_the_environment() -> None:
     config = load_config(None, {"TEXBRIDGE_COMFY": "http://a:1, http://b:2"})
     assert [backend.url for backend in config.backend] == ["http://a:1", "http://b:2"]
