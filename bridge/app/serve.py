@@ -222,6 +222,7 @@ class Server:
                 HttpLimits(max_connections_per_address=limits.connections_per_address),
                 hosts=config.link.hosts,
                 origins=config.link.origins,
+                token=config.link.token,
             )
             await self._http.start(*parse_listen(config.http.listen, "http.listen"))
             found["http"] = self._http.address

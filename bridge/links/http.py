@@ -16,6 +16,7 @@ import asyncio
 import base64
 import difflib
 import hashlib
+import hmac
 import html
 import json
 import logging
@@ -39,7 +40,7 @@ from bridge.errors import (
 )
 from bridge.links.gate import Gate
 from bridge.links.http_guard import GuardedConnection, HttpLimits
-from bridge.links.listener import bind_listener, host_names, is_own_host, socket_address
+from bridge.links.listener import bind_listener, host_names, is_loopback_peer, is_own_host, socket_address
 
 logger = logging.getLogger("bridge.links.http")
 
@@ -129,7 +130,8 @@ class HttpDoor:
     """Serves the pages above. `start`, then `address`, then `close`.
 
     `hosts` are further `Host` names, with or without a port, beside loopback and the address it listens at;
-    `origins` are further pages that may ask, exact (`http://show.local:8080`), beside its own.
+    `origins` are further pages that may ask, exact (`http://show.local:8080`), beside its own. With a `token`, who
+    asks from another machine must carry it: `Authorization: Bearer TOKEN`, or `?token=TOKEN` for a browser or OBS.
     """
 
     def __init__(
@@ -139,8 +141,10 @@ class HttpDoor:
         *,
         hosts: Iterable[str] = (),
         origins: Iterable[str] = (),
+        token: str = "",
     ) -> None:
         self._hub = hub
+        self._token = token
         self._limits = HttpLimits() if limits is None else limits
         self._more_hosts = tuple(hosts)
         self._more_origins = tuple(origins)
@@ -275,6 +279,13 @@ class HttpDoor:
                 field="Origin",
             )
             return error_response(error, 403)
+        if not self._has_token(request):
+            error = NotAllowedError(
+                "no token, or a wrong one; send Authorization: Bearer TOKEN, or ?token=TOKEN", code=ErrorCode.BAD_TOKEN
+            )
+            response = error_response(error, 401)
+            response.headers["WWW-Authenticate"] = "Bearer"
+            return response
         if request.method not in ("GET", "HEAD"):
             response = error_response(NotAllowedError(f"{request.method} is not served, only GET and HEAD"), 405)
             response.headers["Allow"] = "GET, HEAD"
@@ -282,6 +293,14 @@ class HttpDoor:
         if request.can_read_body:
             return error_response(NotAllowedError("a request here has no body"), 400)
         return None
+
+    def _has_token(self, request: web.Request) -> bool:
+        if not self._token or is_loopback_peer(request.remote):
+            return True
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            given = request.query.get("token", "")
+        return hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token.encode())
 
     def _http_error(self, request: web.Request, error: web.HTTPException) -> web.Response:
         if error.status == 404:
@@ -291,22 +310,26 @@ class HttpDoor:
 
     # --- pages -----------------------------------------------------------------------------------------------
 
-    async def _index(self, _: web.Request) -> web.Response:
+    async def _index(self, request: web.Request) -> web.Response:
         figures = []
+        # The page's pictures are asked for by the browser alone: they carry the token that the page was opened with.
+        token = request.query.get("token")
+        query = "" if token is None else f"?token={quote(token, safe='')}"
         for place, name in enumerate(self._hub.stream_names()):
             path = f"/streams/{quote(name, safe='')}"
-            source = f"{path}.mjpg" if place < LIVE_ON_INDEX else f"{path}.jpg"
+            live, still = f"{path}.mjpg{query}", f"{path}.jpg{query}"
+            source = live if place < LIVE_ON_INDEX else still
             words = html.escape(name)
             figures.append(
-                f'<figure><a href="{path}.mjpg"><img src="{source}" alt="{words}: no picture yet"></a>'
-                f'<figcaption>{words} · <a href="{path}.jpg">still</a> · <a href="{path}.mjpg">live</a></figcaption>'
+                f'<figure><a href="{live}"><img src="{source}" alt="{words}: no picture yet"></a>'
+                f'<figcaption>{words} · <a href="{still}">still</a> · <a href="{live}">live</a></figcaption>'
                 "</figure>"
             )
         page = (
             '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>texbridge</title>'
             f"<style>{STYLE}</style></head><body><h1>texbridge</h1>"
             f"<main>{''.join(figures) or '<p>There is no stream yet.</p>'}</main>"
-            '<p><a href="/healthz">health</a> · <a href="/readyz">readiness</a></p></body></html>'
+            f'<p><a href="/healthz{query}">health</a> · <a href="/readyz{query}">readiness</a></p></body></html>'
         )
         return web.Response(text=page, content_type="text/html")
 

@@ -129,6 +129,14 @@ def unmapped(host: str) -> str:
     return str(address)
 
 
+def is_loopback_peer(host: str | None) -> bool:
+    """Tell whether a peer's address is this machine's own loopback."""
+    try:
+        return ipaddress.ip_address(unmapped(host or "")).is_loopback
+    except ValueError:
+        return False
+
+
 def source_key(host: str) -> str:
     """Give the key by which limits count a peer: its IPv4 address, or its IPv6 /64 (one host owns a whole one)."""
     plain = unmapped(host)

@@ -544,3 +544,46 @@ def test_a_taken_port_is_one_clear_line():
             assert f"http://{door.address}" in door.origins
 
     run(test)
+
+
+# --- tokens --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "status"),
+    [
+        ("/healthz", None, 401),
+        ("/healthz", "Authorization: Bearer wrong", 401),
+        ("/healthz?token=wrong", None, 401),
+        ("/healthz", "Authorization: Basic c2VjcmV0", 401),
+        ("/healthz", "Authorization: Bearer secret-of-the-show", 200),
+        ("/healthz?token=secret-of-the-show", None, 200),
+    ],
+)
+def test_from_another_machine_the_token_is_asked_for(monkeypatch, path, line, status):
+    async def test():
+        monkeypatch.setattr("bridge.links.http.is_loopback_peer", lambda host: False)
+        async with door_of(Pictures("main"), token="secret-of-the-show") as door:
+            given, _, body = await ask(door, path, "GET", *([] if line is None else [line]))
+            assert given == status
+            assert b"secret-of-the-show" not in body
+
+    run(test)
+
+
+def test_on_this_machine_no_token_is_needed():
+    async def test():
+        async with door_of(Pictures("main"), token="secret-of-the-show") as door:
+            assert (await ask(door, "/healthz"))[0] == 200
+
+    run(test)
+
+
+def test_the_index_hands_its_token_on_to_its_pictures(monkeypatch):
+    async def test():
+        monkeypatch.setattr("bridge.links.http.is_loopback_peer", lambda host: False)
+        async with door_of(Pictures("main"), token="secret-of-the-show") as door:
+            _, _, body = await ask(door, "/?token=secret-of-the-show")
+            assert b'src="/streams/main.mjpg?token=secret-of-the-show"' in body
+
+    run(test)
