@@ -333,10 +333,10 @@ class Actions:
 
     def show_newcomer(self, stream: Stream, viewer: Viewer) -> None:
         """Give a viewer the stream's last set, or the placeholder, as its held picture."""
-        held = self.bridge.results.held_now(stream.number, viewer)
+        held = self._panic_set(stream, viewer) if self.panicked else self.bridge.results.held_now(stream.number, viewer)
         if held is not None:
             viewer.hold(held)
-        elif self.bridge.results.shown(stream.number) is not None:
+        elif not self.panicked and self.bridge.results.shown(stream.number) is not None:
             self._spawn(self._hold_last(stream, viewer))
         elif (item := self.placeholder(stream, viewer)) is not None:
             viewer.hold(item)

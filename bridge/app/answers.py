@@ -9,7 +9,7 @@ from bridge.codec import messages as m
 from bridge.errors import TexbridgeError
 from bridge.scheduler.events import Finish
 from bridge.streams.stream import Stream
-from bridge.types import Outcome, ParameterSpec, Picture, SeedPolicy, Value, WorkflowSpec
+from bridge.types import Outcome, ParameterSpec, Picture, Value, WorkflowSpec
 
 
 def plain_value(value: Value) -> Any:
@@ -49,7 +49,7 @@ def describe(workflow: WorkflowSpec, stream: Stream | None, id: int | None) -> m
         mode=None if stream is None else stream.mode,
         state=None if stream is None else stream.state.value,
         seed=None if stream is None else stream.seed,
-        seed_policy=SeedPolicy.FIXED if stream is None else stream.seed_policy,
+        seed_policy=None if stream is None else stream.seed_policy,
     )
 
 

@@ -216,7 +216,13 @@ class Results:
                 before.overtaken = True
         task = asyncio.get_running_loop().create_task(self._show(stream, made))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._shown_or_failed)
+
+    def _shown_or_failed(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.counts["failed"] += 1
+            logger.error("showing a picture failed", exc_info=task.exception())
 
     async def _show(self, stream: Stream, made: _Set) -> None:
         """Decode a set, release it, and hand it to everybody who wants it."""
