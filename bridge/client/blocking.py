@@ -1,0 +1,298 @@
+"""The blocking face of the client: the same verbs, carried out by an event loop in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from bridge.client.client import Client, StreamName
+from bridge.client.faults import LinkLostError
+from bridge.client.frames import Frame, Frames
+from bridge.client.requests import Run
+from bridge.codec import messages as m
+from bridge.types import Fit, Mode, Origin, SeedPolicy
+
+Result = TypeVar("Result")
+
+
+class _Loop:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop
+        self._stop: asyncio.Event
+        self._lock = threading.Lock()
+        self._is_open = True
+        self._calls: set[concurrent.futures.Future[Any]] = set()
+        started = threading.Event()
+        # A daemon: a client that was never closed doesn't keep the interpreter from ending.
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._run(started)), name="texbridge client", daemon=True
+        )
+        self._thread.start()
+        started.wait()
+
+    async def _run(self, started: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        started.set()
+        await self._stop.wait()
+
+    def call(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Carry out a coroutine on the loop and give its result, or raise what it raises."""
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("a blocking call from on_event would wait for itself: use another thread")
+        with self._lock:
+            if not self._is_open:
+                work.close()
+                raise LinkLostError("the client is closed")
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+            self._calls.add(future)
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError:
+            raise LinkLostError("the client was closed meanwhile") from None
+        except BaseException:
+            future.cancel()  # Ctrl+C: nobody waits for it any more
+            raise
+        finally:
+            with self._lock:
+                self._calls.discard(future)
+
+    def close(self) -> None:
+        """End the loop and the thread; calls of other threads that still wait raise LinkLostError."""
+        with self._lock:
+            if not self._is_open:
+                return
+            self._is_open = False
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+        with self._lock:
+            left = list(self._calls)
+        for future in left:
+            future.cancel()
+
+
+class BlockingRun:
+    """One accepted request, see `Run`."""
+
+    def __init__(self, loop: _Loop, run: Run) -> None:
+        self._loop = loop
+        self._run = run
+
+    @property
+    def request(self) -> int:
+        """Its number, which its frames carry too."""
+        return self._run.request
+
+    @property
+    def key(self) -> int | str | None:
+        """The client's own name for it."""
+        return self._run.key
+
+    @property
+    def progress(self) -> m.Progress | None:
+        """The newest progress, None before the first."""
+        return self._run.progress
+
+    @property
+    def is_finished(self) -> bool:
+        """True once `finished` gives its answer at once."""
+        return self._run.is_finished
+
+    def finished(self, timeout_s: float | None = None) -> m.Finished:
+        """Wait for the terminal answer. Raises as `Run.finished`."""
+        return self._loop.call(self._run.finished(timeout_s))
+
+
+class BlockingFrames:
+    """The frames of one stream: `frames.next(timeout_s)`, or `for frame in frames`. See `Frames`."""
+
+    def __init__(self, loop: _Loop, frames: Frames) -> None:
+        self._loop = loop
+        self._frames = frames
+
+    @property
+    def subscribed(self) -> m.Subscribed:
+        """The bridge's answer: number, format, origin, credit ... that hold."""
+        return self._frames.subscribed
+
+    @property
+    def missed(self) -> int:
+        """Whole sets that came, and that a newer one replaced before they were asked for."""
+        return self._frames.missed
+
+    def next(self, timeout_s: float | None = None) -> Frame:
+        """Give the next frame. Raises as `Frames.next`."""
+        return self._loop.call(self._frames.next(timeout_s))
+
+    def __iter__(self) -> Iterator[Frame]:
+        while True:
+            try:
+                yield self._loop.call(anext(self._frames))
+            except StopAsyncIteration:
+                return
+
+    def close(self) -> None:
+        """Unsubscribe; iteration ends. Safe to call twice."""
+        if self._frames.is_open:
+            self._loop.call(self._frames.close())
+
+    def __enter__(self) -> BlockingFrames:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class BlockingClient:
+    """`Client` for programs without an event loop; connected as soon as it is made.
+
+        with BlockingClient("127.0.0.1:9402") as client:
+            frames = client.subscribe("main", origin="bottom_left")
+            client.set("main", {"blur": 0.5})
+            print(frames.next(timeout_s=5).pixels.shape)
+
+    Options and errors are those of `Client`. May be used from several threads. `on_event` is called in the client's
+    own thread and must not call the client.
+    """
+
+    def __init__(self, address: str, **options: Any) -> None:
+        self._client = Client(address, **options)
+        self._loop = _Loop()
+        try:
+            self._loop.call(self._client.start())
+        except BaseException:
+            self._loop.close()
+            raise
+
+    def close(self) -> None:
+        """End the link and the thread. Safe to call twice."""
+        try:
+            self._loop.call(self._client.close())
+        except LinkLostError:
+            pass  # closed before
+        self._loop.close()
+
+    def __enter__(self) -> BlockingClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def welcome(self) -> m.Welcome:
+        """The newest welcome: session, limits, formats, workflows, streams."""
+        return self._client.welcome
+
+    @property
+    def is_connected(self) -> bool:
+        """True while there is a link; false during a cut and after the end."""
+        return self._client.is_connected
+
+    def describe(self, stream: StreamName | None = None, *, workflow: str | None = None) -> m.Described:
+        """Give parameters, outputs, size and state of a stream, or those of a workflow."""
+        return self._loop.call(self._client.describe(stream, workflow=workflow))
+
+    def open(
+        self,
+        stream: str,
+        workflow: str,
+        mode: Mode | str = Mode.LIVE,
+        params: Mapping[str, Any] | None = None,
+        *,
+        seed_policy: SeedPolicy | str | None = None,
+        max_fps: float | None = None,
+        size: tuple[int, int] | None = None,
+        replace: bool = False,
+    ) -> m.Opened:
+        """Make a stream, or attach to the one of this name."""
+        return self._loop.call(
+            self._client.open(
+                stream,
+                workflow,
+                mode,
+                params,
+                seed_policy=seed_policy,
+                max_fps=max_fps,
+                size=size,
+                replace=replace,
+            )
+        )
+
+    def set(self, stream: StreamName, params: Mapping[str, Any], client_time: int | None = None) -> None:
+        """Set values, all or none. See `Client.set`."""
+        self._loop.call(self._client.set(stream, params, client_time))
+
+    def run(
+        self,
+        stream: StreamName,
+        params: Mapping[str, Any] | None = None,
+        *,
+        key: int | str | None = None,
+        seed: int | None = None,
+        priority: int = 5,
+        deadline_ms: float | None = None,
+        client_time: int | None = None,
+    ) -> BlockingRun:
+        """Ask for one picture. See `Client.run`."""
+        run = self._client.run(
+            stream,
+            params,
+            key=key,
+            seed=seed,
+            priority=priority,
+            deadline_ms=deadline_ms,
+            client_time=client_time,
+        )
+        return BlockingRun(self._loop, self._loop.call(run))
+
+    def cancel(
+        self, request: BlockingRun | int | None = None, *, stream: StreamName | None = None, all: bool = False
+    ) -> list[int]:
+        """Cancel one request, or one's own of a stream (`all`: everybody's); gives those that it reached."""
+        number = request.request if isinstance(request, BlockingRun) else request
+        return self._loop.call(self._client.cancel(number, stream=stream, all=all))
+
+    def live(self, stream: StreamName, on: bool = True) -> None:
+        """Let a stream go on by itself, or end that."""
+        self._loop.call(self._client.live(stream, on))
+
+    def panic(self) -> None:
+        """Stop everything, for everybody, until `resume`."""
+        self._loop.call(self._client.panic())
+
+    def resume(self) -> None:
+        """End a panic."""
+        self._loop.call(self._client.resume())
+
+    def stats(self, stream: StreamName) -> m.StatsAnswer:
+        """Give what this client's subscription to a stream was sent, and what was dropped."""
+        return self._loop.call(self._client.stats(stream))
+
+    def ping(self) -> float:
+        """Give the seconds that a message takes to the bridge and back."""
+        return self._loop.call(self._client.ping())
+
+    def close_stream(self, stream: StreamName) -> None:
+        """Detach from a stream: the other half of `open`."""
+        self._loop.call(self._client.close_stream(stream))
+
+    def subscribe(
+        self,
+        stream: StreamName,
+        format: str = "rgba8",
+        origin: Origin | str = Origin.TOP_LEFT,
+        *,
+        size: tuple[int, int] | None = None,
+        fit: Fit | str | None = None,
+        credit: int = 1,
+        outputs: Sequence[int] | None = None,
+    ) -> BlockingFrames:
+        """Ask for a stream's frames. See `Client.subscribe`."""
+        frames = self._client.subscribe(stream, format, origin, size=size, fit=fit, credit=credit, outputs=outputs)
+        return BlockingFrames(self._loop, self._loop.call(frames))
