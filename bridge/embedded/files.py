@@ -40,6 +40,7 @@ class FileStore:
 
     def __init__(self, limit_bytes: int = 256 << 20) -> None:
         self._files: dict[FileKey, bytes] = {}
+        self._digests: dict[FileKey, str] = {}
         self._bytes = 0
         self._limit_bytes = limit_bytes
         self._lock = Lock()
@@ -47,10 +48,10 @@ class FileStore:
     @staticmethod
     def key(folder: str, subfolder: str, name: str) -> FileKey:
         """A checked key. Raises EscapeError for a path that leaves the folder, or no name at all."""
-        path = posixpath.normpath("/".join((subfolder, name)).replace("\\", "/"))
-        if name in ("", ".", "..") or subfolder.startswith("/") or path.startswith(("..", "/..")) or "\0" in path:
+        path = posixpath.normpath((f"{subfolder}/{name}" if subfolder else name).replace("\\", "/"))
+        if name in ("", ".", "..") or path.startswith(("..", "/")) or "\0" in path:
             raise EscapeError(f"{subfolder!r} / {name!r} leads out of {folder}")
-        head, tail = posixpath.split(path.lstrip("/"))
+        head, tail = posixpath.split(path)
         return FileKey(folder, head, tail)
 
     @classmethod
@@ -91,8 +92,10 @@ class FileStore:
 
     def digest(self, key: FileKey) -> str:
         """SHA-256 of a file, "" if there is none."""
-        data = self.read(key)
-        return "" if data is None else hashlib.sha256(data).hexdigest()
+        with self._lock:
+            if key in self._files and key not in self._digests:
+                self._digests[key] = hashlib.sha256(self._files[key]).hexdigest()
+            return self._digests.get(key, "")
 
     def names(self, folder: str) -> list[str]:
         """The pictures at the top of a folder, sorted: the choices of LoadImage."""
@@ -115,8 +118,10 @@ class FileStore:
         """Forget everything."""
         with self._lock:
             self._files.clear()
+            self._digests.clear()
             self._bytes = 0
 
     def _remove(self, key: FileKey) -> None:
+        self._digests.pop(key, None)
         if (data := self._files.pop(key, None)) is not None:
             self._bytes -= len(data)

@@ -105,7 +105,7 @@ def image_scale_by(job: Job, image: Pixels, upscale_method: str, scale_by: float
     inputs={"image": IMAGE},
 )
 def image_invert(job: Job, image: Pixels) -> tuple[Pixels]:
-    return (1 - image,)
+    return (1.0 - image,)
 
 
 @node(

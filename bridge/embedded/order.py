@@ -73,41 +73,37 @@ class Schedule:
 def cache_keys(prompt: Mapping[str, Any], files: FileStore) -> dict[str, str | None]:
     """For each node of a prompt the key of its result: equal keys, equal results. None: never cached.
 
-    A key covers the class, the literal inputs, what a file holds, and the keys of all nodes before it, but no node
-    id, so that a renumbered graph finds its results again.
+    A key covers the class, the literal inputs and what a file holds, of the node and of all before it, and how these
+    hang together, but no node ids: a renumbered graph finds its results again. As in ComfyUI one node that is used
+    twice and two equal nodes make different keys for what follows them.
     """
-    keys: dict[str, str | None] = {}
-    for start in prompt:
-        path = [start]
-        opened: set[str] = set()
-        while path:
-            node_id = path[-1]
-            if node_id in keys:
-                path.pop()
-                continue
-            missing = [source for source in sources_of(prompt, node_id) if source in prompt and source not in keys]
-            if missing and node_id not in opened:
-                opened.add(node_id)
-                path += missing
-                continue
-            keys[node_id] = None if missing else _key(prompt, node_id, keys, files)
-            path.pop()
-    return keys
+    return {node_id: _key(prompt, node_id, files) for node_id in prompt}
 
 
-def _key(prompt: Mapping[str, Any], node_id: str, keys: Mapping[str, str | None], files: FileStore) -> str | None:
-    node_type = node_type_of(prompt, node_id)
-    if node_type.fresh:
-        return None
-    inputs: list[Any] = []
-    for name, value in sorted(prompt[node_id].get("inputs", {}).items()):
-        if (link := link_of(value)) is None:
-            inputs.append((name, value))
-        elif (before := keys.get(link[0])) is None:
+def _key(prompt: Mapping[str, Any], node_id: str, files: FileStore) -> str | None:
+    numbers: dict[str, int] = {}
+    parts: list[Any] = []
+    waiting = [node_id]
+    while waiting:
+        current = waiting.pop()
+        if current in numbers:
+            continue
+        if current not in prompt or node_type_of(prompt, current).fresh:
             return None
-        else:
-            inputs.append((name, [before, link[1]]))
-    parts: list[Any] = [node_type.name, inputs, node_id if node_type.named else None]
-    if node_type.fingerprint is not None and all(name in prompt[node_id]["inputs"] for name in node_type.checked):
-        parts.append(node_type.fingerprint(files, prompt[node_id]["inputs"]))
+        numbers[current] = len(numbers)
+        waiting += reversed([link[0] for _, link in _links(prompt, current)])
+    for current in numbers:
+        node_type, inputs = node_type_of(prompt, current), prompt[current].get("inputs", {})
+        links = [(name, numbers[link[0]], link[1]) for name, link in _links(prompt, current)]
+        literals = [(name, value) for name, value in sorted(inputs.items()) if link_of(value) is None]
+        part: list[Any] = [node_type.name, links, literals, current if node_type.named else None]
+        if node_type.fingerprint is not None and all(name in inputs for name in node_type.checked):
+            part.append(node_type.fingerprint(files, inputs))
+        parts.append(part)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _links(prompt: Mapping[str, Any], node_id: str) -> list[tuple[str, tuple[str, int]]]:
+    """The inputs of a node that are links, by name."""
+    inputs = prompt[node_id].get("inputs", {})
+    return sorted((name, link) for name, value in inputs.items() if (link := link_of(value)) is not None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import ipaddress
 import json
@@ -253,7 +252,7 @@ class Routes:
         if preview := request.query.get("preview"):
             data, kind = _smaller(data, preview)
             return web.Response(body=data, content_type=kind, headers=headers)
-        headers["ETag"] = f'"{hashlib.sha256(data).hexdigest()[:16]}-{len(data):x}"'
+        headers["ETag"] = f'"{self._files.digest(key)[:16]}-{len(data):x}"'
         return web.Response(body=data, content_type=_mime_type(key), headers=headers)
 
     # --- facts ------------------------------------------------------------------------------------------
