@@ -54,6 +54,10 @@ class FaultProxy:
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
+    def aim(self, target_port):
+        """New connections go to this port: for a server that has to know the proxy's own first."""
+        self._target = (self._target[0], target_port)
+
     async def __aenter__(self):
         await self.open()
         return self

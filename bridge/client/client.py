@@ -50,8 +50,9 @@ class Client:
         max_message_bytes: the largest single message to receive, 1,024 or more; larger ones then come in parts.
         timeout_s: for each answer, and for connecting.
         reconnect: come back after a cut.
-        on_event: called on the event loop with each `Welcome` (one per connection), `Changed`, `Progress`, each
-            `Finished` that belongs to no run of this client, and each `Error` that answers nothing.
+        on_event: called on the event loop with each `Welcome` (one per connection), the exception that ended one,
+            `Changed`, `Progress`, each `Finished` that belongs to no run of this client, and each `Error` that answers
+            nothing.
     """
 
     def __init__(

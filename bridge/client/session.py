@@ -41,7 +41,8 @@ LAST_RETRY_S: Final = 2.0
 PING_EVERY_S: Final = 15.0
 """Of silence, before the client asks whether the bridge is still there."""
 
-Event: TypeAlias = m.Welcome | m.Progress | m.Finished | m.Changed | m.Error
+Event: TypeAlias = m.Welcome | m.Progress | m.Finished | m.Changed | m.Error | Exception
+"""What `on_event` is told: a welcome begins a link, an exception says what ended it."""
 Answer = TypeVar("Answer", bound=m.Message)
 
 
@@ -245,7 +246,7 @@ class Session:
             try:
                 self._on_event(event)
             except Exception:
-                logger.exception("on_event failed at %s", event.op)
+                logger.exception("on_event failed at %s", type(event).__name__)
 
     def subscribed(self, frames: Frames, answer: m.Subscribed) -> None:
         """A subscription holds; one of the same stream before ends."""
@@ -358,6 +359,7 @@ class Session:
             self._spawn(self._connect_again())
         else:
             self._give_up(error)
+        self._tell(error)
 
     async def _connect_again(self) -> None:
         cut_at = time.perf_counter()
