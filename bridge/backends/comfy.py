@@ -13,20 +13,19 @@ import logging
 import random
 import ssl
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from bridge.backends.address import parse_address
 from bridge.backends.attempts import Attempts
 from bridge.backends.comfy_http import ComfyHttp
-from bridge.backends.comfy_socket import ComfySocket, SocketOpener, open_socket
+from bridge.backends.comfy_socket import SocketOpener, open_socket
+from bridge.backends.connection import Connection
 from bridge.backends.faults import AccessRefused, BackendGone, BackendSilent
 from bridge.backends.prompts import Prompts, Verdict
 from bridge.backends.records import BackendRecord, BackendState, BackendWarning, ComfyLimits, Counts
 from bridge.backends.watch import Watch
-from bridge.codec.comfy_events import FeatureFlags, decode_binary, decode_text
-from bridge.errors import BackendError, ComfyEventDecodeError, ErrorCode
+from bridge.errors import BackendError, ErrorCode
 from bridge.scheduler.events import BackendDoubted, BackendDown, BackendUp
 
 logger = logging.getLogger("bridge.backends")
@@ -57,33 +56,34 @@ class ComfyBackend:
     ) -> None:
         self.name = name
         self.state = BackendState.CONNECTING
-        self.object_info: bytes | None = None
-        """All node types as ComfyUI's JSON; there before the first BackendUp, read anew when ComfyUI was down."""
         self._on_event = on_event
         self._address = parse_address(url, headers)
         self._limits = limits or ComfyLimits()
-        self._tls = tls
-        self._opener = opener
         self._counts = Counts()
         self._attempts = Attempts(name, self._emit, self._counts)
         self._http = ComfyHttp(self._address, self._limits, tls)
+        self._connection = Connection(
+            self._http, self._address, self._limits, self._counts, self._attempts.handle, opener, tls
+        )
         self._watch = Watch(self._http, self._limits, self._doubt, self._trust)
         self._prompts = Prompts(
             self._http, self._attempts, self._limits, self._emit, self._watch.suspect, self._watch.break_off
         )
         self._task: asyncio.Task[None] | None = None
-        self._flags_came = asyncio.Event()
         self._fresh = True
         self._up_told = False
         self._failures = 0
         self._doubted_at = 0.0
         self._stuck_at = 0.0
         self._warned: str | None = None
-        self._features: dict[str, Any] = {}
-        self._stats: dict[str, Any] = {}
         self._uploads: dict[str, str] = {}
 
     # --- what the app calls --------------------------------------------------------------------------------
+
+    @property
+    def object_info(self) -> bytes | None:
+        """All node types as ComfyUI's JSON; there before the first BackendUp, read anew when ComfyUI was down."""
+        return self._connection.object_info
 
     def start(self) -> None:
         """Begin to connect; BackendUp tells when it is there."""
@@ -141,17 +141,11 @@ class ComfyBackend:
 
     def info(self) -> dict[str, Any]:
         """State, address without secrets, version, devices and counters, for people and /healthz."""
-        system = self._stats.get("system")
-        devices = self._stats.get("devices")
         return {
             "name": self.name,
             "url": self._address.http,
             "state": self.state.value,
-            "version": system.get("comfyui_version") if isinstance(system, dict) else None,
-            "devices": [device.get("name") for device in devices if isinstance(device, dict)]
-            if isinstance(devices, list)
-            else [],
-            "features": self._features,
+            **self._connection.describe(),
             "attempts": len(self._attempts),
             "warning": self._warned,
             "counts": {name: getattr(self._counts, name) for name in Counts.__slots__},
@@ -160,72 +154,53 @@ class ComfyBackend:
     # --- connecting ----------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        brief = 0
         while True:
             try:
-                socket, reader = await self._connect()
-            except BackendError as error:
+                await self._connect()
+                self._failures = 0
+                opened_at = time.perf_counter()
+                reason = await self._serve()
+            except Exception as error:
+                await self._disconnect()
+                if not isinstance(error, BackendError):
+                    logger.exception("backend %s: connection failed", self.name)
+                    error = BackendError(f"connection failed: {type(error).__name__}: {error}")
                 await self._after_failure(error)
                 continue
-            except Exception as error:
-                logger.exception("backend %s: connecting failed", self.name)
-                await self._after_failure(BackendError(f"connecting failed: {type(error).__name__}: {error}"))
-                continue
-            self._failures = 0
-            try:
-                reason = await self._serve(socket, reader)
-            except Exception as error:
-                logger.exception("backend %s: connection failed", self.name)
-                reason = type(error).__name__
-            finally:
-                self._prompts.go_blind()
-                reader.cancel()
-                await asyncio.gather(reader, return_exceptions=True)
-                await socket.close()
+            except asyncio.CancelledError:
+                await self._disconnect()
+                raise
+            await self._disconnect()
             logger.info("backend %s: socket ended: %s", self.name, reason)
             self._doubt()
+            brief = brief + 1 if time.perf_counter() - opened_at < 1.0 else 0
             if self._watch.broken is not None:
                 self._go_down(self._watch.broken)
                 self._watch.broken = None
                 await asyncio.sleep(self._limits.reconnect_most_s * (0.5 + random.random() / 2))
+            elif brief > 1:  # sockets that open and end at once: no hurry
+                await self._pause(brief)
 
-    async def _connect(self) -> tuple[ComfySocket, asyncio.Task[str]]:
+    async def _disconnect(self) -> None:
+        self._prompts.go_blind()
+        await self._connection.close()
+
+    async def _pause(self, turns: int) -> None:
+        """Longer at each turn, and never the same for two bridges."""
+        most = min(self._limits.reconnect_first_s * 2.0 ** min(turns, 16), self._limits.reconnect_most_s)
+        await asyncio.sleep(most * (0.5 + random.random() / 2))
+
+    async def _connect(self) -> None:
         """Everything up to BackendUp. Raises BackendError."""
         await self._http.probe()
         if self._fresh:
-            self._http.forget_features()
             self._uploads.clear()
-            self._stats = await self._http.facts("/system_stats")
-            self._features = await self._http.facts("/features")
-            self.object_info = await self._http.object_info()
-        client_id = uuid.uuid4().hex
-        self._flags_came.clear()
-        socket = await self._opener(
-            self._address.socket(client_id),
-            self._address.headers,
-            open_timeout_s=self._limits.open_timeout_s,
-            max_message_bytes=self._limits.max_message_bytes,
-            tls=self._tls,
-        )
-        reader = asyncio.get_running_loop().create_task(socket.read(self._on_message))
-        try:
-            if self._features:
-                # Until the server has read our flags it sends pictures without names.
-                try:
-                    async with asyncio.timeout(self._limits.flags_timeout_s):
-                        await self._flags_came.wait()
-                except TimeoutError:
-                    pass
-            await self._prompts.recover(client_id)
-        except BaseException:
-            self._prompts.go_blind()
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
-            await socket.close()
-            raise
+            await self._connection.learn()
+        client_id = await self._connection.open()
+        await self._prompts.recover(client_id)
         self._fresh = False
-        self._counts.connects += 1
         self._go_up()
-        return socket, reader
 
     async def _after_failure(self, error: BackendError) -> None:
         """Decide whether a failed connect means down, then wait a little."""
@@ -240,15 +215,15 @@ class ComfyBackend:
                 await asyncio.sleep(min(self._limits.reconnect_first_s * self._failures, 1.0))
                 return
         self._go_down(error)
-        most = min(self._limits.reconnect_first_s * 2.0 ** min(self._failures, 16), self._limits.reconnect_most_s)
-        await asyncio.sleep(most * (0.5 + random.random() / 2))
+        await self._pause(self._failures)
 
     # --- connected -----------------------------------------------------------------------------------------
 
-    async def _serve(self, socket: ComfySocket, reader: asyncio.Task[str]) -> str:
+    async def _serve(self) -> str:
         """Until the socket ends or is to be given up; the result says why."""
         loop = asyncio.get_running_loop()
-        watchers = [loop.create_task(self._watch.over(socket)), loop.create_task(self._check())]
+        reader = self._connection.reader
+        watchers = [loop.create_task(self._watch.over(self._connection.socket)), loop.create_task(self._check())]
         try:
             done, _ = await asyncio.wait([reader, *watchers], return_when=asyncio.FIRST_COMPLETED)
             ended = reader if reader in done else next(iter(done))
@@ -257,17 +232,6 @@ class ComfyBackend:
             for watcher in watchers:
                 watcher.cancel()
             await asyncio.gather(*watchers, return_exceptions=True)
-
-    def _on_message(self, message: str | bytes | bytearray | memoryview) -> None:
-        try:
-            event = decode_text(message) if isinstance(message, str) else decode_binary(message)
-        except ComfyEventDecodeError:
-            self._counts.undecodable += 1
-            return
-        if isinstance(event, FeatureFlags):
-            self._flags_came.set()
-        else:
-            self._attempts.handle(event, time.perf_counter())
 
     async def _check(self) -> str:
         """Look at the queue now and then. Returns when only a new socket can help."""

@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 
 from bridge.backends.address import ComfyAddress
-from bridge.backends.faults import AccessRefused, BackendCut, BackendGone, BackendSilent, WrongAnswer
+from bridge.backends.faults import AccessRefused, BackendCut, BackendGone, BackendSilent, WrongAnswer, is_refusal
 from bridge.backends.records import ComfyLimits
 from bridge.errors import BackendError, ErrorCode
 
@@ -217,8 +217,12 @@ class ComfyHttp:
                 body = await self._read(response, path)
                 status = response.status
                 location = response.headers.get("Location", "")
-        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
-            raise BackendGone(f"nobody answers at {self._address.http}: {_words(error)}") from None
+        except aiohttp.ClientSSLError as error:
+            raise WrongAnswer(f"no trusted TLS at {self._address.http}: {_words(error)}") from None
+        except aiohttp.ClientConnectorError as error:
+            if is_refusal(error.os_error):
+                raise BackendGone(f"nobody answers at {self._address.http}: {_words(error)}") from None
+            raise BackendSilent(f"no way to {self._address.http}: {_words(error)}") from None
         except aiohttp.ClientResponseError as error:
             raise WrongAnswer(f"{method} {path}: answer can't be read: {_words(error)}") from None
         except TimeoutError:

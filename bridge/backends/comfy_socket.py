@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import Event
 
-from bridge.backends.faults import AccessRefused, BackendCut, BackendGone, BackendSilent, WrongAnswer
+from bridge.backends.faults import AccessRefused, BackendCut, BackendGone, BackendSilent, WrongAnswer, is_refusal
 
 logger = logging.getLogger("bridge.backends")
 
@@ -206,11 +206,13 @@ async def open_socket(
         if status in (401, 403):
             raise AccessRefused(f"ComfyUI's WebSocket refused access ({status}): check the headers or token") from None
         raise WrongAnswer(f"ComfyUI's WebSocket answered {status} instead of 101", value=status) from None
-    except ConnectionRefusedError as error:
-        raise BackendGone(f"nobody listens for ComfyUI's WebSocket: {error.strerror}") from None
     except TimeoutError:
         raise BackendSilent(f"ComfyUI's WebSocket did not open in {open_timeout_s:g} s") from None
-    except (OSError, EOFError) as error:
+    except OSError as error:
+        if is_refusal(error):
+            raise BackendGone(f"nobody listens for ComfyUI's WebSocket: {error}") from None
+        raise BackendCut(f"ComfyUI's WebSocket did not open: {error or type(error).__name__}") from None
+    except EOFError as error:
         raise BackendCut(f"ComfyUI's WebSocket did not open: {error or type(error).__name__}") from None
     except WebSocketException as error:
         raise WrongAnswer(f"ComfyUI's WebSocket did not open: {error}") from None

@@ -9,13 +9,14 @@ BackendError
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 from bridge.errors import BackendError, ErrorCode
 
 
 class BackendGone(BackendError):
-    """Nobody listens at the address: refused, unknown host, unreachable. Nothing was delivered."""
+    """Nobody listens at the address: the host refused. Nothing was delivered."""
 
     default_code: ClassVar[ErrorCode] = ErrorCode.BACKEND_UNAVAILABLE
 
@@ -27,7 +28,7 @@ class BackendCut(BackendError):
 
 
 class BackendSilent(BackendCut):
-    """No answer in time. ComfyUI may be in a stall, and answer later."""
+    """No answer in time, or the network has no way there now. ComfyUI may well go on, and answer later."""
 
 
 class WrongAnswer(BackendError):
@@ -40,3 +41,8 @@ class AccessRefused(BackendError):
     """401 or 403: a token or header is missing or wrong."""
 
     default_code: ClassVar[ErrorCode] = ErrorCode.BACKEND_UNAVAILABLE
+
+
+def is_refusal(error: OSError) -> bool:
+    """Whether the host said that nobody listens there; among several addresses one such answer is enough."""
+    return error.errno == errno.ECONNREFUSED or f"[Errno {errno.ECONNREFUSED}]" in str(error)

@@ -24,7 +24,7 @@ from bridge.backends.address import parse_address
 from bridge.backends.comfy import ComfyBackend
 from bridge.backends.comfy_http import ComfyHttp
 from bridge.backends.comfy_socket import open_socket
-from bridge.backends.faults import AccessRefused, BackendCut, BackendGone, WrongAnswer
+from bridge.backends.faults import AccessRefused, BackendCut, BackendGone, BackendSilent, WrongAnswer
 from bridge.backends.pool import BackendPool
 from bridge.backends.records import BackendProgress, BackendWarning
 from bridge.embedded.server import EmbeddedServer
@@ -386,6 +386,27 @@ def test_cuts_at_every_moment_leave_one_end_each():
     proxied(scenario)
 
 
+def test_sockets_that_end_at_once_are_not_opened_in_a_rush():
+    async def scenario(comfy, proxy, backend, listener):
+        original = comfy._socket
+
+        async def brief(request):
+            asyncio.get_running_loop().call_later(0.01, request.transport.abort)
+            return await original(request)
+
+        comfy._socket = brief
+        proxy.reset(sockets_only=True)
+        await listener.many(BackendUp, 6)
+        comfy._socket = original
+        proxy.reset(sockets_only=True)
+        backend_ups = len(listener.of(BackendUp))
+        await listener.many(BackendUp, backend_ups + 1)
+        backend.submit(1, PROMPT, OUT)
+        assert isinstance(await listener.end_of(1), AttemptEnded | AttemptLost)
+
+    proxied(scenario)
+
+
 # --- doors that don't open -------------------------------------------------------------------------------------
 
 
@@ -460,6 +481,10 @@ def test_opening_a_socket_fails_by_kind():
             await opened(f"ws://127.0.0.1:{closed_port}/ws")
         with pytest.raises(BackendCut):
             await opened("ws://no-such-host.invalid/ws")
+        # No way there is no word from there: a network that is cut may come back.
+        async with ComfyHttp(parse_address("http://no-such-host.invalid"), FAST) as http:
+            with pytest.raises(BackendSilent, match="no way to"):
+                await http.probe()
 
     asyncio.run(scenario())
 
