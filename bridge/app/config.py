@@ -249,6 +249,9 @@ def load_config(
     overrides = overrides or {}
     if overrides.get("streams"):
         tree.setdefault("streams", {"main": dict(MAIN_STREAM)})  # streams of the command line come beside `main`
+        if isinstance(tree["streams"], dict):
+            for name in overrides["streams"]:
+                tree["streams"].pop(name, None)  # named anew, one takes nothing of what another workflow was given
     _merge(tree, overrides)
     _refuse_unknown(tree, Config, path.name if path is not None else "configuration")
     try:

@@ -47,6 +47,15 @@ def test_streams_of_the_command_line_come_beside_main(tmp_path: Path) -> None:
     assert sorted(load_config(file, {}, more).streams) == ["sky", "wall"]
 
 
+def test_a_stream_of_the_command_line_takes_nothing_from_one_of_the_same_name(tmp_path: Path) -> None:
+    more = {"streams": {"main": {"workflow": "shapes", "mode": "latest"}}}
+    main = load_config(None, {}, more).streams["main"]
+    assert (main.workflow, main.size, main.max_fps) == ("shapes", None, None)
+    file = tmp_path / "texbridge.toml"
+    file.write_text('[streams.main]\nworkflow = "gradient"\nparams = {noise = 0.2}\n', encoding="utf-8")
+    assert load_config(file, {}, more).streams["main"] == main
+
+
 def test_comfy_urls_from_the_environment() -> None:
     config = load_config(None, {"TEXBRIDGE_COMFY": "http://a:1, http://b:2"})
     assert [backend.url for backend in config.backend] == ["http://a:1", "http://b:2"]
