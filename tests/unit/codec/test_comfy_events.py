@@ -1,7 +1,9 @@
 """ComfyUI's WebSocket messages: recorded ones as literals, and what isn't one."""
 
+import base64
 import json
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -203,3 +205,18 @@ def test_any_bytes_give_an_event_or_the_documented_error(data):
             decode(data)
         except ComfyEventDecodeError:
             pass
+
+
+RECORDINGS = sorted((Path(__file__).parents[2] / "recordings").glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+def test_every_recorded_message_has_a_record(path):
+    for line in path.read_text("utf-8").splitlines():
+        entry = json.loads(line)
+        if entry.get("channel") != "ws" or entry["dir"] != "recv":
+            continue
+        if entry.get("event") == "text":
+            assert not isinstance(ce.decode_text(json.dumps(entry["json"])), ce.UnknownEvent), entry
+        elif entry.get("event") == "binary" and "b64" in entry:
+            assert not isinstance(ce.decode_binary(base64.b64decode(entry["b64"])), ce.UnknownEvent), entry
