@@ -86,7 +86,10 @@ class ViewersChanged:
 
 @dataclass(frozen=True, slots=True)
 class RequestAdded:
-    """A run was accepted. `revision` is that of the values at acceptance; `deadline_s` counts from now."""
+    """A run was accepted. `deadline_s` counts from now.
+
+    `revision` is that of the values at acceptance; one that is new here needs no `ValuesChanged` before it.
+    """
 
     request: int
     stream: int

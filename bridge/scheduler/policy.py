@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from bridge.types import Mode
+from bridge.types import Mode, Outcome
 
 RUNNING_AND_WAITING: Final = 2
 """Prompts of ours at one backend: one running and one waiting behind it, so that the GPU has no gap."""
@@ -105,9 +105,19 @@ def may_try_again(tries: int) -> bool:
     return tries < MAXIMUM_TRIES
 
 
-def is_stale(mode: Mode, attempt: int, last_released: int) -> bool:
+def still_owed(outcome: Outcome, generation: bool) -> bool:
+    """True if a live stream is to make the picture of values whose request ended this way, if they are the newest.
+
+    A run's values are the stream's, whatever becomes of the run. A generation that somebody cancelled is not wanted.
+    """
+    if outcome is Outcome.CANCELLED:
+        return not generation
+    return outcome in (Outcome.FAILED, Outcome.EXPIRED)
+
+
+def is_stale(mode: Mode, order: int, last_released: int) -> bool:
     """True if a result must be dropped because a newer one was already released."""
-    return mode is not Mode.ONESHOT and attempt < last_released
+    return mode is not Mode.ONESHOT and order < last_released
 
 
 @dataclass(frozen=True, slots=True)

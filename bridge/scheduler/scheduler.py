@@ -88,7 +88,7 @@ class Scheduler:
             case ResultSettled():
                 self._settled(event, now)
             case ValuesChanged():
-                self._values_changed(event, now)
+                self._values_changed(event.stream, event.revision, now)
             case RequestAdded():
                 self._added(event, now)
             case RequestCancelled():
@@ -150,7 +150,7 @@ class Scheduler:
             known is not None
             and not known.withdrawn
             and not self._panicked
-            and not policy.is_stale(known.request.stream.config.mode, attempt, known.request.stream.last_released)
+            and not policy.is_stale(known.request.stream.config.mode, known.order, known.request.stream.last_released)
         )
 
     def release(self, attempt: int) -> bool:
@@ -160,9 +160,14 @@ class Scheduler:
         known = self._attempts[attempt]
         known.released = True
         stream = known.request.stream
-        stream.last_released = max(stream.last_released, attempt)
+        stream.last_released = max(stream.last_released, known.order)
         stream.failures = 0
         return True
+
+    def is_older(self, attempt: int, other: int) -> bool:
+        """True if the values of `attempt` were bound before those of `other`; unknown ones are older than none."""
+        one, two = self._attempts.get(attempt), self._attempts.get(other)
+        return one is not None and two is not None and one.order < two.order
 
     def waiting(self, stream: int) -> int:
         """How many runs of this stream wait to be posted, for the limit in `policy.waiting_limit`."""
@@ -200,13 +205,13 @@ class Scheduler:
                 stream.dirty_since = now
             stream.viewers = event.viewers
 
-    def _values_changed(self, event: ValuesChanged, now: float) -> None:
-        stream = self._streams.get(event.stream)
-        if stream is None or event.revision <= stream.revision:
+    def _values_changed(self, number: int, revision: int, now: float) -> None:
+        stream = self._streams.get(number)
+        if stream is None or revision <= stream.revision:
             return
         if stream.bound_revision == stream.revision:
             stream.dirty_since = now
-        stream.revision = event.revision
+        stream.revision = revision
         if stream.failures:
             # New values may well mend what failed: don't make them wait out a long hold.
             stream.hold_until = min(stream.hold_until, now + policy.FIRST_HOLD_S)
@@ -221,6 +226,7 @@ class Scheduler:
         if event.request in self._requests:
             return
         self._next_request = max(self._next_request, event.request + 1)
+        self._values_changed(event.stream, event.revision, now)  # a run may bring its values with it
         stream = self._streams.get(event.stream)
         if stream is None or self._panicked:
             self._commands.append(Finish(event.request, event.stream, Outcome.CANCELLED))
@@ -268,11 +274,14 @@ class Scheduler:
         request = self._requests.pop(number, None)
         if request is None:
             return
+        stream = request.stream
+        if policy.still_owed(outcome, request.generation) and request.bound_revision == stream.bound_revision:
+            stream.bound_revision = NEVER_BOUND
         if request.attempt is None:
-            request.stream.waiting -= 1
+            stream.waiting -= 1
         else:
             self._withdraw(request.attempt)
-        self._commands.append(Finish(number, request.stream.number, outcome, error, request.generation))
+        self._commands.append(Finish(number, stream.number, outcome, error, request.generation))
 
     def _withdraw(self, attempt: Attempt) -> None:
         attempt.withdrawn = True
@@ -334,7 +343,6 @@ class Scheduler:
         if request.generation:
             stream.failures += 1
             stream.hold_until = now + policy.hold_after_failure(stream.failures)
-            stream.bound_revision = NEVER_BOUND
         self._end_request(request.number, Outcome.FAILED, error)
 
     def _lost(self, number: int, now: float) -> None:
@@ -348,8 +356,7 @@ class Scheduler:
             f"{policy.MAXIMUM_TRIES} tries); is ComfyUI still running there?",
             code=ErrorCode.BACKEND_LOST,
         )
-        if request.generation:
-            stream.bound_revision = NEVER_BOUND  # made anew, with newer values, as soon as a backend is there
+        if request.generation:  # made anew, with newer values, as soon as a backend is there
             self._end_request(request.number, Outcome.FAILED, error)
         elif policy.may_try_again(request.tries):
             self._wait_again(request)
@@ -375,7 +382,7 @@ class Scheduler:
             self._failed(attempt, event.error, False, now)
             return
         stream = attempt.request.stream
-        stale = policy.is_stale(stream.config.mode, event.attempt, stream.last_released)
+        stale = policy.is_stale(stream.config.mode, attempt.order, stream.last_released)
         dropped = not attempt.released and (event.overtaken or stale)
         self._end_request(attempt.request.number, Outcome.SUPERSEDED if dropped else Outcome.DONE)
 
@@ -474,11 +481,16 @@ class Scheduler:
         stream = request.stream
         late = policy.binds_late(stream.config.mode, request.generation)
         revision = stream.revision if late else request.revision
-        attempt = Attempt(self._next_attempt, request, backend, stream.config.cost_key, late, revision, now)
+        number = self._next_attempt
+        # The same values tried again are as old as they were: they keep their place among the results.
+        order = number if late or request.order is None else request.order
+        attempt = Attempt(number, request, backend, stream.config.cost_key, late, revision, now, order)
         self._next_attempt += 1
         self._attempts[attempt.number] = attempt
         backend.prompts.append(attempt)
         request.attempt = attempt
+        request.order = order
+        request.bound_revision = revision
         request.tries += 1
         request.fail_at = inf
         stream.waiting -= 1

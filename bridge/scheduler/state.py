@@ -29,7 +29,7 @@ class Stream:
     hold_until: float = -inf
     failures: int = 0
     last_released: int = 0
-    """The newest attempt of which a picture was shown."""
+    """The `order` of the newest attempt of which a picture was shown."""
     waiting: int = 0
     """Requests in the queue."""
 
@@ -49,6 +49,10 @@ class Request:
     fail_at: float = inf
     """When a request that a backend lost gives up waiting for another one."""
     tries: int = 0
+    bound_revision: int | None = None
+    """Of its newest attempt."""
+    order: int | None = None
+    """Of its newest attempt."""
     attempt: Attempt | None = None
     """The prompt that counts; None while the request waits."""
 
@@ -64,6 +68,8 @@ class Attempt:
     late: bool
     revision: int
     submitted_at: float
+    order: int
+    """Its place among the stream's results: its number, or that of the first try with the same values."""
     posted_at: float | None = None
     started_at: float | None = None
     withdrawn: bool = False

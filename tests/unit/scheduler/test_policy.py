@@ -116,7 +116,7 @@ def test_may_try_again(tries: int, again: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "attempt", "last_released", "stale"),
+    ("mode", "order", "last_released", "stale"),
     [
         (Mode.ONESHOT, 3, 9, False),
         (Mode.LATEST, 3, 9, True),
@@ -125,8 +125,8 @@ def test_may_try_again(tries: int, again: bool) -> None:
         (Mode.LATEST, 10, 9, False),
     ],
 )
-def test_is_stale(mode: Mode, attempt: int, last_released: int, stale: bool) -> None:
-    assert policy.is_stale(mode, attempt, last_released) is stale
+def test_is_stale(mode: Mode, order: int, last_released: int, stale: bool) -> None:
+    assert policy.is_stale(mode, order, last_released) is stale
 
 
 def test_prefer() -> None:

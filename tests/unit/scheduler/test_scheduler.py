@@ -1,0 +1,131 @@
+"""The scheduler event by event, where the order of things matters; the rules at large stand in tests/property."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.errors import BackendError, ErrorCode
+from bridge.scheduler import events as e
+from bridge.scheduler.scheduler import Scheduler
+from bridge.types import Mode, Outcome
+
+STREAM = 1
+
+
+class Table:
+    """A scheduler with one stream, seen by one viewer; keeps what it said."""
+
+    def __init__(self, mode: Mode, *backends: str) -> None:
+        self.scheduler = Scheduler(backend_lost_after_s=2.0)
+        self.now = 100.0
+        self.submitted: list[e.Submit] = []
+        self.outcomes: dict[int, Outcome] = {}
+        self.tell(e.StreamConfigured(STREAM, mode, "w"), e.ViewersChanged(STREAM, 1))
+        self.tell(*(e.BackendUp(backend) for backend in backends))
+
+    def tell(self, *events: e.Event) -> None:
+        for event in events:
+            self.take(self.scheduler.handle(event, self.now))
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.take(self.scheduler.handle_timer(self.now))
+
+    def take(self, commands: list[e.Command]) -> None:
+        for command in commands:
+            if isinstance(command, e.Submit):
+                self.submitted.append(command)
+            elif isinstance(command, e.Finish):
+                assert command.request not in self.outcomes
+                self.outcomes[command.request] = command.outcome
+
+    def values(self, revision: int) -> None:
+        self.tell(e.ValuesChanged(STREAM, revision))
+
+    def run(self, revision: int, deadline_s: float | None = None) -> int:
+        number = self.scheduler.take_number()
+        self.tell(e.RequestAdded(number, STREAM, revision, deadline_s=deadline_s))
+        return number
+
+    def done(self, attempt: int) -> bool:
+        """Let a prompt run to its end; True if its picture was shown."""
+        self.tell(e.AttemptPosted(attempt), e.AttemptStarted(attempt), e.AttemptEnded(attempt))
+        shown = self.scheduler.release(attempt)
+        self.tell(e.ResultSettled(attempt))
+        return shown
+
+
+def live(*backends: str) -> Table:
+    """A live stream that has made its first picture."""
+    table = Table(Mode.LIVE, *backends)
+    assert table.done(table.submitted[0].attempt)
+    return table
+
+
+def test_a_run_in_live_brings_its_values_with_it() -> None:
+    """The picture of a run is the picture of the newest values: the stream makes none of its own beside it."""
+    table = live("a")
+    run = table.run(1)
+    assert [submit.request for submit in table.submitted[1:]] == [run]
+    assert table.done(table.submitted[-1].attempt)
+    assert table.outcomes[run] is Outcome.DONE
+    table.values(1)  # known
+    assert len(table.submitted) == 2
+    table.values(2)
+    assert table.submitted[-1].generation
+
+
+def test_a_run_tried_again_does_not_overtake_newer_pictures() -> None:
+    """Live, two backends: the run that died with one keeps its place, so the newest values stay on the viewers."""
+    table = live("a", "b")
+    run = table.run(1)
+    table.values(2)
+    lost = next(submit for submit in table.submitted if submit.request == run)
+    newer = table.submitted[-1]
+    assert (newer.generation, newer.backend == lost.backend) == (True, False)
+    table.tell(e.AttemptLost(lost.attempt))
+    again = table.submitted[-1]
+    assert again.request == run
+    assert table.done(newer.attempt)
+    assert not table.done(again.attempt)
+    assert table.outcomes[run] is Outcome.SUPERSEDED
+
+
+@pytest.mark.parametrize("how", ["lost", "failed", "expired", "cancelled"])
+def test_a_live_stream_makes_the_picture_that_a_run_owes(how: str) -> None:
+    """The run's values are the stream's, whatever becomes of the run: live goes on until they are shown."""
+    table = live("a")
+    run = table.run(1, 0.5 if how == "expired" else None)
+    attempt = table.submitted[-1].attempt
+    table.tell(e.AttemptPosted(attempt), e.AttemptStarted(attempt))
+    if how == "lost":
+        table.tell(e.BackendDown("a"), e.AttemptLost(attempt))
+        table.wait(2.5)
+        assert table.outcomes[run] is Outcome.FAILED
+        table.tell(e.BackendUp("a"))
+    elif how == "failed":
+        table.tell(e.AttemptEnded(attempt, BackendError("no", code=ErrorCode.EXECUTION_FAILED)))
+        assert table.outcomes[run] is Outcome.FAILED
+    else:
+        if how == "expired":
+            table.wait(1.0)
+        else:
+            table.tell(e.RequestCancelled(run))
+        assert table.outcomes[run] is Outcome(how)
+        table.tell(e.AttemptEnded(attempt, BackendError("no", code=ErrorCode.INTERRUPTED)))
+    newest = table.submitted[-1]
+    assert (newest.generation, newest.request > run) == (True, True)
+    assert table.done(newest.attempt)
+    assert table.submitted[-1] is newest  # and then there is nothing to do
+
+
+def test_a_cancelled_generation_is_not_made_again() -> None:
+    """Who cancels a live stream's own picture gets rid of it, until the values change."""
+    table = live("a")
+    table.values(1)
+    own = table.submitted[-1]
+    table.tell(e.AttemptPosted(own.attempt), e.AttemptStarted(own.attempt), e.RequestCancelled(own.request))
+    table.tell(e.AttemptEnded(own.attempt, BackendError("no", code=ErrorCode.INTERRUPTED)))
+    assert table.submitted[-1] is own
+    table.values(2)
+    assert table.submitted[-1] is not own
