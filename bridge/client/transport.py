@@ -81,11 +81,11 @@ def parse_address(text: str) -> Address:
 
     A WebSocket URL without a path gets `/link`. Raises ValueError.
     """
-    parts = urlsplit(text if "://" in text else f"tcp://{text}")
     try:
+        parts = urlsplit(text if "://" in text else f"tcp://{text}")
         host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
+    except ValueError:  # unbalanced brackets, or a port that is no number
+        parts, host, port = urlsplit(""), None, None
     if parts.scheme in ("ws", "wss") and host:
         url = urlunsplit(parts._replace(path="/link")) if parts.path in ("", "/") else text
         return Address(host, port or (443 if parts.scheme == "wss" else 80), url)

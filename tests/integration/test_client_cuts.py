@@ -298,3 +298,16 @@ def test_a_silent_bridge_is_cut(monkeypatch):
             await links.welcome()
 
     run(test)
+
+
+@KINDS
+def test_a_few_bytes_at_a_time(kind):
+    async def test():
+        async with bridge_behind_proxy(kind) as (_, proxy, address), Client(address) as client:
+            proxy.slice_bytes = 7
+            await client.open("sky", "gradient", "oneshot", size=SMALL)
+            frames = await client.subscribe("sky")
+            await client.run("sky")
+            assert (await fresh(frames)).pixels.shape == (64, 64, 4)
+
+    run(test)
