@@ -350,7 +350,7 @@ class Scheduler:
         if attempt is None or attempt.withdrawn:
             return
         del self._attempts[number]
-        request, stream = attempt.request, attempt.request.stream
+        request = attempt.request
         error = BackendError(
             f"backend {attempt.backend.name!r} lost request {request.number} ({request.tries} of "
             f"{policy.MAXIMUM_TRIES} tries); is ComfyUI still running there?",
