@@ -42,6 +42,10 @@ class Judge(Protocol):
         """True if a picture of this attempt may be shown now."""
         ...
 
+    def is_older(self, attempt: int, other: int) -> bool:
+        """True if the values of `attempt` were bound before those of `other`."""
+        ...
+
 
 @dataclass(slots=True, eq=False)
 class _Set:
@@ -203,8 +207,11 @@ class Results:
         made.started = True
         self._tell_last(made, made.index)
         before = self._newest.get(stream.number)
-        self._newest[stream.number] = made
-        if before is not None and not before.over.is_set():
+        if before is not None and self._is_overtaken(stream, made, before):
+            made.overtaken = True
+        else:
+            self._newest[stream.number] = made
+        if before is not None and not before.over.is_set() and not made.overtaken:
             same = before.attempt is made.attempt
             if (
                 same
@@ -223,6 +230,12 @@ class Results:
         if not task.cancelled() and task.exception() is not None:
             self.counts["failed"] += 1
             logger.error("showing a picture failed", exc_info=task.exception())
+
+    def _is_overtaken(self, stream: Stream, made: _Set, before: _Set) -> bool:
+        """True if the set that came before, from another backend, is the newer one."""
+        if stream.mode is Mode.ONESHOT or before.over.is_set():
+            return False
+        return self._judge.is_older(made.attempt.number, before.attempt.number)
 
     async def _show(self, stream: Stream, made: _Set) -> None:
         """Decode a set, release it, and hand it to everybody who wants it."""
