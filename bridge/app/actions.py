@@ -116,9 +116,11 @@ class Actions:
 
     def _touch(self, stream: Stream) -> None:
         """The next picture of this stream will be another one."""
-        revision = self._revisions.get(stream.number, 0) + 1
-        self._revisions[stream.number] = revision
-        self.bridge.tell(ValuesChanged(stream.number, revision))
+        self.bridge.tell(ValuesChanged(stream.number, self._next_revision(stream)))
+
+    def _next_revision(self, stream: Stream) -> int:
+        revision = self._revisions[stream.number] = self._revisions.get(stream.number, 0) + 1
+        return revision
 
     def set_values(
         self,
@@ -253,8 +255,9 @@ class Actions:
                 limit=limit,
             )
         workflow = self.bridge.library.get(stream.workflow.name)
-        if params or client_time:
-            self.set_values(stream, params or {}, session=session, client_time=client_time, clamp=clamp, source=source)
+        changed = stream.values.set(params or {}, session=session, client_time=client_time, clamp=clamp)
+        if changed:
+            self._next_revision(stream)
         number = self.bridge.scheduler.take_number()
         self.bridge.requests[number] = Request(
             number,
@@ -272,6 +275,8 @@ class Actions:
         self.bridge.tell(
             RequestAdded(number, stream.number, self._revisions.get(stream.number, 0), priority, deadline_s)
         )
+        if changed:
+            self._tell_values_changed(stream, changed, session if source is None else source)
         return number
 
     @property

@@ -285,7 +285,10 @@ class LinkHub:
         else:
             stream = self._stream(message.stream)
             cancelled = self._actions.cancel(
-                lambda other: other.stream is stream and (message.all or other.session == session.id)
+                # Not the stream's own pictures: nobody asked for those, and a live stream goes on.
+                lambda other: (
+                    other.stream is stream and not other.generation and (message.all or other.session == session.id)
+                )
             )
         connection.send(m.Ok(id=message.id, cancelled=cancelled))
 
