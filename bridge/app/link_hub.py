@@ -19,7 +19,7 @@ from bridge.app.subscriptions import read_subscription
 from bridge.app.viewers import Viewer
 from bridge.codec import messages as m
 from bridge.codec.pixels import PAYLOAD_FORMATS
-from bridge.errors import BridgeError, ErrorCode, InvalidValueError, NotAllowedError, UnknownNameError
+from bridge.errors import BridgeError, ErrorCode, MessageDecodeError, NotAllowedError, UnknownNameError
 from bridge.links.connection import Connection, OutgoingFrame
 from bridge.scheduler import policy
 from bridge.scheduler.events import Finish
@@ -29,6 +29,8 @@ from bridge.streams.stream import Stream
 from bridge.types import (
     Mode,
     Size,
+    StreamState,
+    WorkflowSpec,
 )
 
 logger = logging.getLogger("bridge.app.link")
@@ -52,6 +54,8 @@ class LinkHub:
         self._changes: dict[int, dict[int, set[str]]] = {}
         """Names of changed parameters still to be told, by session and stream."""
         self._changes_timer: asyncio.TimerHandle | None = None
+        self._told: dict[int, tuple[WorkflowSpec, StreamState]] = {}
+        """What engines were told of each stream last."""
         self._handlers: dict[type[Any], Callable[[Connection, Session, Any], None]] = {
             m.Describe: self._describe,
             m.Open: self._open,
@@ -214,7 +218,7 @@ class LinkHub:
     def _describe(self, connection: Connection, session: Session, message: m.Describe) -> None:
         stream = None if message.stream is None else self._stream(message.stream)
         if stream is None and message.workflow is None:
-            raise InvalidValueError("describe needs a workflow or a stream", field="workflow")
+            raise MessageDecodeError("describe needs a workflow or a stream", field="workflow")
         workflow = self._bridge.library.get(message.workflow or "").spec if stream is None else stream.workflow
         connection.send(describe(workflow, stream, message.id))
 
@@ -348,14 +352,13 @@ class LinkHub:
         self._ok(connection, message.id)
 
     def _ack(self, connection: Connection, session: Session, message: m.Ack) -> None:
-        _, viewer = self._subscribed(session, message.stream)
-        viewer.ack(message.number)
+        viewer = self._bridge.viewers.get(self._stream(message.stream).number, session.id)
+        if viewer is not None:  # else it crossed the end of the subscription: an ack has no answer
+            viewer.ack(message.number)
 
     def _stats(self, connection: Connection, session: Session, message: m.Stats) -> None:
         stream, viewer = self._subscribed(session, message.stream)
-        now = self._bridge.clock()
-        stats = viewer.outbox.stats(now)
-        newest = viewer.newest_offered_at
+        stats = viewer.outbox.stats(self._bridge.clock())
         connection.send(
             m.StatsAnswer(
                 id=message.id,
@@ -363,7 +366,7 @@ class LinkHub:
                 sent=stats.sent,
                 dropped=stats.dropped,
                 credit_stalls=stats.credit_stalls,
-                age_ms=None if newest is None else round((now - newest) * 1000, 3),
+                age_ms=round(stats.age_s * 1000, 3),
             )
         )
 
@@ -451,7 +454,7 @@ class LinkHub:
                 stream = self._actions.streams.by_number.get(number)
                 if connection is not None and stream is not None:
                     params = {name: plain_value(stream.values[name]) for name in names if name in stream.parameters}
-                    connection.send(m.Changed(stream=stream.name, params=params))
+                    connection.send(m.Changed(stream=stream.number, params=params))
 
     def close(self) -> None:
         """Tell nothing more."""
@@ -459,11 +462,20 @@ class LinkHub:
             self._changes_timer.cancel()
 
     def stream_changed(self, stream: Stream) -> None:
-        """Tell everybody attached."""
-        self._broadcast(stream, m.Changed(stream=stream.name, workflow=stream.workflow.name, state=stream.state.value))
+        """Tell everybody attached what is another one than before: workflow, state, or both, each in its message.
+
+        Of a new stream nobody needs to hear but its opener, who asked.
+        """
+        workflow, state = self._told.get(stream.number, (stream.workflow, stream.state))
+        self._told[stream.number] = (stream.workflow, stream.state)
+        if stream.workflow != workflow:
+            self._broadcast(stream, m.Changed(stream=stream.number, workflow=stream.workflow.name))
+        if stream.state is not state:
+            self._broadcast(stream, m.Changed(stream=stream.number, state=stream.state.value))
 
     def stream_closed(self, stream: Stream) -> None:
         """It had nobody attached."""
+        self._told.pop(stream.number, None)
 
     def _broadcast(self, stream: Stream, message: m.Changed) -> None:
         for key in stream.attached | stream.subscribers:

@@ -38,12 +38,10 @@ class Viewer:
         self.wants: Wants = (outputs, spec)
         self.wake = wake
         self.outbox: Outbox[ViewerSet] = Outbox(credit, credit_limit)
-        self.newest_offered_at: float | None = None
         self._frames: deque[tuple[FrameHeader, Payload]] = deque()
 
     def offer(self, item: ViewerSet, now: float) -> None:
         """A new set for this viewer; what it displaces is released."""
-        self.newest_offered_at = now
         self._dispose(self.outbox.offer(item, now))
         self.wake()
 
