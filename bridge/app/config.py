@@ -118,6 +118,15 @@ class EmbeddedConfig(_Section, frozen=True):
     ] = 0.0
 
 
+class SearchConfig(_Section, frozen=True):
+    """Where ComfyUI is looked for when none is named: started from its folder, or as the desktop application."""
+
+    places: Annotated[tuple[str, ...], Meta(description="base URLs, tried in order; an empty list looks nowhere")] = (
+        "http://127.0.0.1:8188",
+        "http://127.0.0.1:8000",
+    )
+
+
 class WorkflowsConfig(_Section, frozen=True):
     """Workflows besides the shipped ones."""
 
@@ -193,6 +202,7 @@ class Config(_Section, frozen=True):
     panic: PanicConfig = PanicConfig()
     log: LogConfig = LogConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()
+    search: SearchConfig = SearchConfig()
     workflows: WorkflowsConfig = WorkflowsConfig()
     backend: tuple[BackendConfig, ...] = ()
     streams: dict[str, StreamConfig] = field(default_factory=_main_stream)
@@ -253,7 +263,7 @@ def load_config(
             for name in overrides["streams"]:
                 tree["streams"].pop(name, None)  # named anew, one takes nothing of what another workflow was given
     _merge(tree, overrides)
-    _refuse_unknown(tree, Config, path.name if path is not None else "configuration")
+    _refuse_unknown(tree, Config, str(path) if path is not None else "configuration")
     try:
         config = msgspec.convert(tree, Config, strict=False)
     except msgspec.ValidationError as error:

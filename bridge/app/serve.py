@@ -38,12 +38,11 @@ from bridge.workflow.object_info import ObjectInfo
 
 logger = logging.getLogger("bridge.app")
 
-USUAL_PLACES: Final = ("http://127.0.0.1:8188", "http://127.0.0.1:8000")
-"""Where ComfyUI listens: started from its folder, or as the desktop application."""
-
 LOOK_EVERY_S: Final = 1.0
 REMIND_EVERY_S: Final = 60.0
 DRAIN_S: Final = 10.0
+UP_WITHIN_S: Final = 10.0
+"""How long a ComfyUI that has to be there may take to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,10 @@ class Addresses:
     http: str | None
 
 
-def make_library(folders: tuple[str, ...] = ()) -> tuple[Library, tuple[Path, ...]]:
+def make_library(folders: tuple[str, ...] = (), *, log_errors: bool = True) -> tuple[Library, tuple[Path, ...]]:
     """Give the library with the shipped workflows and those of `folders`, and every folder that was read.
+
+    `log_errors`: log why a workflow can't be used; the library keeps it in any case.
 
     Raises:
         ConfigError: a folder doesn't exist, or the installation is damaged.
@@ -68,7 +69,7 @@ def make_library(folders: tuple[str, ...] = ()) -> tuple[Library, tuple[Path, ..
     for path in paths:
         if not path.is_dir():
             raise ConfigError(f"workflow folder {path} does not exist; `texbridge init DIR` makes one")
-    load_library(library, paths)
+    load_library(library, paths, log_errors=log_errors)
     return library, paths
 
 
@@ -124,12 +125,12 @@ class Server:
         for backend in config.backend:
             self._add_backend(backend)
         if not len(self.bridge.backends):
-            if self._require_comfy and await find_comfy() is None:
-                raise ConfigError(_no_comfy())
+            if self._require_comfy and await find_comfy(config.search.places) is None:
+                raise ConfigError(no_comfy(config.search.places))
             self._spawn(self._look_for_comfy())
         self.bridge.backends.start()
-        if self._require_comfy:
-            await self._check_backends()
+        if self._require_comfy and not await self.wait_for_comfy():
+            raise ConfigError("no ComfyUI answers at " + ", ".join(b.info()["url"] for b in self.bridge.backends))
         await self._open_doors()
         if config.workflows.reload:
             self._spawn(Watch(self.bridge.library, self._folders, self.actions.workflow_edited).run())
@@ -167,21 +168,24 @@ class Server:
         """Look at the usual places until a ComfyUI answers, and say from time to time what to do."""
         loop = asyncio.get_running_loop()
         remind_at = loop.time()
-        while (url := await find_comfy()) is None:
+        places = self.config.search.places
+        while (url := await find_comfy(places)) is None:
             if loop.time() >= remind_at:
-                logger.warning("%s", _no_comfy())
+                logger.warning("%s", no_comfy(places))
                 remind_at = loop.time() + REMIND_EVERY_S
             await asyncio.sleep(LOOK_EVERY_S)
         logger.info("found ComfyUI at %s", url)
         self._add_backend(BackendConfig(url=url))
 
-    async def _check_backends(self) -> None:
-        """Raise ConfigError unless a backend is up within some seconds."""
-        for _ in range(100):
-            if self.bridge.backends_up:
-                return
-            await asyncio.sleep(0.1)
-        raise ConfigError("no ComfyUI answers at " + ", ".join(b.info()["url"] for b in self.bridge.backends))
+    async def wait_for_comfy(self, timeout_s: float = UP_WITHIN_S) -> bool:
+        """Give True as soon as a ComfyUI is up, False if none is within `timeout_s`."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
+        while not self.bridge.backends_up:
+            if loop.time() >= end:
+                return False
+            await asyncio.sleep(0.05)
+        return True
 
     def _object_info_came(self, backend: str, data: bytes) -> None:
         self._spawn(self._take_object_info(backend, data))
@@ -281,13 +285,13 @@ class Server:
             await self.embedded.close()
 
 
-async def find_comfy(places: tuple[str, ...] = USUAL_PLACES) -> str | None:
-    """Give the first of the usual places at which a ComfyUI answers, or None. Takes 2 s at most."""
+async def find_comfy(places: tuple[str, ...]) -> str | None:
+    """Give the first of these base URLs at which a ComfyUI answers, or None. Takes 1 s for each at most."""
     timeout = aiohttp.ClientTimeout(total=1.0)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         for url in places:
             try:
-                async with session.get(f"{url}/prompt") as answer:
+                async with session.get(f"{url.rstrip('/')}/prompt") as answer:
                     told = await answer.json(content_type=None)
                     if answer.status == 200 and isinstance(told, dict) and "exec_info" in told:
                         return url
@@ -296,11 +300,10 @@ async def find_comfy(places: tuple[str, ...] = USUAL_PLACES) -> str | None:
     return None
 
 
-def _no_comfy() -> str:
-    return (
-        f"no ComfyUI at {' or '.join(USUAL_PLACES)}: start it, name it with --comfy URL, "
-        "or try without one with --embedded"
-    )
+def no_comfy(places: tuple[str, ...]) -> str:
+    """Give the message that says where ComfyUI was looked for, and what to do."""
+    where = f"no ComfyUI at {' or '.join(places)}" if places else "no ComfyUI is named"
+    return f"{where}: start it, name it with --comfy URL, or try without one with --embedded"
 
 
 def _from_environment(key: str, value: str) -> str:
@@ -322,7 +325,8 @@ async def serve_until_stopped(server: Server, ready: Callable[[Server], None]) -
     stopped = asyncio.Event()
     undo = catch_signals(asyncio.get_running_loop(), stopped.set)
     try:
-        await server.start()
+        if not await _start_unless_stopped(server, stopped):
+            return
         try:
             ready(server)
             await stopped.wait()
@@ -335,6 +339,22 @@ async def serve_until_stopped(server: Server, ready: Callable[[Server], None]) -
                 logger.error("not everything ended within %g s; leaving all the same", DRAIN_S)
     finally:
         undo()
+
+
+async def _start_unless_stopped(server: Server, stopped: asyncio.Event) -> bool:
+    """Start the server; a signal in the middle, while it waits for ComfyUI for instance, ends that: False."""
+    starting = asyncio.create_task(server.start())
+    stopping = asyncio.create_task(stopped.wait())
+    try:
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            return True
+        return False
+    finally:
+        starting.cancel()
+        stopping.cancel()
+        await asyncio.gather(starting, stopping, return_exceptions=True)
 
 
 def catch_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Callable[[], None]:

@@ -57,11 +57,11 @@ def fingerprint(folder: Path) -> Fingerprint:
     return tuple(marks)
 
 
-def load_library(library: Library, folders: Iterable[Path]) -> None:
-    """Load every workflow of these folders; those that can't be used are logged, and `library.errors` keeps why."""
+def load_library(library: Library, folders: Iterable[Path], *, log_errors: bool = True) -> None:
+    """Load every workflow of these folders; `library.errors` keeps why one can't be used, which is logged as well."""
     for name, folder in find_workflows(folders).items():
         error = library.reload(name, read_files(folder))
-        if error is not None:
+        if error is not None and log_errors:
             logger.error("workflow %s is not used: %s", folder, error)
 
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from bridge import __version__
-from bridge.cli import demo, embedded, init, run, send, serve, workflows
-from bridge.errors import ConfigError, TexbridgeError
+from bridge.errors import ConfigError, InvalidValueError, TexbridgeError, UnknownNameError
 
-COMMANDS = (serve, demo, run, send, workflows, init, embedded)
+COMMANDS: Final = {
+    "serve": "run the bridge",
+    "demo": "see the whole path work, checked pixel by pixel",
+    "run": "make one picture and save it",
+    "send": "send one OSC message",
+    "workflows": "list, show and check workflows",
+    "init": "make a configuration and a workflows folder",
+    "embedded": "run the embedded ComfyUI alone",
+}
+"""Each command and what it is for; `bridge.cli.<command>` adds its own options."""
 
 DESCRIPTION = """\
 A real-time relay between game engines and ComfyUI: OSC or msgpack in, raw texture bytes out.
@@ -35,15 +44,24 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n`{self.prog} --help` shows how it is used\n")
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Give the parser of the whole command line."""
+def make_parser(chosen: str | None = None) -> argparse.ArgumentParser:
+    """Give the parser of the command line, with the options of the `chosen` command, of all if there is none.
+
+    A command is imported only when it is chosen: `send` must not wait until everything else is loaded.
+    """
     parser = Parser(
-        prog="texbridge", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="texbridge",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"texbridge {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for module in COMMANDS:
-        module.add_parser(commands)
+    for name, purpose in COMMANDS.items():
+        if chosen in (None, name):
+            importlib.import_module(f"bridge.cli.{name}").add_parser(commands, purpose)
+        else:
+            commands.add_parser(name, help=purpose)
     return parser
 
 
@@ -52,15 +70,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # Windows consoles may not know every character
             stream.reconfigure(errors="replace")
-    parser = make_parser()
-    options = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = make_parser(next((word for word in words if not word.startswith("-")), ""))
+    try:
+        options = parser.parse_args(words)
+    except SystemExit as end:  # --help, --version, or a mistake
+        raise SystemExit(_finish(end.code if isinstance(end.code, int) else 0)) from None
     if options.command is None:
-        parser.print_help()
+        parser.print_help(sys.stderr)
         return 2
+    return _finish(_carry_out(options))
+
+
+def _carry_out(options: argparse.Namespace) -> int:
+    """Carry out the command; what goes wrong becomes one line on standard error and an exit code."""
     try:
         code: int = options.action(options)
         return code
-    except ConfigError as error:
+    except (ConfigError, UnknownNameError, InvalidValueError) as error:
         print(f"texbridge: {error}", file=sys.stderr)
         return 2
     except TexbridgeError as error:
@@ -69,9 +96,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 1
     except BrokenPipeError:
-        # The reader of a pipe has gone; Python would complain once more at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1  # the reader of a pipe has gone, which needs no words
+    except OSError as error:
+        print(f"texbridge: {str(error) or type(error).__name__}", file=sys.stderr)
         return 1
+
+
+def _finish(code: int) -> int:
+    """Bring out what is printed; where that fails, be quiet for the rest: Python would complain at its end."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"texbridge: can't write the output: {error}", file=sys.stderr)
+        return code or 1
+    return code
 
 
 def set_up_logging(level: str) -> None:

@@ -57,11 +57,11 @@ class Received:
     pixels: NDArray[np.uint8] | None = None
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Any, purpose: str) -> None:
     """Add `demo` to the command line."""
     parser = commands.add_parser(
         "demo",
-        help="see the whole path work, checked pixel by pixel",
+        help=purpose,
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -82,12 +82,14 @@ def demo(options: argparse.Namespace) -> int:
         raise ConfigError(f"--seconds {options.seconds:g} must be over 0 and at most 3600")
     set_up_logging("warning")
     out = Path(options.out)
+    sheet = out / "contact_sheet.png"
     try:
         out.mkdir(parents=True, exist_ok=True)
+        with sheet.open("ab"):  # seen now, not after the last second
+            pass
     except OSError as error:
         raise ConfigError(f"can't write to {out}: {error}") from error
     received, sent = asyncio.run(_run(options.seconds, options.corrupt, quiet=options.json))
-    sheet = out / "contact_sheet.png"
     contact_sheet(received).save(sheet)
     report = summary(received, sent, options.seconds)
     report["contact_sheet"] = str(sheet)
@@ -259,19 +261,19 @@ def summary(received: list[Received], sent: int, seconds: float) -> dict[str, An
 
 def words(report: dict[str, Any]) -> str:
     """Give the report for a person."""
+    if not report["frames"]:
+        return f"sent     {report['sent']} OSC bundles\nframes   NONE CAME in {report['seconds']:g} s"
     latency = report["latency_ms"]
+    first = report["first_wrong"]
+    speed = "" if report["fps"] is None else f" at {report['fps']} fps"
     verdict = (
         f"every frame is what was sent (at most {report['worst_difference']} of 255 beside)"
         if report["ok"]
-        else (
-            f"WRONG: {report['wrong']} frames differ, first {report['first_wrong']}"
-            if report["frames"]
-            else "NO FRAME CAME"
-        )
+        else f"WRONG: {report['wrong']} of them differ, the first is number {first['number']}, by {first['difference']}"
     )
     return (
         f"sent     {report['sent']} OSC bundles\n"
-        f"frames   {report['frames']} at {report['fps']} fps, {SIZE.width}x{SIZE.height} rgba8 bottom_left\n"
+        f"frames   {report['frames']}{speed}, {SIZE.width}x{SIZE.height} rgba8 bottom_left\n"
         f"latency  {latency['osc_to_pixels']} ms from OSC to pixels (median): ComfyUI {latency['comfy']} ms, "
         f"bridge {latency['bridge']} ms\n"
         f"pixels   {verdict}\n"

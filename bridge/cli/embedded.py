@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 from typing import Any
 
 from bridge.app.serve import catch_signals
@@ -14,15 +15,18 @@ DESCRIPTION = """\
 Run the small ComfyUI-compatible server alone: the model-free nodes, on the CPU, no PyTorch. Anything that speaks
 ComfyUI's HTTP and WebSocket can use it.
 
-  texbridge embedded --port 8188
+  texbridge embedded
+  texbridge embedded --port 8288 --step-delay-ms 50
 """
 
+MAX_DELAY_MS = 600_000
 
-def add_parser(commands: Any) -> None:
+
+def add_parser(commands: Any, purpose: str) -> None:
     """Add `embedded` to the command line."""
     parser = commands.add_parser(
         "embedded",
-        help="run the embedded ComfyUI alone",
+        help=purpose,
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -39,8 +43,8 @@ def embedded(options: argparse.Namespace) -> int:
 
     if not 0 <= options.port <= 65535:
         raise ConfigError(f"--port {options.port} is not 0..65535")
-    if options.step_delay_ms < 0:
-        raise ConfigError(f"--step-delay-ms {options.step_delay_ms:g} is negative")
+    if not 0 <= options.step_delay_ms <= MAX_DELAY_MS:
+        raise ConfigError(f"--step-delay-ms {options.step_delay_ms:g} is not 0 to {MAX_DELAY_MS:,} milliseconds")
     set_up_logging("info")
     asyncio.run(_run(options.port, options.step_delay_ms))
     return 0
@@ -54,7 +58,8 @@ async def _run(port: int, step_delay_ms: float) -> None:
         try:
             await server.start()
         except OSError as error:
-            raise ConfigError(f"port {port} can't be used ({error.strerror}); choose another with --port") from error
+            why = "is in use by another program" if error.errno == errno.EADDRINUSE else f"can't be used: {error}"
+            raise ConfigError(f"port {port} {why}; choose another with --port (0 takes a free one)") from error
         try:
             print(f"embedded ComfyUI at {server.url} (Ctrl+C ends it)", flush=True)
             await stopped.wait()

@@ -43,7 +43,11 @@ def _ramp(pixels: int, blur: float) -> NDArray[np.float64]:
 
 
 def worst_difference(pixels: NDArray[np.uint8], expected: NDArray[np.uint8]) -> int:
-    """Give by how many levels two pictures `[height, width, channel]` differ at most, 255 if their shapes do."""
-    if pixels.shape[:2] != expected.shape[:2]:
+    """Give by how many levels a picture `[height, width, 4]` differs at most from an opaque `[height, width, 3]` one.
+
+    255 if their sizes differ.
+    """
+    if pixels.shape != (*expected.shape[:2], 4):
         return 255
-    return int(np.abs(pixels[:, :, :3].astype(int) - expected.astype(int)).max())
+    color = np.abs(pixels[:, :, :3].astype(int) - expected.astype(int)).max()
+    return int(max(color, 255 - int(pixels[:, :, 3].min())))

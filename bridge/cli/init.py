@@ -23,11 +23,11 @@ Make a folder with a commented texbridge.toml (every key with its default) and a
 EXAMPLE = "my_first"
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Any, purpose: str) -> None:
     """Add `init` to the command line."""
     parser = commands.add_parser(
         "init",
-        help="make a configuration and a workflows folder",
+        help=purpose,
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -37,18 +37,20 @@ def add_parser(commands: Any) -> None:
 
 def init(options: argparse.Namespace) -> int:
     """Write the files."""
+    if not options.folder.strip():
+        raise ConfigError("DIR is empty; name a folder, e.g. my_show, or . for this one")
     folder = Path(options.folder)
     config = folder / FILE_NAME
     example = folder / "workflows" / EXAMPLE
     for path in (config, example):
-        if path.exists():
+        if path.exists() or path.is_symlink():
             raise ConfigError(f"{path} is there already; it is left as it is")
     text = commented_config().replace("# folders = []", 'folders = ["workflows"]')
     try:
         example.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(data_folder("workflows") / "gradient", example)
         config.write_text(text, encoding="utf-8")
-    except OSError as error:
+    except (OSError, shutil.Error) as error:
         raise ConfigError(f"can't write in {folder}: {error}") from error
     print(f"made {config}\nmade {example}\nnext: cd {folder}, then texbridge serve --embedded")
     return 0

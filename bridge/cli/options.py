@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ def add_comfy(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def tell_config(path: Path | None) -> None:
+    """Say on standard error which configuration file applies; nothing if there is none."""
+    if path is not None:
+        print(f"configuration: {path.absolute()}", file=sys.stderr)
+
+
 def read_config(options: argparse.Namespace, overrides: dict[str, Any]) -> tuple[Config, Path | None]:
     """Give the configuration with the command line's overrides, and the file it came from, None if there is none.
 
@@ -45,6 +52,33 @@ def read_config(options: argparse.Namespace, overrides: dict[str, Any]) -> tuple
         folders = (*config.workflows.folders, *options.workflows)
         config = load_config(path, overrides={**overrides, "workflows": {"folders": list(folders)}})
     return config, path
+
+
+def sendable(text: str) -> str:
+    """Give a text of the command line back.
+
+    Raises:
+        ConfigError: it has bytes that are not UTF-8, so nobody could read it as it was meant.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{text!r} is not valid UTF-8, so it can't be sent as it is") from error
+    return text
+
+
+def parse_streams(texts: list[str]) -> dict[str, Any]:
+    """Read every --stream.
+
+    Raises:
+        ConfigError: one is not NAME=WORKFLOW[:MODE], or a name is given twice.
+    """
+    streams: dict[str, Any] = {}
+    for name, stream in map(parse_stream, texts):
+        if name in streams:
+            raise ConfigError(f"--stream names {name!r} twice")
+        streams[name] = stream
+    return streams
 
 
 def parse_stream(text: str) -> tuple[str, dict[str, Any]]:

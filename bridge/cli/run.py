@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import os
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from bridge.app.config import Config, parse_listen
+import msgspec
+
+from bridge.app.config import BackendConfig, Config, parse_listen
 from bridge.app.serve import Server, find_comfy, make_library
-from bridge.cli.options import add_comfy, add_config, read_config
-from bridge.client import Client
+from bridge.cli.options import add_comfy, add_config, read_config, sendable, tell_config
+from bridge.client import Client, Frame
+from bridge.codec.messages import Finished
 from bridge.embedded import NODE_TYPES
-from bridge.errors import BackendError, ConfigError, ErrorCode, TexbridgeError
-from bridge.types import Outcome
+from bridge.errors import BackendError, BridgeError, ConfigError, DecodeError, ErrorCode, TexbridgeError
+from bridge.types import Outcome, StreamState
 
 DESCRIPTION = """\
-Make one picture and save it. It goes through the running bridge if there is one at the configured address; else
-through a private one, on --comfy, on a ComfyUI found on this machine, or on the embedded one if that knows every node.
+Make one picture and save it. It goes through the bridge that runs at the configured address, if one does; else, and
+always with --comfy or --workflows, through a private one: on --comfy, on a ComfyUI found on this machine, or on the
+embedded one if that knows every node.
 
   texbridge run gradient -p top_left=#ff8800 -p noise=0 -o out.png
   texbridge run shapes --size 768x512 --seed 7 -o shapes.png
   texbridge run txt2img_turbo -p prompt="a red fox" --comfy http://127.0.0.1:8188 -o fox.png
+
+Values: numbers as they are, colours as #rrggbb or 0.2,0.4,1, vectors as 3,4, switches as true or false, pictures as
+the name of a file. `texbridge workflows show NAME` tells a workflow's parameters.
 """
 
+SUFFIXES: Final = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
+SWITCHES: Final = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+MAX_TIMEOUT_S: Final = 86_400.0
+MAX_SIDE: Final = 65_535
 
-def add_parser(commands: Any) -> None:
+
+def add_parser(commands: Any, purpose: str) -> None:
     """Add `run` to the command line."""
     parser = commands.add_parser(
         "run",
-        help="make one picture and save it",
+        help=purpose,
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -45,103 +61,105 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(action=run)
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What is to be made, and where it goes. `params` are texts as they were typed."""
+
+    workflow: str
+    params: dict[str, str]
+    seed: int | None
+    size: tuple[int, int] | None
+    out: Path
+    timeout_s: float
+
+
 def run(options: argparse.Namespace) -> int:
     """Make the picture; exit 1 if it can't be made."""
     from bridge.cli import set_up_logging
 
-    set_up_logging("warning")
-    out = Path(options.out)
-    if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise ConfigError(f"-o {out} must end in .png, .jpg or .jpeg")
-    if not out.parent.is_dir():
-        raise ConfigError(f"the folder {out.parent} does not exist")
+    set_up_logging("error")
     if options.seed is not None and not 0 <= options.seed < 2**64:
         raise ConfigError(f"--seed {options.seed} is not 0 to 2^64-1")
-    config, _ = read_config(options, {})
-    library, _ = make_library(config.workflows.folders)
-    try:
-        spec = library.get(options.workflow).spec
-    except TexbridgeError as error:
-        raise ConfigError(error.message) from error
-    params = dict(parse_param(text) for text in options.param)
-    size = None if options.size is None else parse_size(options.size)
-    known = {parameter.name: parameter.type.value for parameter in spec.parameters}
-    typed = {name: typed_value(text, known.get(name)) for name, text in params.items()}
-    request = Picture(options.workflow, typed, options.seed, size, out, options.timeout)
-    return asyncio.run(_run(request, config, bool(options.comfy)))
+    if not 0 < options.timeout <= MAX_TIMEOUT_S:
+        raise ConfigError(f"--timeout {options.timeout:g} is not over 0 and at most {MAX_TIMEOUT_S:,.0f} seconds")
+    picture = Picture(
+        sendable(options.workflow),
+        dict(parse_param(text) for text in options.param),
+        options.seed,
+        None if options.size is None else parse_size(options.size),
+        parse_out(options.out),
+        options.timeout,
+    )
+    config, path = read_config(options, {})
+    tell_config(path)
+    return asyncio.run(_run(picture, config, private=bool(options.comfy or options.workflows)))
 
 
-class Picture:
-    """What is to be made, and where it goes."""
-
-    def __init__(
-        self,
-        workflow: str,
-        params: dict[str, Any],
-        seed: int | None,
-        size: tuple[int, int] | None,
-        out: Path,
-        timeout_s: float,
-    ) -> None:
-        self.workflow = workflow
-        self.params = params
-        self.seed = seed
-        self.size = size
-        self.out = out
-        self.timeout_s = timeout_s
-
-
-async def _run(picture: Picture, config: Config, private: bool) -> int:
+async def _run(picture: Picture, config: Config, *, private: bool) -> int:
     if not private and config.tcp.listen and (client := await _running_bridge(config)) is not None:
         async with client:
-            return await _make(picture, client)
-    overrides = await _choose_backend(picture.workflow, config)
-    server = Server(overrides)
+            return await _make(picture, client, f"the bridge at {config.tcp.listen}")
+    server = Server(await _choose_backend(picture.workflow, config))
     await server.start()
     try:
+        where = " or ".join(str(backend.info()["url"]) for backend in server.bridge.backends)
+        if not await server.wait_for_comfy():
+            raise BackendError(f"no ComfyUI answers at {where}; is it running?", code=ErrorCode.BACKEND_UNAVAILABLE)
         assert server.addresses.tcp is not None
         token = config.link.token or None
         async with await Client.connect(server.addresses.tcp, client="texbridge run", token=token) as client:
-            return await _make(picture, client)
+            return await _make(picture, client, "the embedded ComfyUI" if server.embedded else where)
     finally:
         await server.close()
 
 
 async def _running_bridge(config: Config) -> Client | None:
-    """Give a connection to the bridge at the configured address, None if none listens there."""
+    """Give a connection to the bridge at the configured address, None if nothing listens there.
+
+    Raises:
+        BridgeError: something listens there that is no bridge. NotAllowedError: it refuses the token.
+    """
     host, port = parse_listen(config.tcp.listen, "tcp.listen")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    if not port:
+        return None
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1.0)
     except (OSError, TimeoutError):
         return None
     writer.close()
-    return await Client.connect(config.tcp.listen, client="texbridge run", token=config.link.token or None)
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        return await Client.connect(address, client="texbridge run", token=config.link.token or None)
+    except (OSError, DecodeError) as error:  # TimeoutError and LinkLostError are OSErrors
+        raise BridgeError(
+            f"something listens at {address}, but not as a bridge does ({error}); "
+            "name another address in tcp.listen, or a ComfyUI with --comfy URL"
+        ) from error
 
 
 async def _choose_backend(workflow: str, config: Config) -> Config:
     """Give the configuration of a private bridge, on whatever ComfyUI can run this workflow.
 
     Raises:
-        BackendError: none can.
+        BackendError: none can. UnknownNameError, WorkflowError: there is no such workflow, or it is broken.
     """
-    import msgspec
-
-    free = "127.0.0.1:0"
+    needed = make_library(config.workflows.folders, log_errors=False)[0].get(workflow).required_class_types
     private = msgspec.structs.replace(
         config,
         osc=msgspec.structs.replace(config.osc, listen=""),
         link=msgspec.structs.replace(config.link, listen=""),
         http=msgspec.structs.replace(config.http, listen=""),
-        tcp=msgspec.structs.replace(config.tcp, listen=free),
+        tcp=msgspec.structs.replace(config.tcp, listen="127.0.0.1:0"),
+        workflows=msgspec.structs.replace(config.workflows, reload=False),
         streams={},
     )
     if config.backend:
         return private
-    if (url := await find_comfy()) is not None:
-        from bridge.app.config import BackendConfig
-
+    if not config.embedded.enabled and (url := await find_comfy(config.search.places)) is not None:
         return msgspec.structs.replace(private, backend=(BackendConfig(url=url),))
-    needed = make_library(config.workflows.folders)[0].get(workflow).required_class_types
     missing = sorted(set(needed) - set(NODE_TYPES))
     if missing:
         raise BackendError(
@@ -152,48 +170,80 @@ async def _choose_backend(workflow: str, config: Config) -> Config:
     return msgspec.structs.replace(private, embedded=msgspec.structs.replace(config.embedded, enabled=True))
 
 
-async def _make(picture: Picture, client: Client) -> int:
+async def _make(picture: Picture, client: Client, where: str) -> int:
     """Open a stream of its own, run it once, and save what comes."""
     began = time.perf_counter()
-    stream = f"run_{time.time_ns():x}"[:64]
+    described = await client.describe(workflow=picture.workflow)
+    kinds = {parameter.name: str(parameter.type) for parameter in described.parameters}
+    params = {name: typed_value(text, kinds.get(name)) for name, text in picture.params.items()}
+    stream = f"run_{time.time_ns():x}"
     await client.open(stream, picture.workflow, mode="oneshot", size=picture.size)
-    image_format = "png" if picture.out.suffix.lower() == ".png" else "jpeg"
-    frames = await client.subscribe(stream, format=image_format)
-    request = await client.run(stream, picture.params, seed=picture.seed)
     try:
+        if (await client.describe(stream)).state == StreamState.WAITING_FOR_COMFY:
+            print(f"{where} waits for its ComfyUI ...", file=sys.stderr)
         async with asyncio.timeout(picture.timeout_s):
-            done = await request.finished()
-            if done.outcome is not Outcome.DONE or not done.number:
-                raise BackendError(f"no picture: {done.message or done.outcome.value}", code=ErrorCode.NO_IMAGE)
-            while True:
-                frame = await anext(frames)
-                if not frame.held and frame.header.request == request.request:
-                    break
+            done, frame = await _one_frame(picture, params, client, stream)
     except TimeoutError:
         raise BackendError(
             f"no picture within {picture.timeout_s:g} s; give it longer with --timeout",
             code=ErrorCode.BACKEND_UNAVAILABLE,
         ) from None
-    data = bytes(frame.data)
-    await client.close_stream(stream)
-    picture.out.write_bytes(data)
+    finally:
+        with contextlib.suppress(TexbridgeError, OSError):
+            await client.close_stream(stream)
+    try:
+        picture.out.write_bytes(frame.data)
+    except OSError as error:
+        raise ConfigError(f"can't write {picture.out}: {error}") from error
     header = frame.header
     print(
         f"{picture.out}: {header.width}x{header.height}, seed {done.seed}, "
-        f"{(time.perf_counter() - began) * 1000:.0f} ms (ComfyUI {header.comfy_us / 1000:.0f} ms)"
+        f"{(time.perf_counter() - began) * 1000:.0f} ms (ComfyUI {header.comfy_us / 1000:.0f} ms), by {where}"
     )
     return 0
+
+
+async def _one_frame(picture: Picture, params: dict[str, Any], client: Client, stream: str) -> tuple[Finished, Frame]:
+    frames = await client.subscribe(stream, format=SUFFIXES[picture.out.suffix.lower()])
+    request = await client.run(stream, params, seed=picture.seed)
+    done = await request.finished()
+    if done.outcome is not Outcome.DONE or not done.number:
+        raise BackendError(f"no picture: {done.message or done.outcome.value}", code=ErrorCode.NO_IMAGE)
+    while True:
+        frame = await anext(frames)
+        if not frame.held and frame.header.request == request.request:
+            return done, frame
+
+
+def parse_out(text: str) -> Path:
+    """Give the file that the picture goes to.
+
+    Raises:
+        ConfigError: another suffix, no such folder, a folder of that name, or no right to write.
+    """
+    out = Path(text)
+    if not text or out.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"-o {text!r} must end in {', '.join(SUFFIXES)}")
+    if out.is_dir():
+        raise ConfigError(f"-o {out} is a folder; name a file")
+    if not out.parent.is_dir():
+        raise ConfigError(f"the folder {out.parent} does not exist")
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise ConfigError(f"-o {out} can't be written to")
+    return out
 
 
 def parse_param(text: str) -> tuple[str, str]:
     """Read NAME=VALUE.
 
     Raises:
-        ConfigError: there is no `=`.
+        ConfigError: there is no `=` or no name, or it is a control that has an option of its own.
     """
-    name, equals, value = text.partition("=")
+    name, equals, value = sendable(text).partition("=")
     if not equals or not name:
         raise ConfigError(f"-p {text!r} must be NAME=VALUE")
+    if name in ("seed", "size"):
+        raise ConfigError(f"-p {text!r}: every workflow has its {name} by --{name}")
     return name, value
 
 
@@ -201,26 +251,30 @@ def parse_size(text: str) -> tuple[int, int]:
     """Read WxH.
 
     Raises:
-        ConfigError: it isn't that.
+        ConfigError: it isn't that, or a side is not 1 to 65,535.
     """
     width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
-        raise ConfigError(f"--size {text!r} must be WIDTHxHEIGHT, e.g. 768x512")
-    return int(width), int(height)
+    sides = [int(side) if side.isdecimal() and len(side) < 9 else 0 for side in (width, height)]
+    if not all(0 < side <= MAX_SIDE for side in sides):
+        raise ConfigError(f"--size {text!r} must be WIDTHxHEIGHT in pixels, e.g. 768x512")
+    return sides[0], sides[1]
 
 
 def typed_value(text: str, kind: str | None) -> Any:
-    """Give a parameter's text as the value that its type wants; what doesn't fit is left to the bridge to refuse."""
+    """Give a parameter's text as the value that its type wants; what doesn't fit is left to the bridge to refuse.
+
+    Raises:
+        ConfigError: a picture's file can't be read.
+    """
     try:
         match kind:
             case "int" | "seed":
-                return int(text)
+                number = int(text)
+                return number if -(2**63) <= number < 2**64 else text
             case "float":
                 return float(text)
             case "bool":
-                return {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}.get(
-                    text.lower(), text
-                )
+                return SWITCHES.get(text.lower(), text)
             case "color" if not text.startswith("#"):
                 return [float(part) for part in text.split(",")]
             case "vec2" | "vec3" | "vec4":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.app.serve import Server, serve_until_stopped
-from bridge.cli.options import add_comfy, add_config, parse_stream, read_config
+from bridge.cli.options import add_comfy, add_config, parse_streams, read_config, tell_config
 
 DOORS = {"osc": "osc", "link": "link", "tcp": "tcp", "http": "http"}
 
@@ -24,11 +24,11 @@ Run the bridge until Ctrl+C. Without a configuration there is one stream, `main`
 """
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Any, purpose: str) -> None:
     """Add `serve` to the command line."""
     parser = commands.add_parser(
         "serve",
-        help="run the bridge",
+        help=purpose,
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -73,9 +73,11 @@ def serve(options: argparse.Namespace) -> int:
     if options.step_delay_ms is not None:
         overrides.setdefault("embedded", {})["step_delay_ms"] = options.step_delay_ms
     if options.stream:
-        overrides["streams"] = dict(parse_stream(text) for text in options.stream)
+        overrides["streams"] = parse_streams(options.stream)
     config, path = read_config(options, overrides)
     set_up_logging(config.log.level)
+    if options.json:
+        tell_config(path)
     server = Server(config, require_comfy=options.require_comfy)
 
     def ready(server: Server) -> None:
@@ -97,7 +99,7 @@ def ready_block(server: Server, path: Path | None) -> str:
     lines = [
         "",
         "texbridge is ready",
-        f"  configuration  {path if path is not None else 'the defaults (no file)'}",
+        f"  configuration  {path.absolute() if path is not None else 'the defaults (no file)'}",
         f"  ComfyUI        {', '.join(backends) or 'none yet: looking for one'}"
         + (" (embedded)" if server.embedded is not None else ""),
     ]

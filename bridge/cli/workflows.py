@@ -5,20 +5,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from bridge.app.answers import describe
 from bridge.app.config import find_config, load_config
+from bridge.app.object_info import fetch_object_info
 from bridge.app.serve import make_library
-from bridge.app.watch import read_files
+from bridge.app.watch import MAX_FILE_BYTES, read_files
+from bridge.cli.options import add_config, tell_config
 from bridge.codec.messages import encode_message
-from bridge.errors import ConfigError, TexbridgeError, WorkflowError
+from bridge.errors import ConfigError, WorkflowError
 from bridge.workflow.binding import load_workflow
 from bridge.workflow.check import Problem, ProblemKind, check_against
-from bridge.workflow.library import Library
+from bridge.workflow.library import BINDING_FILE, WORKFLOW_FILE, Library
 from bridge.workflow.object_info import ObjectInfo
 from bridge.workflow.workflow import Workflow
 
@@ -29,40 +30,71 @@ Look at the workflows that the bridge can run: the shipped ones, and those of th
   texbridge workflows list
   texbridge workflows show gradient
   texbridge workflows check
-  texbridge workflows check my_show/workflows/my_first/workflow_api.json --comfy http://127.0.0.1:8188
+
+`texbridge workflows VERB --help` tells more of each.
 """
 
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
+LIST_DESCRIPTION = """\
+Print one line for each workflow; one that can't be used is named too, with the reason, and makes the exit code 1.
+
+  texbridge workflows list
+  texbridge workflows list --workflows my_show/workflows --json
+"""
+
+SHOW_DESCRIPTION = """\
+Print what an engine may set and what comes back: parameters with range and default, seed, size, outputs.
+
+  texbridge workflows show gradient
+  texbridge workflows show my_first --workflows my_show/workflows
+  texbridge workflows show gradient --json
+"""
+
+CHECK_DESCRIPTION = """\
+Check that workflows load and that every node and input is right, by name or by file; all of them without a name. With
+--comfy also that this very ComfyUI has the nodes and the model files. The exit code is 1 if one of them can't be used.
+
+  texbridge workflows check
+  texbridge workflows check txt2img_turbo --comfy http://127.0.0.1:8188
+  texbridge workflows check my_show/workflows/my_first/workflow_api.json
+"""
 
 
-def add_parser(commands: Any) -> None:
+def add_parser(commands: Any, purpose: str) -> None:
     """Add `workflows` with its own commands."""
     parser = commands.add_parser(
         "workflows",
-        help="list, show and check workflows",
+        help=purpose,
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(action=lambda _: (parser.print_help(), 2)[1])
+    parser.set_defaults(action=lambda _: (parser.print_help(sys.stderr), 2)[1])
     verbs = parser.add_subparsers(metavar="VERB")
-    listing = verbs.add_parser("list", help="one line for each")
+    listing = _add_verb(verbs, "list", "one line for each", LIST_DESCRIPTION)
     listing.set_defaults(action=list_workflows)
-    show = verbs.add_parser("show", help="a workflow's parameters, outputs and size")
+    show = _add_verb(verbs, "show", "a workflow's parameters, outputs and size", SHOW_DESCRIPTION)
     show.add_argument("name", metavar="NAME")
     show.set_defaults(action=show_workflow)
-    check = verbs.add_parser("check", help="whether workflows load, and whether a ComfyUI can run them")
-    check.add_argument("names", metavar="NAME|FILE", nargs="*", help="all by default")
+    check = _add_verb(verbs, "check", "whether workflows load, and whether a ComfyUI can run them", CHECK_DESCRIPTION)
+    check.add_argument("names", metavar="NAME|FILE", nargs="*", default=[], help="all by default")
     check.add_argument("--comfy", metavar="URL", help="check against this ComfyUI and its models")
     check.set_defaults(action=check_workflows)
-    for verb in (listing, show, check):
-        verb.add_argument("--config", metavar="FILE", help="configuration; looked up as `texbridge serve` does")
-        verb.add_argument("--workflows", metavar="DIR", action="append", help="a further folder of workflows")
-        verb.add_argument("--json", action="store_true", help="print JSON, for a script")
+
+
+def _add_verb(verbs: Any, name: str, purpose: str, description: str) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(
+        name, help=purpose, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verb.add_argument("--workflows", metavar="DIR", action="append", help="a further folder of workflows")
+    verb.add_argument("--json", action="store_true", help="print JSON, for a script")
+    add_config(verb)
+    return verb
 
 
 def _library(options: argparse.Namespace) -> Library:
-    config = load_config(find_config(options.config))
-    return make_library((*config.workflows.folders, *(options.workflows or ())))[0]
+    path = find_config(options.config)
+    config = load_config(path)
+    tell_config(path)
+    return make_library((*config.workflows.folders, *(options.workflows or ())), log_errors=False)[0]
 
 
 def list_workflows(options: argparse.Namespace) -> int:
@@ -166,41 +198,29 @@ def check_workflows(options: argparse.Namespace) -> int:
 
 
 def _find(library: Library, name: str, object_info: ObjectInfo) -> Workflow:
+    """Give the workflow of this name, or the one in this file or folder."""
+    if name in library.names or name in library.errors:
+        return library.get(name)
     path = Path(name)
-    if path.suffix == ".json" or path.is_dir():
-        folder = path if path.is_dir() else path.parent
-        if not path.exists():
+    if not path.exists():
+        if path.suffix == ".json" or len(path.parts) > 1:
             raise ConfigError(f"{path} does not exist")
-        files = read_files(folder)
-        data = path.read_bytes() if path.is_file() else files.get("workflow_api.json", b"")
-        return load_workflow(_workflow_name(folder), data, files.get("binding.toml"), object_info)
-    return library.get(name)
+        return library.get(name)
+    folder = path if path.is_dir() else path.parent
+    if path.is_dir():
+        path = folder / WORKFLOW_FILE
+        if not path.is_file():
+            raise ConfigError(f"{folder} has no {WORKFLOW_FILE}; --workflows takes a folder of workflows")
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(f"{path} is larger than {MAX_FILE_BYTES:,} bytes")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"can't read {path}: {error}") from error
+    return load_workflow(_workflow_name(folder), data, read_files(folder).get(BINDING_FILE), object_info)
 
 
 def _workflow_name(folder: Path) -> str:
+    """Give a name that is allowed, near to the folder's."""
     name = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in folder.resolve().name.lower())
-    return name if name[:1].isalpha() else f"w_{name}"[:60]
-
-
-async def fetch_object_info(url: str) -> ObjectInfo:
-    """Give the node types of a ComfyUI.
-
-    Raises:
-        BackendError: it doesn't answer, or not with JSON. ConfigError: the URL is bad.
-    """
-    from bridge.errors import BackendError
-
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"--comfy {url!r} must begin with http:// or https://")
-    try:
-        timeout = aiohttp.ClientTimeout(total=30)
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url.rstrip("/") + "/object_info") as answer,
-        ):
-            answer.raise_for_status()
-            return ObjectInfo.from_json(await answer.read())
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise BackendError(f"no ComfyUI answers at {url}: {error}; is it running?") from error
-    except TexbridgeError as error:
-        raise BackendError(f"{url} does not answer like a ComfyUI: {error.message}") from error
+    return (name if name[:1].isalpha() else f"w_{name}")[:60]
