@@ -78,6 +78,10 @@ class EmbeddedTarget:
             while not (self._server.resting or (self._gate.holds and self._server.all_sent)):  # noqa: ASYNC110
                 await asyncio.sleep(0.0005)
 
+    async def into_node(self) -> None:
+        """Wait until the node that is said to run is past its own look at interrupts."""
+        await self.quiet()
+
     async def advance(self) -> bool:
         """Let the worker do one more node; False when it rests."""
         if not self._gate.holds:
@@ -98,12 +102,13 @@ class EmbeddedTarget:
 
 
 class RealTarget:
-    """A real ComfyUI that somebody started."""
+    """A real ComfyUI that somebody started, and that nobody else uses meanwhile."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
 
     async def __aenter__(self) -> "RealTarget":
+        await self._wait_until_idle()
         # Empty its cache: the last recording may have ended with this one's first prompt.
         async with aiohttp.ClientSession() as session, session.post(f"{self.url}/free", json={"free_memory": True}):
             await asyncio.sleep(0.5)
@@ -113,7 +118,11 @@ class RealTarget:
         pass
 
     async def quiet(self) -> None:
-        pass
+        await asyncio.sleep(0.001)
+
+    async def into_node(self) -> None:
+        """A node says that it runs a moment before it does."""
+        await asyncio.sleep(0.05)
 
     async def advance(self) -> bool:
         await asyncio.sleep(0.01)
@@ -121,9 +130,18 @@ class RealTarget:
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+        await self._wait_until_idle()
 
     async def kill(self) -> None:
         raise NotImplementedError("a recording that kills its server is not for a real ComfyUI")
+
+    async def _wait_until_idle(self) -> None:
+        async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session:
+            while True:
+                async with session.get(f"{self.url}/prompt") as answer:
+                    if (await answer.json())["exec_info"]["queue_remaining"] == 0:
+                        return
+                await asyncio.sleep(0.1)
 
 
 class Connection:
@@ -231,7 +249,7 @@ class Player:
             return []
         if line["channel"] == "http":
             if line["dir"] == "send":
-                await self._target.quiet()
+                await (self._target.into_node() if line["path"] == "/interrupt" else self._target.quiet())
                 self._answers[line["id"]] = asyncio.create_task(self._request(session, line))
                 return []
             return await self._compare_answer(line)
