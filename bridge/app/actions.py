@@ -32,7 +32,7 @@ from bridge.scheduler.events import (
 from bridge.streams.registry import Opened
 from bridge.streams.session import Sessions
 from bridge.streams.stream import Stream
-from bridge.types import Mode, Outcome, Size, StreamState
+from bridge.types import Mode, Outcome, Size, StreamState, WorkflowSpec
 
 logger = logging.getLogger("bridge.app")
 
@@ -99,6 +99,7 @@ class Actions:
         if opened.replaced:
             self._cancel_all_of(stream)
             self.bridge.results.forget_stream(stream.number)
+            self._use_outputs(stream)
         self.configure(stream)
         if opened.created or opened.changed:
             self._touch(stream)
@@ -159,20 +160,25 @@ class Actions:
         spec = self.bridge.library.get(name).spec
         if spec == stream.workflow:
             return
+        self._change_workflow(stream, spec)
+
+    def _change_workflow(self, stream: Stream, spec: WorkflowSpec) -> None:
         stream.change_workflow(spec)
+        self._use_outputs(stream)
         self.configure(stream)
         self._touch(stream)
         self._tell_stream_changed(stream)
+
+    def _use_outputs(self, stream: Stream) -> None:
+        for viewer in self.bridge.viewers.of_stream(stream.number):
+            viewer.use_outputs(len(stream.workflow.outputs))
 
     def workflow_edited(self, name: str) -> None:
         """A workflow's files or node types changed: its streams go over to the new edition."""
         spec = self.bridge.library.get(name).spec
         for stream in list(self.streams.by_name.values()):
             if stream.workflow.name == name:
-                stream.change_workflow(spec)
-                self.configure(stream)
-                self._touch(stream)
-                self._tell_stream_changed(stream)
+                self._change_workflow(stream, spec)
 
     def switch_live(self, stream: Stream, on: bool) -> None:
         """Go live, or back to the mode before. Not allowed during panic (403)."""

@@ -121,10 +121,10 @@ class LinkHub:
             stream = self._actions.streams.find(number)
             viewer = self._bridge.viewers.get(number, session.id)
             if viewer is None:
-                self._actions.add_viewer(stream, self._viewer(session, session.subscriptions[number]))
+                self._actions.add_viewer(stream, self._viewer(session, stream, session.subscriptions[number]))
             else:
                 viewer.wake = connection.wake
-                viewer.outbox.refill()
+                viewer.restart()
                 self._actions.show_newcomer(stream, viewer)
                 self._actions.tell_viewers(stream)
         for answer in session.requests.take_finished(connection):
@@ -305,6 +305,7 @@ class LinkHub:
         session.check_room_for(stream.number)
         subscription = read_subscription(stream, message, self._bridge.config.limits.credit)
         session.subscribe(subscription)
+        viewer = self._viewer(session, stream, subscription)
         spec = subscription.payload
         connection.send(
             m.Subscribed(
@@ -314,21 +315,22 @@ class LinkHub:
                 origin=spec.origin,
                 delivery=subscription.delivery,
                 credit=subscription.credit,
-                outputs=subscription.outputs,
+                outputs=viewer.wants[0],
                 size=None if spec.size is None else (spec.size.width, spec.size.height),
                 fit=None if spec.size is None else spec.fit,
             )
         )
-        self._actions.add_viewer(stream, self._viewer(session, subscription))
+        self._actions.add_viewer(stream, viewer)
 
-    def _viewer(self, session: Session, subscription: Subscription) -> Viewer:
+    def _viewer(self, session: Session, stream: Stream, subscription: Subscription) -> Viewer:
         connection = self._connections.get(session.id)
         return Viewer(
             session.id,
-            subscription.stream,
+            stream.number,
             subscription.outputs,
             subscription.payload,
             _nobody if connection is None else connection.wake,
+            outputs_there=len(stream.workflow.outputs),
             credit=subscription.credit,
             credit_limit=self._bridge.config.limits.credit,
         )

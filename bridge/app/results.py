@@ -19,7 +19,7 @@ from bridge.app.records import ReleasedSet, Request, ViewerSet
 from bridge.app.viewers import Viewer, Viewers, Wants
 from bridge.backends.records import BackendPicture, BackendProgress
 from bridge.codec.picture_header import PictureLimits
-from bridge.errors import BackendError, ErrorCode, TexbridgeError
+from bridge.errors import BackendError, ErrorCode, PictureDecodeError, TexbridgeError
 from bridge.frames.decode import DecodePool
 from bridge.frames.packets import Payload, PayloadSource
 from bridge.scheduler.events import ResultSettled
@@ -138,6 +138,8 @@ class Results:
         attempt.pictures += 1
         attempt.request.pictures += 1
         made = attempt.sets.get(record.index)
+        if made is not None and made.over.is_set():
+            return  # dropped: another output of it was no good
         if made is None:
             made = attempt.sets[record.index] = _Set(attempt, record.index, posted_at=record.posted_at)
             attempt.open_sets += 1
@@ -266,43 +268,47 @@ class Results:
     async def _first_usable(making: dict[Wants, asyncio.Task[tuple[tuple[int, Payload], ...] | None]]) -> bool:
         """Wait for the first form that is ready; False if nobody wants the set any more.
 
+        A form that can't be made (its buffer is too large, for instance) is its viewer's affair: the set is good.
+
         Raises:
-            TexbridgeError: no form could be made: a picture that doesn't decode is no picture.
+            PictureDecodeError: a picture that doesn't decode is no picture.
         """
         waiting = set(making.values())
-        errors: list[BaseException] = []
+        failed = False
         while waiting:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                if (error := task.exception()) is not None:
-                    errors.append(error)
+                error = task.exception()
+                if isinstance(error, PictureDecodeError):
+                    raise error
+                if error is not None:
+                    failed = True
                 elif task.result() is not None:
                     return True
-        if errors and len(errors) == len(making):
-            raise errors[0]
-        return False
+        return failed
 
     async def _payloads(self, made: _Set, wants: Wants) -> tuple[tuple[int, Payload], ...] | None:
-        """The payloads of a set in one form; None if nobody wants the set any more."""
+        """The payloads of a set in one form, none if it has no such output; None if nobody wants the set any more."""
         outputs, spec = wants
         number = made.attempt.number
-
-        def wanted() -> bool:
-            return not made.overtaken and self._judge.wants(number)
-
         result: list[tuple[int, Payload]] = []
         try:
             for output in outputs:
                 source = made.sources.get(output)
                 if source is None:
                     continue
+
+                def wanted(source: PayloadSource = source) -> bool:
+                    # Once decoded the rest is cheap: else, where pictures come faster than they decode, all but the
+                    # first form would be overtaken for ever.
+                    return (not made.overtaken or source.decoded) and self._judge.wants(number)
+
                 payload = await source.payload(spec, wanted)
                 if payload is None:
                     break
                 result.append((output, payload))
             else:
-                if result:
-                    return tuple(result)
+                return tuple(result)
         except BaseException:
             for _, payload in result:
                 payload.release()
@@ -368,7 +374,7 @@ class Results:
             logger.debug("stream %s: a payload failed: %s", stream.name, task.exception())
             return
         payloads = task.result()
-        if payloads is None:
+        if not payloads:
             return
         for viewer in self._viewers.of_stream(stream.number):
             if viewer.wants == wants:

@@ -15,7 +15,8 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
     """Give the subscription that a `subscribe` asks for, with the values that hold.
 
     Raises:
-        InvalidValueError: format (306) or size (305). UnknownNameError: no such output (206).
+        InvalidValueError: format (306), size (305), or no output or one twice (107).
+        UnknownNameError: no such output (206).
         NotAllowedError: something that this build can't do (411).
     """
     pixel_format = FORMATS_BY_WORD.get(message.format)
@@ -43,8 +44,17 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
                 field=name,
                 value=wanted,
             )
-    outputs = tuple(range(len(stream.workflow.outputs))) if message.outputs is None else tuple(message.outputs)
     last = len(stream.workflow.outputs) - 1
+    asked = message.outputs
+    if asked is not None and len(set(asked)) != max(1, len(asked)):
+        raise InvalidValueError(
+            f"outputs {list(asked)[:20]} must be one or more, each once; leave the field out for all",
+            code=ErrorCode.BAD_MESSAGE,
+            field="outputs",
+            value=list(asked)[:20],
+            limit=f"0..{last}",
+        )
+    outputs = tuple(range(last + 1)) if asked is None else tuple(sorted(asked))
     for output in outputs:
         if output > last:
             raise UnknownNameError(
@@ -63,4 +73,4 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
     for output in outputs:
         check_payload_spec(spec, stream.workflow.outputs[output].kind)
     credit = max(1, min(message.credit, credit_limit))
-    return Subscription(stream.number, spec, credit=credit, outputs=outputs)
+    return Subscription(stream.number, spec, credit=credit, outputs=None if asked is None else outputs)

@@ -19,26 +19,40 @@ Wants: TypeAlias = tuple[tuple[int, ...], PayloadSpec]
 class Viewer:
     """One subscriber of one stream. `key` is its session's id, or an object of an HTTP request.
 
-    `wake` is called whenever there may be a frame to take.
+    `outputs` are those it wants, None for all of the `outputs_there`. `wake` is called whenever there may be a frame
+    to take.
     """
 
     def __init__(
         self,
         key: Hashable,
         stream: int,
-        outputs: tuple[int, ...],
+        outputs: tuple[int, ...] | None,
         spec: PayloadSpec,
         wake: Callable[[], None],
         *,
+        outputs_there: int = 1,
         credit: int = 1,
         credit_limit: int = 8,
     ) -> None:
         self.key = key
         self.stream = stream
-        self.wants: Wants = (outputs, spec)
+        self._outputs = outputs
+        self._spec = spec
+        self.use_outputs(outputs_there)
         self.wake = wake
         self.outbox: Outbox[ViewerSet] = Outbox(credit, credit_limit)
         self._frames: deque[tuple[FrameHeader, Payload]] = deque()
+
+    def use_outputs(self, outputs_there: int) -> None:
+        """The stream's workflow has so many outputs now."""
+        outputs = tuple(range(outputs_there)) if self._outputs is None else self._outputs
+        self.wants: Wants = (outputs, self._spec)
+
+    def restart(self) -> None:
+        """The viewer is back on another connection: full credit, and nothing of a set that was begun on the old one."""
+        self._drop_frames()
+        self.outbox.refill()
 
     def offer(self, item: ViewerSet, now: float) -> None:
         """A new set for this viewer; what it displaces is released."""
@@ -109,9 +123,12 @@ class Viewer:
     def close(self) -> None:
         """Nothing more goes to this viewer: all that waits is released."""
         self._dispose(self.outbox.clear())
+        self._drop_frames()
+        self.wake()
+
+    def _drop_frames(self) -> None:
         while self._frames:
             self._frames.popleft()[1].release()
-        self.wake()
 
     @staticmethod
     def _dispose(items: Iterable[ViewerSet]) -> None:

@@ -163,6 +163,11 @@ class PayloadSource:
         """True after `close`."""
         return self._closed
 
+    @property
+    def decoded(self) -> bool:
+        """True while its pixels are at hand, so that a payload more costs no decoding."""
+        return self._pixels is not None
+
     def ready(self, spec: PayloadSpec) -> Payload | None:
         """The payload if it can be had at once, retained for the caller; else None.
 

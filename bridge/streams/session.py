@@ -19,13 +19,16 @@ MAX_SUBSCRIPTIONS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What one session wants of one stream, with the values that hold (already clamped to the limits)."""
+    """What one session wants of one stream, with the values that hold (already clamped to the limits).
+
+    `outputs` None is all that the stream's workflow has, whichever it has at the time.
+    """
 
     stream: int
     payload: PayloadSpec
     delivery: Delivery = Delivery.LATEST
     credit: int = 1
-    outputs: tuple[int, ...] = (0,)
+    outputs: tuple[int, ...] | None = None
     previews: bool = False
     fps: float | None = None
     max_mbps: float | None = None
