@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import msgpack
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 LIMIT_S = 60.0
 REPOSITORY = Path(__file__).parents[1]
@@ -112,14 +113,15 @@ class Child:
 class Comfy(Child):
     """A ComfyUI that can be killed and started again at the same port: the embedded one, or what `command` starts.
 
-    `command` is a command line with `{port}` in it.
+    `command` is a command line with `{port}` in it. With `started` false it waits for `start`.
     """
 
-    def __init__(self, *, port=0, step_delay_ms=0.0, command=None):
+    def __init__(self, *, port=0, step_delay_ms=0.0, command=None, started=True):
         super().__init__()
         self.port = port
         self._delay = step_delay_ms
         self._real = command
+        self._started = started
 
     @property
     def url(self):
@@ -136,7 +138,8 @@ class Comfy(Child):
         self.port = int(line.split("embedded ComfyUI at ")[1].split()[0].rsplit(":", 1)[1])
 
     async def __aenter__(self):
-        await self.start()
+        if self._started:
+            await self.start()
         return self
 
 
@@ -255,9 +258,12 @@ class _WebSocketWire:
         await self._socket.send(message)
 
     async def messages(self):
-        async for message in self._socket:
-            assert isinstance(message, bytes)
-            yield message
+        try:
+            async for message in self._socket:
+                assert isinstance(message, bytes)
+                yield message
+        except ConnectionClosed:
+            return
 
     async def close(self):
         await self._socket.close()
@@ -395,6 +401,13 @@ class Engine:
         for request in self.accepted:
             assert len(self.finished.get(request, ())) == 1, (request, self.finished.get(request))
         assert sum(self.outcomes().values()) == len(self.accepted)
+
+
+async def polled(condition, limit_s=LIMIT_S):
+    """Ask again and again, over a socket, until an awaitable condition holds: for what nobody tells of by itself."""
+    async with asyncio.timeout(limit_s):
+        while not await condition():  # noqa: ASYNC110 - the other side is another process
+            await asyncio.sleep(0.02)
 
 
 def run(scenario, limit_s=110.0):
