@@ -141,6 +141,7 @@ def graphs() -> dict[str, dict]:
     for color in (0x123456, 0xFFFFFF, 0x7F8081):
         add(f"empty {color:06x}", node("EmptyImage", width=7, height=5, batch_size=1, color=color))
     _add_masks(add, a, alpha)
+    _add_composites(add, a, small, alpha)
     for name in inputs():
         add(f"load {name}", load(name))
         add(f"mask of {name}", load(name), node("MaskToImage", mask=("4", 1)))
@@ -188,6 +189,30 @@ def _add_masks(add, a: dict, alpha: dict) -> None:  # type: ignore[no-untyped-de
     }
     for word, last in four.items():
         add(f"four channels {word}", alpha, a, join, last)
+
+
+def _add_composites(add, a: dict, small: dict, alpha: dict) -> None:  # type: ignore[no-untyped-def]
+    """A picture laid over another, in each way that the edges, sizes and masks allow."""
+
+    def over(x: int, y: int, resize: bool = False, **more: object) -> dict:
+        sides = {"destination": ("4", 0), "source": ("3", 0)} | more
+        return node("ImageCompositeMasked", x=x, y=y, resize_source=resize, **sides)
+
+    for x, y in ((0, 0), (7, 3), (40, 20), (48, 0), (0, 32), (200, 5)):
+        add(f"composite {x} {y}", small, a, over(x, y))
+    add("composite of a larger one", a, small, over(3, 2))
+    add("composite resized", small, a, over(0, 0, True))
+    add("composite resized, moved", small, a, over(9, 8, True))
+    for name, mask in (("of its size", ("1", 1)), ("smaller", ("2", 0))):
+        half = node("SolidMask", value=0.4, width=5, height=6)
+        add(f"composite through a mask {name}", alpha, half, small, a, over(4, 5, mask=mask))
+        add(f"composite resized through a mask {name}", alpha, half, small, a, over(4, 5, True, mask=mask))
+    batch = node("ImageBatch", image1=("3", 0), image2=("3", 0))
+    add("composite on a batch", small, a, batch, over(2, 2, source=("2", 0)))
+    add("composite of a batch", a, small, batch, over(2, 2, destination=("2", 0), source=("4", 0)))
+    joined = node("JoinImageWithAlpha", image=("3", 0), alpha=("2", 1))
+    add("composite of three channels on four", alpha, a, joined, over(5, 5, source=("3", 0)))
+    add("composite of four channels on three", alpha, a, joined, over(5, 5, destination=("3", 0), source=("4", 0)))
 
 
 async def upload_inputs(session: aiohttp.ClientSession, url: str) -> None:

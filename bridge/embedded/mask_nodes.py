@@ -77,8 +77,11 @@ def image_composite_masked(
     if resize_source:
         source = resize(source, width, height, "bilinear")
     if source.shape[3] < channels:
-        opaque = np.ones((*source.shape[:3], channels - source.shape[3]), np.float32)
-        source = np.concatenate([source, opaque], axis=3)
+        # As in ImageBlend, ComfyUI gives the one that has alpha a fifth channel, and fails.
+        raise RuntimeError(
+            f"The size of tensor a ({source.shape[3]}) must match the size of tensor b ({channels + 1}) "
+            "at non-singleton dimension 1"
+        )
     source = _repeated(source[..., :channels], batch)
     wide, high = min(source.shape[2], width - x), min(source.shape[1], height - y)
     if wide <= 0 or high <= 0:
