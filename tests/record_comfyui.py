@@ -223,6 +223,12 @@ def reduce(lines: list[dict]) -> list[dict]:
             return ["(removed)"]
         if field == "etag":
             return "(some)"
+        if field == "argv":
+            return ["main.py"]
+        if field.endswith("_version") and field != "comfyui_version" and value is not None:
+            return "(some)"
+        if field.startswith(("ram_", "vram_", "torch_vram_")):
+            return 0
         if field in ("current_inputs",) and isinstance(value, dict):
             return {
                 k: [v if not str(v).startswith("tensor(") else "tensor(...)" for v in vs] for k, vs in value.items()
