@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgpack
+from aiohttp import ClientSession
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -108,6 +109,12 @@ class Child:
 
     async def __aexit__(self, *_):
         await self.kill()
+
+
+async def queue_is_empty(url):
+    """Whether a ComfyUI has nothing waiting and nothing running."""
+    async with ClientSession() as session, session.get(f"{url}/prompt") as answer:
+        return not (await answer.json())["exec_info"]["queue_remaining"]
 
 
 class Comfy(Child):
@@ -385,6 +392,12 @@ class Engine:
     def new_frames(self, stream):
         """Frames of a stream that are results, in the order in which they came."""
         return [frame for frame in self.frames.get(stream, ()) if not frame.held]
+
+    def frame_counts(self):
+        """How many frames came, results and held ones."""
+        frames = [frame for stream in self.frames.values() for frame in stream]
+        held = sum(frame.held for frame in frames)
+        return {"results": len(frames) - held, "held": held}
 
     def outcome(self, request):
         """The outcome of a request, None while it has none."""

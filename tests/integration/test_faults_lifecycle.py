@@ -8,8 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from aiohttp import ClientSession
-from serve_rig import DOORS, Comfy, Engine, Serve, clean_environment, polled, run
+from serve_rig import DOORS, Comfy, Engine, Serve, clean_environment, polled, queue_is_empty, run
 
 SIZE = [64, 64]
 DRAINING = 601
@@ -100,11 +99,6 @@ async def loaded(engine, mode):
     await engine.ask("subscribe", stream=mode, format="rgba8", origin="top_left", delivery="latest", credit=2)
     for seed in range(30):
         await engine.run(mode, params={"noise": 0.2, "blur": 0.2 + seed / 100}, seed=seed)
-
-
-async def queue_is_empty(url):
-    async with ClientSession() as session, session.get(f"{url}/prompt") as answer:
-        return not (await answer.json())["exec_info"]["queue_remaining"]
 
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["answering", "hung"])
