@@ -9,7 +9,7 @@ from typing import Any, Final
 from bridge import __version__
 from bridge.app.actions import Actions
 from bridge.app.viewers import Viewer
-from bridge.errors import BackendError, ErrorCode
+from bridge.errors import BridgeError, ErrorCode
 from bridge.streams.stream import Stream
 from bridge.types import PayloadSpec, PixelFormat
 
@@ -57,9 +57,13 @@ class HttpHub:
         """Give a stream's newest picture. Raises as the door's `HttpHub` says."""
         stream = self._actions.streams.find(name)
         self._glance(stream)
-        held = await self._bridge.results.held_set(stream.number, ((0,), JPEG))
+        held = None
+        if self._actions.panicked:
+            held = self._actions.panic_set(stream, Viewer(object(), stream.number, (0,), JPEG, _nobody))
         if held is None:
-            raise BackendError(
+            held = await self._bridge.results.held_set(stream.number, ((0,), JPEG))
+        if held is None:
+            raise BridgeError(
                 f"stream {name!r} has no picture yet (it is {stream.state.value}); wait with ?wait=10, or send a run",
                 code=ErrorCode.NO_IMAGE,
             )
@@ -83,7 +87,8 @@ class HttpHub:
                     woken.clear()
                     continue
                 try:
-                    picture = bytes(item.payloads[0][1].data) if item.number else b""
+                    shown = item.number or self._actions.panicked  # a newcomer's placeholder is not
+                    picture = bytes(item.payloads[0][1].data) if shown else b""
                 finally:
                     item.release()
                 if picture:
@@ -113,3 +118,7 @@ class HttpHub:
         for _, timer in self._glances.values():
             timer.cancel()
         self._glances.clear()
+
+
+def _nobody() -> None:
+    """The `wake` of who looks at one picture and goes."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from bridge.app.config import BackendConfig, Config, parse_listen
-from bridge.app.serve import Server, find_comfy, make_library
+from bridge.app.serve import UP_WITHIN_S, Server, find_comfy, make_library
 from bridge.cli.options import add_comfy, add_config, read_config, sendable, tell_config
 from bridge.client import Client, Frame
 from bridge.codec.messages import Finished
@@ -103,7 +103,7 @@ async def _run(picture: Picture, config: Config, *, private: bool) -> int:
     await server.start()
     try:
         where = " or ".join(str(backend.info()["url"]) for backend in server.bridge.backends)
-        if not await server.wait_for_comfy():
+        if not await server.wait_for_comfy(min(UP_WITHIN_S, picture.timeout_s)):
             raise BackendError(f"no ComfyUI answers at {where}; is it running?", code=ErrorCode.BACKEND_UNAVAILABLE)
         assert server.addresses.tcp is not None
         token = config.link.token or None
