@@ -17,6 +17,7 @@ from bridge.app.placeholder import black_payload, placeholder_payload
 from bridge.app.records import ReleasedSet, Request, ViewerSet
 from bridge.app.viewers import Viewer
 from bridge.errors import BridgeError, ErrorCode, NotAllowedError, TexbridgeError
+from bridge.frames.packets import Payload
 from bridge.scheduler import policy
 from bridge.scheduler.events import (
     Finish,
@@ -315,23 +316,30 @@ class Actions:
             if stream.mode is Mode.LIVE:
                 stream.switch_live(False)
                 self.configure(stream)
+        self.bridge.results.paused = True
         self.bridge.tell(Panicked())
         for stream in self.streams.by_name.values():
             for viewer in self.bridge.viewers.of_stream(stream.number):
-                viewer.panic(self._panic_set(stream, viewer))
+                item = self.panic_set(stream, viewer)
+                viewer.panic(item)
+                if item is None:
+                    self._spawn(self._hold_last(stream, viewer))
         self.backends_changed()
 
     def resume(self) -> None:
         """Panic is over. Streams stay in the mode that they have; `live` starts them again."""
         if self.panicked:
             self.panicked = False
+            self.bridge.results.paused = False
             self.bridge.tell(Resumed())
             self.backends_changed()
 
-    def _panic_set(self, stream: Stream, viewer: Viewer) -> ViewerSet | None:
-        if self.bridge.config.panic.picture == "hold":
+    def panic_set(self, stream: Stream, viewer: Viewer) -> ViewerSet | None:
+        """The panic picture in a viewer's form; None if it is the last set, which has to be made in that form first."""
+        wanted = self.bridge.config.panic.picture
+        if wanted == "hold" and self.bridge.results.shown(stream.number) is not None:
             return self.bridge.results.held_now(stream.number, viewer)
-        return self.placeholder(stream, viewer, black=self.bridge.config.panic.picture == "black")
+        return self.placeholder(stream, viewer, black=wanted == "black")
 
     # --- viewers -------------------------------------------------------------------------------------------
 
@@ -344,10 +352,13 @@ class Actions:
 
     def show_newcomer(self, stream: Stream, viewer: Viewer) -> None:
         """Give a viewer the stream's last set, or the placeholder, as its held picture."""
-        held = self._panic_set(stream, viewer) if self.panicked else self.bridge.results.held_now(stream.number, viewer)
+        if self.panicked:
+            held = self.panic_set(stream, viewer)
+        else:
+            held = self.bridge.results.held_now(stream.number, viewer)
         if held is not None:
             viewer.hold(held)
-        elif not self.panicked and self.bridge.results.shown(stream.number) is not None:
+        elif self.bridge.results.shown(stream.number) is not None:
             self._spawn(self._hold_last(stream, viewer))
         elif (item := self.placeholder(stream, viewer)) is not None:
             viewer.hold(item)
@@ -376,17 +387,23 @@ class Actions:
             held.release()
 
     def placeholder(self, stream: Stream, viewer: Viewer, black: bool = False) -> ViewerSet | None:
-        """A picture that is none of the stream's own, in the viewer's form; None if it can't be made."""
+        """A picture that is none of the stream's own, for each output of a viewer; None if there is no room for it."""
         size = stream.picture_size or Size(512, 512)
+        make = black_payload if black else placeholder_payload
+        payloads: list[tuple[int, Payload]] = []
         try:
-            payloads = tuple(
-                (output, (black_payload if black else placeholder_payload)(viewer.wants[1], size, self.bridge.buffers))
-                for output in viewer.wants[0][:1]
-            )
+            for output in viewer.wants[0]:
+                if output < len(stream.workflow.outputs):
+                    kind = stream.workflow.outputs[output].kind
+                    payloads.append((output, make(viewer.wants[1], size, self.bridge.buffers, kind)))
         except TexbridgeError as error:
             logger.debug("stream %s: no placeholder: %s", stream.name, error)
+            for _, payload in payloads:
+                payload.release()
             return None
-        return ViewerSet(ReleasedSet(number=0, request=0, index=0, last=False), payloads, held=True)
+        if not payloads:
+            return None
+        return ViewerSet(ReleasedSet(number=0, request=0, index=0, last=False), tuple(payloads), held=True)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

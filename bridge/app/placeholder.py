@@ -6,14 +6,14 @@ import numpy as np
 
 from bridge.codec.pixels import Channels, Pixels, encode_picture, payload_geometry, write_pixels
 from bridge.frames.packets import Payload
-from bridge.types import ENCODED_FORMATS, FrameFlags, Origin, PayloadSpec, Sink, Size
+from bridge.types import ENCODED_FORMATS, FrameFlags, Origin, OutputKind, PayloadSpec, Sink, Size
 
 CELL = 32
 DARK, LIGHT = 40, 52
 LARGEST = 4096
 
 
-def placeholder_payload(spec: PayloadSpec, size: Size, sink: Sink) -> Payload:
+def placeholder_payload(spec: PayloadSpec, size: Size, sink: Sink, kind: OutputKind = OutputKind.COLOR) -> Payload:
     """A quiet grey checkerboard of `size`, or of the spec's own, as a payload owned by the caller.
 
     Raises:
@@ -22,16 +22,16 @@ def placeholder_payload(spec: PayloadSpec, size: Size, sink: Sink) -> Payload:
     width, height = spec.size or size
     rows, columns = np.arange(min(height, LARGEST)) // CELL, np.arange(min(width, LARGEST)) // CELL
     cells = (rows[:, None] + columns[None, :]) % 2
-    return _payload(np.where(cells == 0, DARK, LIGHT).astype(np.uint8), spec, sink)
+    return _payload(np.where(cells == 0, DARK, LIGHT).astype(np.uint8), spec, sink, kind)
 
 
-def black_payload(spec: PayloadSpec, size: Size, sink: Sink) -> Payload:
+def black_payload(spec: PayloadSpec, size: Size, sink: Sink, kind: OutputKind = OutputKind.COLOR) -> Payload:
     """Black of `size`, or of the spec's own, alpha 255, as a payload owned by the caller. Raises as above."""
     width, height = spec.size or size
-    return _payload(np.zeros((min(height, LARGEST), min(width, LARGEST)), np.uint8), spec, sink)
+    return _payload(np.zeros((min(height, LARGEST), min(width, LARGEST)), np.uint8), spec, sink, kind)
 
 
-def _payload(grey: np.ndarray, spec: PayloadSpec, sink: Sink) -> Payload:
+def _payload(grey: np.ndarray, spec: PayloadSpec, sink: Sink, kind: OutputKind) -> Payload:
     pixels = Pixels(grey[:, :, None], Channels.L)
     width, height, row_pitch, payload_bytes = payload_geometry(pixels.size, spec)
     encoded = encode_picture(pixels, spec.format, 90) if spec.format in ENCODED_FORMATS else b""
@@ -41,4 +41,6 @@ def _payload(grey: np.ndarray, spec: PayloadSpec, sink: Sink) -> Payload:
     else:
         write_pixels(pixels, spec, lease.view)
     flags = FrameFlags.BOTTOM_LEFT if spec.origin is Origin.BOTTOM_LEFT and not encoded else FrameFlags(0)
+    if kind is not OutputKind.COLOR:
+        flags |= FrameFlags.LINEAR
     return Payload(spec.format, width, height, row_pitch, len(encoded) or payload_bytes, flags, lease)

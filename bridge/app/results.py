@@ -111,6 +111,8 @@ class Results:
         self._shown: dict[int, tuple[ReleasedSet, _Set]] = {}
         """The set that is shown now, by stream: for newcomers."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self.paused = False
+        """True during panic: a set that was released just before goes to nobody any more."""
         self.counts: Counter[str] = Counter()
 
     # --- what backends say ---------------------------------------------------------------------------------
@@ -374,7 +376,7 @@ class Results:
             logger.debug("stream %s: a payload failed: %s", stream.name, task.exception())
             return
         payloads = task.result()
-        if not payloads:
+        if not payloads or self.paused:
             return
         for viewer in self._viewers.of_stream(stream.number):
             if viewer.wants == wants:
