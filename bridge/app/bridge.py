@@ -118,7 +118,7 @@ class Bridge:
         """Called when a backend's node types are known; set by who keeps the library current."""
         self._random = random.SystemRandom()
         self._attempts: dict[int, tuple[Request, str]] = {}
-        self._uploads: dict[int, asyncio.Task[None]] = {}
+        self._uploads: dict[int, asyncio.Task[dict[str, str]]] = {}
         self._events: deque[Event] = deque()
         self._telling = False
         self._timer: asyncio.TimerHandle | None = None
@@ -218,9 +218,10 @@ class Bridge:
         if not request.submitted_at:
             request.submitted_at = self.clock()
         if pictures:
-            task = asyncio.get_running_loop().create_task(self._upload(command, request, pictures))
+            snapshot = request.snapshot
+            task = asyncio.get_running_loop().create_task(self._upload(command.backend, pictures))
             self._uploads[command.attempt] = task
-            task.add_done_callback(lambda _: self._uploads.pop(command.attempt, None))
+            task.add_done_callback(lambda ended: self._uploaded(command, request, snapshot, ended))
         else:
             self._post(command.attempt, command.backend, request, request.snapshot, {})
 
@@ -229,6 +230,7 @@ class Bridge:
     ) -> None:
         backend = self.backends.get(backend_name)
         if backend is None:
+            self._attempts.pop(attempt, None)
             self.tell(AttemptLost(attempt))
             return
         try:
@@ -239,24 +241,45 @@ class Bridge:
         self.results.begin(attempt, request, dict(snapshot.client_times), dict(bound.output_nodes))
         backend.submit(attempt, bound.prompt, bound.output_nodes)
 
-    async def _upload(self, command: Submit, request: Request, pictures: Mapping[str, Picture]) -> None:
-        """Bring a request's pictures to the backend, then post it. Withdrawn meanwhile, it never was there."""
-        snapshot = request.snapshot
-        backend = self.backends.get(command.backend)
-        names: dict[str, str] = {}
-        try:
-            for name, picture in pictures.items():
-                if backend is None:
-                    break
-                names[name] = await backend.upload_picture(picture.data, picture.sha256[:32])
-        except TexbridgeError as error:
-            self._refuse(command.attempt, error, retry=True)
-            return
-        except asyncio.CancelledError:
-            self.tell(AttemptWithdrawn(command.attempt))
-            return
+    async def _upload(self, backend_name: str, pictures: Mapping[str, Picture]) -> dict[str, str]:
+        """Bring a request's pictures to the backend; gives the names by which it knows them."""
+        backend = self.backends.get(backend_name)
+        if backend is None:
+            return {}
+        return {
+            name: await backend.upload_picture(picture.data, picture.sha256[:32]) for name, picture in pictures.items()
+        }
+
+    def _uploaded(
+        self, command: Submit, request: Request, snapshot: Snapshot, task: asyncio.Task[dict[str, str]]
+    ) -> None:
+        """An upload has ended, however it did: post the prompt, if it is still wanted. Never called from within `tell`.
+
+        Whoever gave the attempt up meanwhile has settled it: a task that is cancelled before its first step runs none
+        of its own code, so nothing of that may depend on it.
+        """
         self._uploads.pop(command.attempt, None)
-        self._post(command.attempt, command.backend, request, snapshot, names)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if command.attempt not in self._attempts:
+            return
+        if error is None:
+            self._post(command.attempt, command.backend, request, snapshot, task.result())
+        elif isinstance(error, TexbridgeError):
+            self._refuse(command.attempt, error, retry=True)
+        else:
+            logger.error("uploading the pictures of request %d failed", request.number, exc_info=error)
+            self._refuse(command.attempt, BridgeError("the bridge failed at this request; its log says why"))
+
+    def _give_up_upload(self, attempt: int) -> bool:
+        """End an upload, if there is one; what becomes of its attempt is the caller's to tell."""
+        upload = self._uploads.get(attempt)
+        if upload is None:
+            return False
+        self._attempts.pop(attempt, None)
+        upload.cancel()
+        return True
 
     def _refuse(self, attempt: int, error: TexbridgeError, retry: bool = False) -> None:
         self._attempts.pop(attempt, None)
@@ -264,11 +287,9 @@ class Bridge:
 
     def _withdraw(self, command: Withdraw) -> None:
         self.results.forget(command.attempt)
-        upload = self._uploads.get(command.attempt)
-        backend = self.backends.get(command.backend)
-        if upload is not None:
-            upload.cancel()
-        elif backend is not None:
+        if self._give_up_upload(command.attempt):
+            self.tell(AttemptWithdrawn(command.attempt))
+        elif (backend := self.backends.get(command.backend)) is not None:
             backend.withdraw(command.attempt)
 
     def _finish(self, command: Finish) -> None:
@@ -319,6 +340,9 @@ class Bridge:
                 self.tell(record)
             case BackendDown() | BackendRemoved():
                 self.backends_up.discard(record.backend)
+                for attempt, (_, backend_name) in list(self._attempts.items()):
+                    if backend_name == record.backend:
+                        self._give_up_upload(attempt)  # the scheduler takes all of this backend's as lost
                 self.tell(record)
                 self._backends_changed()
             case _:

@@ -1,0 +1,112 @@
+"""Picture parameters on their way to ComfyUI: uploads that are cancelled, fail, or lose their backend."""
+
+import asyncio
+import io
+
+import numpy as np
+import pytest
+from app_rig import AppRig, run
+from PIL import Image
+
+from bridge.codec.messages import Cancel, Run
+from bridge.scheduler.events import BackendDown, BackendUp
+
+STREAMS = {"main": {"workflow": "photo", "mode": "oneshot"}}
+
+
+def picture(value: int) -> dict[str, bytes]:
+    """A grey PNG as an image parameter's value."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((16, 32, 3), value, np.uint8)).save(file, "PNG")
+    return {"encoded": file.getvalue()}
+
+
+def test_runs_cancelled_before_their_upload_began_leave_their_place_at_the_backend(tmp_path):
+    """Both messages come at once: the upload never takes its first step. Three lost places would be all there are."""
+
+    async def test():
+        async with AppRig(tmp_path, STREAMS) as rig:
+            engine = await rig.engine()
+            await engine.subscribe()
+            for value in range(1, 5):
+                engine.send(Run(stream="main", params={"picture": picture(value)}))
+                engine.send(Cancel(stream="main"))
+            await engine.until(lambda: len(engine.finished) == 4, "four answers")
+            assert {answer.outcome for answer in engine.finished.values()} == {"cancelled"}
+            request = await engine.run(params={"picture": picture(9)})
+            assert [answer.outcome for answer in await engine.finish(request)] == ["done"]
+            assert not rig.bridge._attempts
+            assert not rig.bridge._uploads
+
+    run(test)
+
+
+def test_a_run_cancelled_in_the_middle_of_its_upload(tmp_path):
+    async def test():
+        async with AppRig(tmp_path, STREAMS) as rig:
+            engine = await rig.engine()
+            for value in range(1, 5):
+                request = await engine.run(params={"picture": picture(value)})
+                await engine.ask(Cancel, stream="main")
+                (answer,) = await engine.finish(request)
+                assert answer.outcome in ("cancelled", "done")
+            request = await engine.run(params={"picture": picture(9)})
+            assert [answer.outcome for answer in await engine.finish(request)] == ["done"]
+            assert not rig.bridge._attempts
+            assert not rig.bridge._uploads
+
+    run(test)
+
+
+def test_an_upload_that_fails_for_an_unknown_reason_ends_its_request(tmp_path, monkeypatch, caplog):
+    async def test():
+        async with AppRig(tmp_path, STREAMS) as rig:
+
+            async def upload(data, name):
+                raise ZeroDivisionError("a bug")
+
+            engine = await rig.engine()
+            with monkeypatch.context() as patch:
+                patch.setattr(rig.bridge.backends.get("comfy"), "upload_picture", upload)
+                for value in range(1, 5):
+                    request = await engine.run(params={"picture": picture(value)})
+                    assert [(a.outcome, a.name) for a in await engine.finish(request)] == [("failed", "internal")]
+            assert "a bug" in caplog.text
+            request = await engine.run(params={"picture": picture(9)})
+            assert [answer.outcome for answer in await engine.finish(request)] == ["done"]
+
+    run(test)
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_a_backend_that_goes_down_during_an_upload(tmp_path, monkeypatch, comes_back):
+    """The upload's end is nobody's any more: the request is the scheduler's to place anew, and is made once."""
+
+    async def test():
+        async with AppRig(tmp_path, STREAMS) as rig:
+            engine = await rig.engine()
+            backend = rig.bridge.backends.get("comfy")
+            began, go_on = asyncio.Event(), asyncio.Event()
+            upload = backend.upload_picture
+
+            async def slow(data, name):
+                began.set()
+                await go_on.wait()
+                return await upload(data, name)
+
+            monkeypatch.setattr(backend, "upload_picture", slow)
+            request = await engine.run(params={"picture": picture(3)})
+            await began.wait()
+            rig.bridge.backend_event(BackendDown("comfy"))
+            assert not rig.bridge._uploads or all(task.cancelling() for task in rig.bridge._uploads.values())
+            go_on.set()
+            if comes_back:
+                rig.bridge.backend_event(BackendUp("comfy"))
+                assert [answer.outcome for answer in await engine.finish(request)] == ["done"]
+                assert rig.gate.begun == 1
+            else:
+                assert [answer.name for answer in await engine.finish(request)] == ["backend_lost"]
+                assert rig.gate.begun == 0
+            assert not rig.bridge._attempts
+
+    run(test)
