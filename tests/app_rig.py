@@ -348,7 +348,7 @@ class Engine:
         engine._parts = PartAssembler(1 << 28)
         if kind == "tcp":
             host, _, port = address.rpartition(":")
-            engine._reader, engine._writer = await asyncio.open_connection(host, int(port))
+            engine._reader, engine._writer = await asyncio.open_connection(host, int(port), limit=4 << 20)
             engine._task = asyncio.create_task(engine._read_tcp())
         else:
             engine._socket = await connect(

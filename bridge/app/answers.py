@@ -9,7 +9,7 @@ from bridge.codec import messages as m
 from bridge.errors import TexbridgeError
 from bridge.scheduler.events import Finish
 from bridge.streams.stream import Stream
-from bridge.types import Outcome, ParameterSpec, Picture, Value, WorkflowSpec
+from bridge.types import Outcome, ParameterSpec, ParameterType, Picture, Value, WorkflowSpec
 
 
 def plain_value(value: Value) -> Any:
@@ -27,8 +27,8 @@ def describe(workflow: WorkflowSpec, stream: Stream | None, id: int | None) -> m
             name=spec.name,
             label=spec.label,
             type=spec.type.value,
-            default=plain_value(spec.default),
-            value=None if stream is None else plain_value(stream.values[spec.name]),
+            default=None if spec.type is ParameterType.IMAGE else plain_value(spec.default),
+            value=None if stream is None or spec.type is ParameterType.IMAGE else plain_value(stream.values[spec.name]),
             min=spec.minimum,
             max=spec.maximum,
             step=spec.step,

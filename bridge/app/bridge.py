@@ -21,7 +21,7 @@ from bridge.app.results import Results
 from bridge.app.viewers import Viewers
 from bridge.backends.pool import BackendPool
 from bridge.backends.records import BackendPicture, BackendProgress, BackendRecord, BackendWarning
-from bridge.codec.picture_header import PictureLimits
+from bridge.codec.picture_header import PictureLimits, read_picture_header
 from bridge.errors import BridgeError, TexbridgeError
 from bridge.frames.decode import DecodePool
 from bridge.frames.leases import BufferPool
@@ -90,9 +90,13 @@ class Bridge:
         self.boot = secrets.token_hex(8)
         self.started_at = clock()
         self.scheduler = Scheduler(backend_lost_after_s=config.scheduler.backend_lost_after_s)
+        self.picture_limits = PictureLimits(max_pixels=config.limits.picture_pixels)
         self.streams = Streams(
             limit=config.limits.streams,
-            value_limits=ValueLimits(max_picture_bytes=config.limits.max_message_bytes),
+            value_limits=ValueLimits(
+                max_picture_bytes=config.limits.max_message_bytes,
+                check_picture=lambda data: read_picture_header(data, self.picture_limits),
+            ),
         )
         self.viewers = Viewers()
         self.requests: dict[int, Request] = {}
@@ -101,7 +105,6 @@ class Bridge:
         self.counts: Counter[str] = Counter()
         self.decoders = DecodePool(max_waiting=256)
         self.buffers = BufferPool(config.limits.frame_memory_mb << 20)
-        self.picture_limits = PictureLimits(max_pixels=config.limits.picture_pixels)
         self.results = Results(
             self.scheduler,
             self.viewers,

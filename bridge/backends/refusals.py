@@ -34,10 +34,13 @@ def rejection(status: int, content: Mapping[str, Any]) -> BackendError | None:
         words.append(f"and {len(details) - 3} more")
     if not words:
         words.append(_error_words(content.get("error")) or f"status {status} without a reason")
+    missing = _is_missing_node(content.get("error"))
+    if missing:
+        words.append("install the custom node that has it, or update ComfyUI")
     first = details[0] if details else {"input": None, "value": None}
     return BackendError(
         "ComfyUI rejected the prompt: " + "; ".join(words),
-        code=ErrorCode.PROMPT_REJECTED,
+        code=ErrorCode.MISSING_NODE if missing else ErrorCode.PROMPT_REJECTED,
         field=first["input"],
         value=first["value"],
         detail=details,
@@ -123,6 +126,17 @@ def _details(node_errors: object) -> list[dict[str, Any]]:
                 }
             )
     return details
+
+
+def _is_missing_node(error: object) -> bool:
+    """True if ComfyUI has no such node class: `invalid_prompt`, "Cannot execute because node X does not exist."
+
+    Newer ones (read) say `missing_node_type`.
+    """
+    if not isinstance(error, dict):
+        return False
+    kind, message = str(error.get("type") or ""), str(error.get("message") or "")
+    return kind == "missing_node_type" or (kind == "invalid_prompt" and message.endswith("does not exist."))
 
 
 def _error_words(error: object) -> str:

@@ -254,8 +254,8 @@ def image_blend(job: Job, image1: Pixels, image2: Pixels, blend_factor: float, b
         image2 = resize(image2, image1.shape[2], image1.shape[1], "bicubic", "center")
     _check_broadcast(image1, image2)
     factor = np.float32(blend_factor)
-    result: Pixels = _blend(image1, image2, blend_mode) * factor
-    result += image1 * (1 - factor)
+    # Not in place: one picture blends with each of a batch, on either side.
+    result: Pixels = _blend(image1, image2, blend_mode) * factor + image1 * (1 - factor)
     return (np.clip(result, 0, 1, out=result),)
 
 

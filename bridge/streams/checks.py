@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn, TypeAlias
 
-from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError
+from bridge.errors import DecodeError, ErrorCode, InvalidValueError, NotAllowedError
 from bridge.streams.names import nearest, plain, shown
 from bridge.types import COMPONENTS, ParameterSpec, ParameterType, Picture, Value
 
@@ -29,10 +29,14 @@ _CHOICES_SHOWN: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class ValueLimits:
-    """How large one value may be: text in characters, an encoded picture in bytes."""
+    """How large one value may be: text in characters, an encoded picture in bytes.
+
+    `check_picture` looks at an encoded picture's header and raises a DecodeError (109) for what can't be used.
+    """
 
     max_text: int = 100_000
     max_picture_bytes: int = 64 * 1024 * 1024
+    check_picture: Callable[[bytes], object] | None = None
 
 
 DEFAULT_LIMITS: Final = ValueLimits()
@@ -51,12 +55,12 @@ def check_value(
     - seed: 0..2^64-1; as a float only up to 2^53.
     - color: 3 or 4 numbers 0..1 (alpha is 1 if absent), or "#rrggbb", "#rrggbbaa"; four floats come out.
     - vec2 vec3 vec4: as many numbers, each within the range.
-    - image: `{encoded: bytes}`, a PNG, JPEG or WebP file; whether it can be decoded is checked elsewhere.
+    - image: `{encoded: bytes}`, a PNG, JPEG or WebP file, looked at by `limits.check_picture`.
 
     With `clamp`, numbers out of range become the nearest limit.
     Raises: InvalidValueError (301 wrong_type, 302 out_of_range, 303 not_a_choice, 304 wrong_components,
-    308 not_finite, 309 too_long, 310 bad_text) and NotAllowedError (411 not_supported, pictures that are not
-    encoded); each carries field, value and limit. Source: wire contract, Workflows.
+    308 not_finite, 309 too_long, 310 bad_text), NotAllowedError (411 not_supported, pictures that are not encoded)
+    and DecodeError (109 bad_picture); each carries field, value and limit. Source: wire contract, Workflows.
     """
     return _CHECKS[spec.type](spec, raw, clamp, limits)
 
@@ -228,6 +232,13 @@ def _check_image(spec: ParameterSpec, raw: object, clamp: bool, limits: ValueLim
     if len(data) > limits.max_picture_bytes:
         what = f"is over the limit of {limits.max_picture_bytes} bytes"
         _refuse(spec, data, ErrorCode.TOO_LONG, what, limits.max_picture_bytes)
+    if limits.check_picture is not None:
+        try:
+            limits.check_picture(data)
+        except DecodeError as error:
+            raise DecodeError(
+                f"{spec.name}: {error.message}", code=error.code, field=spec.name, value=error.value, limit=error.limit
+            ) from error
     return Picture(data, hashlib.sha256(data).hexdigest())
 
 

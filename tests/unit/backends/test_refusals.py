@@ -82,7 +82,8 @@ REJECTIONS = [
             },
             "node_errors": {},
         },
-        "ComfyUI rejected the prompt: Cannot execute because node NoSuchNode does not exist. Node ID '#2'",
+        "ComfyUI rejected the prompt: Cannot execute because node NoSuchNode does not exist. Node ID '#2'; "
+        "install the custom node that has it, or update ComfyUI",
         None,
         None,
     ),
@@ -113,7 +114,8 @@ REJECTIONS = [
 def test_rejections_name_node_input_and_value(status, content, message, field, value):
     error = rejection(status, content)
     assert (error.message, error.field, error.value) == (message, field, value)
-    assert error.code is ErrorCode.PROMPT_REJECTED
+    missing = "NoSuchNode" in message
+    assert error.code is (ErrorCode.MISSING_NODE if missing else ErrorCode.PROMPT_REJECTED)
     assert not error.retry
 
 

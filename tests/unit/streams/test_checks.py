@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, TexbridgeError
+from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, PictureDecodeError, TexbridgeError
 from bridge.streams.checks import ValueLimits, check_value, clamp_value
 from bridge.types import ParameterSpec, ParameterType, Picture
 
@@ -209,3 +209,17 @@ def test_binding_can_say_reject():
     with pytest.raises(InvalidValueError) as caught:
         clamp_value(spec("int", minimum=0, maximum=9, clamp=False), 10)
     assert caught.value.code is ErrorCode.OUT_OF_RANGE
+
+
+def test_what_looks_at_pictures_may_refuse_one():
+    def look(data: bytes) -> None:
+        if data != PNG:
+            raise PictureDecodeError("it starts with 00", value="00", limit="png")
+
+    limits = ValueLimits(check_picture=look)
+    assert isinstance(check_value(IMAGE, {"encoded": PNG}, limits=limits), Picture)
+    with pytest.raises(TexbridgeError) as caught:
+        check_value(IMAGE, {"encoded": b"\0"}, limits=limits)
+    error = caught.value
+    assert (error.code, error.field, error.value, error.limit) == (ErrorCode.BAD_PICTURE, "p", "00", "png")
+    assert error.message == "p: it starts with 00"
