@@ -9,7 +9,8 @@
     python3 dev.py fmt      ruff, applying fixes and formatting
     python3 dev.py clean    remove caches, builds and the .venv
 
-Only the standard library is used here: this file runs before anything is installed.
+On Windows: `python dev.py ...` or `py dev.py ...`. Only the standard library is used here: this file runs before
+anything is installed.
 """
 
 from __future__ import annotations
@@ -44,22 +45,33 @@ def ensure_venv(extra: str) -> None:
     """
     if sys.version_info < (3, 11):  # noqa: UP036 - run by whatever python3 is there
         raise SystemExit(f"texbridge needs Python 3.11 or newer; this is {sys.version.split()[0]} ({sys.executable})")
-    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    # A checkout that was copied or moved brings a .venv that still points to the old place.
+    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + str(ROOT).encode()).hexdigest()
     have = STAMP.read_text().split() if STAMP.exists() and PYTHON.exists() else []
     if have[:1] == [wanted] and (not extra or extra in have[1:]):
         return
     print(f"dev.py: preparing {VENV.name} (once; needs the network) ...", flush=True)
     if not PYTHON.exists():
-        try:
-            venv.create(VENV, with_pip=True, clear=VENV.exists())
-        except subprocess.CalledProcessError as error:
-            raise SystemExit(
-                f"could not create {VENV}: {error}\nOn Debian and Ubuntu: apt-get install python3-venv"
-            ) from error
+        make_venv()
     target = f".[{extra}]" if extra else "."
-    run(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", target)
+    install = (PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", target)
+    if run(*install, check=False) != 0:
+        raise SystemExit("dev.py: pip could not install what is needed (see above); try again with a network")
     extras = {extra, *have[1:]} - {""} if have[:1] == [wanted] else {extra} - {""}
     STAMP.write_text("\n".join([wanted, *sorted(extras)]) + "\n")
+
+
+def make_venv() -> None:
+    """Make an empty .venv; half of one is taken away again, so that the next try begins anew."""
+    try:
+        venv.create(VENV, with_pip=True, clear=VENV.exists(), symlinks=os.name != "nt")
+    except BaseException as error:
+        shutil.rmtree(VENV, ignore_errors=True)
+        if not isinstance(error, (subprocess.CalledProcessError, OSError)):
+            raise
+        raise SystemExit(
+            f"could not create {VENV}: {error}\nOn Debian and Ubuntu: apt-get install python3-venv"
+        ) from error
 
 
 def command_demo(args: list[str]) -> int:
@@ -95,20 +107,32 @@ def command_check(args: list[str]) -> int:
     command_types([])
     skipped: dict[str, int] = {}
     command = [str(PYTHON), "-m", "pytest", *args]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PY_COLORS": "0"}
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", errors="replace", env=environment
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
-            # pytest's own summary: "SKIPPED [3] tests/e2e/test_x.py:12: reason"
-            if match := re.match(r"SKIPPED \[(\d+)\] \S+?(?::\d+)?: (.*)", line):
-                skipped[match[2]] = skipped.get(match[2], 0) + int(match[1])
+            if found := read_skip(line):
+                skipped[found[1]] = skipped.get(found[1], 0) + found[0]
     if process.returncode != 0:
         print(f"check: FAILED (pytest exit code {process.returncode})")
         return process.returncode
-    total = sum(skipped.values())
-    reasons = "; ".join(f"{count} x {reason.strip()}" for reason, count in sorted(skipped.items()))
-    print(f"check: ok, {total} skipped" + (f": {reasons}" if reasons else ""))
+    print(last_line(skipped))
     return 0
+
+
+def read_skip(line: str) -> tuple[int, str] | None:
+    """Give count and reason of a line of pytest's summary, `SKIPPED [3] tests/e2e/test_x.py:12: reason`."""
+    match = re.match(r"SKIPPED \[(\d+)\] \S+?(?::\d+)?: (.*)", line)
+    return None if match is None else (int(match[1]), match[2].strip())
+
+
+def last_line(skipped: dict[str, int]) -> str:
+    """Give the last line of `check`: how many tests were skipped, and why."""
+    reasons = "; ".join(f"{count} x {reason}" for reason, count in sorted(skipped.items()))
+    return f"check: ok, {sum(skipped.values())} skipped" + (f": {reasons}" if reasons else "")
 
 
 def command_fmt(args: list[str]) -> int:
@@ -126,15 +150,21 @@ def command_clean(args: list[str]) -> int:
 
 
 COMMANDS = {
-    name.removeprefix("command_"): function for name, function in list(globals().items()) if name.startswith("command_")
+    name[len("command_") :]: function for name, function in list(globals().items()) if name.startswith("command_")
 }
 
 
 def main() -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # Windows consoles may not know every character
+            stream.reconfigure(errors="replace")
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         print(__doc__)
         return 0 if sys.argv[1:] in ([], ["--help"], ["-h"]) else 2
-    return COMMANDS[sys.argv[1]](sys.argv[2:])
+    try:
+        return COMMANDS[sys.argv[1]](sys.argv[2:])
+    except KeyboardInterrupt:
+        return 1
 
 
 if __name__ == "__main__":
