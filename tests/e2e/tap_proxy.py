@@ -30,10 +30,10 @@ class Folder:
 
 
 class Frames:
-    """The frames of one direction of a WebSocket, after the HTTP head; `binary` is called with each binary message."""
+    """What a server sends on a WebSocket, after the HTTP head; each whole message goes to `binary` or `text`."""
 
-    def __init__(self, binary):
-        self._binary = binary
+    def __init__(self, binary, text=None):
+        self._take_message = {1: text, 2: binary}
         self._data = bytearray()
         self._head = True
         self._message = bytearray()
@@ -56,8 +56,8 @@ class Frames:
             if opcode:
                 self._opcode, self._message = opcode, bytearray()
             self._message += payload
-            if final and self._opcode == 2:
-                self._binary(bytes(self._message))
+            if final and (take := self._take_message.get(self._opcode)) is not None:
+                take(bytes(self._message))
 
     def _take(self):
         if len(self._data) < 2:
