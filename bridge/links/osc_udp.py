@@ -32,6 +32,9 @@ DATAGRAM_BYTES: Final = 65_536
 DATAGRAMS_A_TURN: Final = 32
 """So many waiting datagrams are taken before everybody else has a turn."""
 
+TURN_S: Final = 0.002
+"""And no further one after so long: a datagram may hold a thousand messages."""
+
 RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 MAX_WARNED: Final = 256
 EARLY_S: Final = 0.0005
@@ -139,9 +142,10 @@ class OscDoor:
 
     def _drain(self, data: bytes, sender: Any) -> None:
         """Take one datagram, and those that wait behind it: asyncio alone hands over one a turn."""
+        until = time.perf_counter() + TURN_S
         self._take(data, sender)
         for _ in range(DATAGRAMS_A_TURN - 1):
-            if self._socket is None:
+            if self._socket is None or time.perf_counter() >= until:
                 return
             try:
                 data, sender = self._socket.recvfrom(DATAGRAM_BYTES)

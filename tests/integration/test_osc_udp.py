@@ -8,12 +8,13 @@ import ipaddress
 import logging
 import socket
 import struct
+import time
 
 import pytest
 from link_rig import run
 
 from bridge.errors import ConfigError, UnknownNameError
-from bridge.links.osc_udp import OscDoor, OscTimes
+from bridge.links.osc_udp import TURN_S, OscDoor, OscTimes
 
 NTP_S = 2_208_988_800
 NOW_S = 1_800_000_000.0
@@ -92,6 +93,36 @@ def test_messages_arrive_in_order_one_tuple_each():
             rig.send(*(message("/a/b", number) for number in range(200)))
             assert await rig.until(200) == [(("/a/b", number),) for number in range(200)]
             assert rig.senders[0] == ("127.0.0.1", rig.sender.getsockname()[1])
+
+    run(test)
+
+
+def test_packets_that_take_long_are_taken_in_turns_with_everybody_else():
+    """However full the socket is, a turn of the loop ends once its time is over: here after each packet."""
+
+    async def test():
+        async with OscRig() as rig:
+            turns = 0
+            taken_in: list[int] = []
+
+            def turn() -> None:
+                nonlocal turns
+                turns += 1
+                loop.call_soon(turn)
+
+            def slow(messages, sender):
+                taken_in.append(turns)
+                until = time.perf_counter() + 2 * TURN_S
+                while time.perf_counter() < until:
+                    pass
+                OscRig.osc(rig, messages, sender)
+
+            rig.osc = slow
+            loop = asyncio.get_running_loop()
+            rig.send(*(message("/a/b", number) for number in range(20)))
+            loop.call_soon(turn)
+            await rig.until(20)
+            assert len(set(taken_in)) == 20, taken_in
 
     run(test)
 
