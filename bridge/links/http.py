@@ -70,6 +70,16 @@ SECURITY_HEADERS: Final = {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class _Quiet(logging.LoggerAdapter[logging.Logger]):
+    """aiohttp's log of what it can't read: a peer's fault, and not one that may fill our log with tracebacks.
+
+    Faults of our own pages are logged in `HttpDoor._respond`, before aiohttp hears of them.
+    """
+
+    def exception(self, msg: object, *args: object, **options: Any) -> None:
+        self.debug(msg, *args, **options)
+
+
 class HttpHub(Protocol):
     """The bridge as the HTTP door sees it."""
 
@@ -199,6 +209,7 @@ class HttpDoor:
             keepalive_timeout=self._limits.idle_timeout_s,
             lingering_time=0.0,
             shutdown_timeout=1.0,
+            logger=_Quiet(logger, {}),
         )
         await self._runner.setup()
         make_inner = self._runner.server
