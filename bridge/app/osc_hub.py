@@ -17,7 +17,7 @@ from bridge.app.actions import Actions
 from bridge.app.records import ReleasedSet, Request
 from bridge.codec.osc import OscMessage, encode_osc_message
 from bridge.codec.osc_pattern import match_part
-from bridge.errors import ErrorCode, TexbridgeError
+from bridge.errors import ErrorCode, OscDecodeError, TexbridgeError
 from bridge.scheduler.events import Finish
 from bridge.streams.control_records import (
     CancelRequested,
@@ -47,6 +47,7 @@ MAX_PACKET_BYTES: Final = 1_400
 MAX_TEXT_BYTES: Final = 1_000
 FEEDBACK_EVERY_S: Final = 1 / 30
 MAX_WARNED: Final = 100
+INT32_MAX: Final = 2**31 - 1
 
 Address: TypeAlias = tuple[str, int]
 OscValue: TypeAlias = int | float | str | bool
@@ -141,10 +142,20 @@ class OscHub:
             case Ignored():
                 self.counts["ignored"] += 1
             case Rejected():
-                self._reject(None, control.code, control.message)
+                self._reject(self._stream_of(control.address), control.code, control.message)
+
+    def bad_packet(self, error: OscDecodeError, sender: Address) -> None:
+        """A packet that could not be read did nothing: say so to the targets."""
+        self._reject(None, error.code, error.message)
 
     def _stream(self, name: str) -> Stream:
         return self._actions.streams.find(name)
+
+    def _stream_of(self, address: str) -> str | None:
+        """The stream that an address names, if it is there."""
+        parts = address.split("/", 3)
+        ours = len(parts) > 3 and parts[1] == "texbridge"
+        return parts[2] if ours and parts[2] in self._actions.streams.by_name else None
 
     def _reject(self, stream: str | None, code: ErrorCode, message: str) -> None:
         self.counts[f"rejected_{code.word}"] += 1
@@ -225,7 +236,7 @@ class OscHub:
         """Tell of a new picture: number, width, height, milliseconds from the request to here."""
         self._tell(
             f"/texbridge/{stream.name}/frame",
-            shared.number,
+            min(shared.number, INT32_MAX),
             size.width,
             size.height,
             (shared.comfy_us + shared.bridge_us) / 1000.0,
@@ -255,14 +266,12 @@ class OscHub:
 
 
 def _osc_arguments(value: Value) -> tuple[OscValue, ...] | None:
-    """Give a value as OSC arguments of types i, h, f, s, T and F; None for a picture."""
+    """Give a value as OSC arguments of types i, f, s, T and F; None for a picture."""
     if isinstance(value, Picture):
         return None
     if isinstance(value, tuple):
         return tuple(float(number) for number in value)
-    if isinstance(value, bool):
-        return (int(value),)
-    if isinstance(value, int) and not -(2**31) <= value < 2**31:
+    if isinstance(value, int) and not -INT32_MAX - 1 <= value <= INT32_MAX:
         return (str(value),)  # many receivers know i, f and s alone
     return (value,)
 

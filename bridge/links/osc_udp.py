@@ -50,6 +50,10 @@ class OscHub(Protocol):
         """
         ...
 
+    def bad_packet(self, error: OscDecodeError, sender: Sender) -> None:
+        """Hear of a packet that could not be read and did nothing."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class OscTimes:
@@ -167,6 +171,7 @@ class OscDoor:
         except OscDecodeError as error:
             self._counts["malformed"] += 1
             logger.debug("a packet of %d bytes from %s: %s", len(data), format_address(*source), error.message)
+            self._hub.bad_packet(error, source)
             return
         if isinstance(packet, OscMessage):
             self._hand_over((packet,), source)

@@ -46,7 +46,12 @@ class OscRig:
         self.senders: list[tuple[str, int]] = []
         self.changed = asyncio.Event()
         self.host = host
+        self.bad = []
         self.door = OscDoor(self, wall_clock=lambda: NOW_S, **options)
+
+    def bad_packet(self, error, sender):
+        self.bad.append((error.code, sender))
+        self.changed.set()
 
     def osc(self, messages, sender):
         self.got.append(tuple((m.address, m.arguments[0] if m.arguments else None) for m in messages))
