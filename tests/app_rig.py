@@ -374,6 +374,7 @@ class Engine:
         except ConnectionError:
             pass
         finally:
+            self._writer.close()
             self.ended = True
             self._moved.set()
 
