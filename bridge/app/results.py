@@ -74,6 +74,7 @@ class _Attempt:
     output_nodes: dict[str, int]
     sets: dict[int, _Set] = field(default_factory=dict)
     pictures: int = 0
+    unwanted: int = 0
     total: int | None = None
     ended: bool = False
     open_sets: int = 0
@@ -135,6 +136,8 @@ class Results:
         attempt = self._attempts.get(record.attempt)
         if attempt is None or not self._judge.wants(record.attempt):
             self.counts["unwanted"] += 1
+            if attempt is not None:
+                attempt.unwanted += 1
             return
         stream = attempt.request.stream
         attempt.pictures += 1
@@ -181,6 +184,15 @@ class Results:
                     code=ErrorCode.NO_IMAGE,
                 )
                 self._drop(waiting)
+        came, total = len(attempt.sets), attempt.total
+        if total is not None and came < total and not attempt.unwanted:  # an output ran: it is no cached run
+            attempt.error = attempt.error or BackendError(
+                f"{came} of {total} pictures of request {attempt.request.number} came from ComfyUI, and the prompt is "
+                "over; look at its log, and at what stands between it and this bridge",
+                code=ErrorCode.NO_IMAGE,
+                value=came,
+                limit=total,
+            )
         self._settle_if_done(attempt)
 
     def forget(self, number: int) -> None:

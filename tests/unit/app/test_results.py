@@ -1,93 +1,308 @@
-"""Results on their way to viewers, where the order in which pictures come is the point."""
-
-from __future__ import annotations
+"""From pictures to sets: what is released, what fails, and that every attempt is settled exactly once."""
 
 import asyncio
-import time
-from collections.abc import Mapping
-from typing import Any
+import io
+import threading
+from types import SimpleNamespace
 
-from png_files import png8
+import pytest
+from PIL import Image
 
-from bridge.app.actions import Actions
-from bridge.app.bridge import Bridge
-from bridge.app.config import load_config
-from bridge.app.serve import make_library
-from bridge.app.viewers import Viewer
-from bridge.backends.records import BackendPicture
-from bridge.scheduler.events import AttemptEnded, AttemptPosted, AttemptStarted, BackendUp
-from bridge.types import Mode, PayloadSpec, PixelFormat
+from bridge.app.records import Request
+from bridge.app.results import Results
+from bridge.app.viewers import Viewer, Viewers
+from bridge.backends.records import BackendPicture, BackendProgress
+from bridge.codec.picture_header import PictureLimits
+from bridge.errors import ErrorCode
+from bridge.frames import packets
+from bridge.frames.decode import DecodePool
+from bridge.frames.leases import BufferPool
+from bridge.streams.stream import Stream
+from bridge.types import Mode, OutputSpec, PayloadSpec, PixelFormat, WorkflowSpec
 
-
-class SilentBackend:
-    """Takes prompts and tells nothing: the test says what comes of them, and when."""
-
-    object_info = None
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.attempts: list[int] = []
-
-    def submit(self, attempt: int, prompt: Mapping[str, Any], output_nodes: Mapping[str, int]) -> None:
-        self.attempts.append(attempt)
-        self.output_nodes = output_nodes
-
-    def withdraw(self, attempt: int) -> None:
-        """Its result is dropped all the same."""
-
-    async def close(self) -> None:
-        """Nothing is open."""
+LIMIT_S = 10.0
 
 
-def picture(backend: SilentBackend, attempt: int, colour: tuple[int, int, int]) -> BackendPicture:
-    data = memoryview(png8([[colour] * 8] * 8))
-    now = time.perf_counter()
-    (node,) = backend.output_nodes
-    return BackendPicture(backend.name, attempt, node, 0, 0, "png", data, now, now)
+def png(level=0):
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4), (level, level, level)).save(file, "PNG")
+    return file.getvalue()
 
 
-def test_the_older_of_two_pictures_that_come_together_is_the_one_that_is_dropped() -> None:
-    """Live at two backends: the slow one's older picture comes while the newer one is still in decoding."""
+class Judge:
+    """The scheduler's answers: newer attempts count, and older ones not any more once a newer one is released."""
 
-    async def scenario() -> None:
-        library, _ = make_library()
-        bridge = Bridge(load_config(None, {}), library)
-        actions = Actions(bridge)
-        slow, quick = SilentBackend("a"), SilentBackend("b")
-        bridge.backends._backends.update(a=slow, b=quick)  # type: ignore[dict-item]
-        try:
-            stream = actions.open_stream("made", "gradient", Mode.LIVE).stream
-            offered = asyncio.Event()
-            viewer = Viewer("somebody", stream.number, (0,), PayloadSpec(PixelFormat.RGB8), offered.set)
-            actions.add_viewer(stream, viewer)
-            bridge.backend_event(BackendUp("a"))
-            bridge.backend_event(BackendUp("b"))
-            actions.set_values(stream, {"noise": 0.3})
-            (older,), (newer,) = slow.attempts, quick.attempts
-            assert older < newer
-            for attempt in (older, newer):
-                bridge.backend_event(AttemptPosted(attempt))
-                bridge.backend_event(AttemptStarted(attempt))
-            placeholder = viewer.take()
-            assert placeholder is not None
-            placeholder.release()
-            bridge.backend_event(picture(quick, newer, (0, 255, 0)))
-            bridge.backend_event(picture(slow, older, (255, 0, 0)))
-            bridge.backend_event(AttemptEnded(newer))
-            bridge.backend_event(AttemptEnded(older))
-            async with asyncio.timeout(20):
-                while (shown := viewer.take()) is None:
-                    offered.clear()
-                    await offered.wait()
-                assert bytes(shown.payloads[0][1].data[:3]) == b"\x00\xff\x00"
-                shown.release()
-                viewer.ack(shown.number)
-                await asyncio.gather(*bridge.results._tasks)
-            assert viewer.take() is None
-            assert bridge.results.counts == {"released": 1, "dropped": 1}
-            assert bridge.counts == {"finished_done": 1, "finished_superseded": 1}
-        finally:
-            await actions.close()
-            await bridge.close()
+    def __init__(self):
+        self.released = 0
+        self.unwanted = set()
 
-    asyncio.run(scenario())
+    def wants(self, attempt):
+        return attempt not in self.unwanted and attempt >= self.released
+
+    def release(self, attempt):
+        if not self.wants(attempt):
+            return False
+        self.released = max(self.released, attempt)
+        return True
+
+    def is_older(self, attempt, other):
+        return attempt < other
+
+
+class Setting:
+    """Results with real pools, one stream, and the pictures of attempts by hand."""
+
+    def __init__(self, outputs=1, mode=Mode.ONESHOT, workers=2):
+        self.spec = WorkflowSpec("w", "W", (), tuple(OutputSpec(f"o{n}") for n in range(outputs)), False, 0, None)
+        self.stream = Stream(1, "main", self.spec, mode, now=0.0)
+        self.viewers = Viewers()
+        self.judge = Judge()
+        self.buffers = BufferPool(1 << 20)
+        self.pool = DecodePool(workers)
+        self.settled = []
+        self.moved = asyncio.Event()
+        self.requests = {}
+        self.results = Results(
+            self.judge,
+            self.viewers,
+            self.pool,
+            self.buffers,
+            self._settle,
+            lambda *_: None,
+            lambda: 0.0,
+            PictureLimits(),
+            90,
+        )
+
+    def _settle(self, event):
+        self.settled.append(event)
+        self.moved.set()
+
+    def viewer(self, format=PixelFormat.RGBA8, outputs=None):
+        viewer = Viewer(
+            object(),
+            1,
+            outputs,
+            PayloadSpec(format),
+            self.moved.set,
+            outputs_there=len(self.spec.outputs),
+            credit=8,
+        )
+        self.viewers.add(viewer)
+        return viewer
+
+    def begin(self, attempt):
+        workflow = SimpleNamespace(spec=self.spec)
+        request = Request(attempt, self.stream, workflow, None, None, 0.0)
+        self.requests[attempt] = request
+        nodes = {f"n{place}": place for place in range(len(self.spec.outputs))}
+        self.results.begin(attempt, request, {}, nodes)
+
+    def picture(self, attempt, output=0, index=0, data=None):
+        data = png(attempt) if data is None else data
+        self.results.picture(
+            BackendPicture("comfy", attempt, f"n{output}", output, index, "png", memoryview(data), 0.0, 0.0)
+        )
+
+    def progress(self, attempt, maximum, output=0):
+        self.results.progress(BackendProgress(attempt, f"n{output}", 0, maximum))
+
+    async def until(self, condition):
+        async with asyncio.timeout(LIMIT_S):
+            while not condition():
+                self.moved.clear()
+                await self.moved.wait()
+
+    async def settle(self, attempt):
+        await self.until(lambda: any(event.attempt == attempt for event in self.settled))
+        (event,) = [event for event in self.settled if event.attempt == attempt]
+        return event
+
+
+def run(test, **options):
+    async def limited():
+        setting = Setting(**options)
+        async with asyncio.timeout(LIMIT_S):
+            await test(setting)
+        await setting.results.close()
+        for viewer in setting.viewers.all():
+            viewer.close()
+        await setting.pool.close()
+        stats = setting.buffers.stats()
+        assert (stats.lent, stats.lost) == (0, 0), "a buffer did not come back"
+
+    asyncio.run(limited())
+
+
+def test_a_set_is_released_when_all_its_outputs_are_there():
+    async def test(setting):
+        viewer = setting.viewer()
+        setting.begin(1)
+        setting.picture(1, output=1)
+        setting.picture(1, output=0)
+        setting.results.ended(1)
+        event = await setting.settle(1)
+        assert (event.error, event.overtaken) == (None, False)
+        item = viewer.take()
+        assert [output for output, _ in item.payloads] == [0, 1]
+        assert item.shared.last
+        item.release()
+
+    run(test, outputs=2)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("bad", [b"no picture", png()[:40]])
+def test_a_bad_picture_of_one_output_fails_the_request_once(order, bad):
+    async def test(setting):
+        setting.viewer()
+        setting.begin(1)
+        for output in order:
+            setting.picture(1, output=output, data=bad if output == 0 else None)
+        setting.results.ended(1)
+        event = await setting.settle(1)
+        assert event.error.code is ErrorCode.BAD_PICTURE
+        setting.begin(2)
+        setting.picture(2, output=0)
+        setting.picture(2, output=1)
+        setting.results.ended(2)
+        assert (await setting.settle(2)).error is None
+        assert len(setting.settled) == 2
+
+    run(test, outputs=2)
+
+
+def test_a_picture_that_does_not_decode_fails_the_request():
+    async def test(setting):
+        setting.viewer()
+        setting.begin(1)
+        whole = png()
+        place = whole.index(b"IDAT") + 6
+        setting.picture(1, data=whole[:place] + b"\0\0\0" + whole[place + 3 :])
+        setting.results.ended(1)
+        assert (await setting.settle(1)).error.code is ErrorCode.BAD_PICTURE
+
+    run(test)
+
+
+def test_an_output_that_does_not_come_is_named():
+    async def test(setting):
+        setting.begin(1)
+        setting.picture(1, output=0)
+        setting.results.ended(1)
+        error = (await setting.settle(1)).error
+        assert error.code is ErrorCode.NO_IMAGE
+        assert "o1" in error.message
+
+    run(test, outputs=2)
+
+
+def test_an_output_that_ran_and_sent_nothing_is_a_failure():
+    async def test(setting):
+        setting.begin(1)
+        setting.progress(1, 1)
+        setting.results.ended(1)
+        assert (await setting.settle(1)).error.code is ErrorCode.NO_IMAGE
+
+    run(test)
+
+
+def test_pictures_missing_at_the_end_of_a_batch_are_a_failure():
+    async def test(setting):
+        setting.begin(1)
+        setting.progress(1, 3)
+        for index in range(2):
+            setting.picture(1, index=index)
+        setting.results.ended(1)
+        error = (await setting.settle(1)).error
+        assert error.code is ErrorCode.NO_IMAGE
+        assert "2 of 3" in error.message
+        assert setting.requests[1].frames == 2  # they were shown all the same
+
+    run(test)
+
+
+def test_pictures_that_nobody_wants_are_no_failure():
+    async def test(setting):
+        setting.begin(1)
+        setting.progress(1, 2)
+        setting.judge.unwanted.add(1)
+        for index in range(2):
+            setting.picture(1, index=index)
+        setting.results.ended(1)
+        assert (await setting.settle(1)).error is None
+
+    run(test)
+
+
+def test_a_run_that_made_nothing_ends_without_error():
+    async def test(setting):
+        setting.begin(1)
+        setting.results.ended(1)  # all cached: no output ran
+        assert (await setting.settle(1)).error is None
+        assert setting.requests[1].pictures == 0
+
+    run(test)
+
+
+def test_the_last_of_a_batch_says_so():
+    async def test(setting):
+        viewer = setting.viewer()
+        setting.begin(1)
+        setting.progress(1, 2)
+        seen = []
+        for index in range(2):
+            setting.picture(1, index=index)
+            await setting.until(lambda: viewer.outbox.ready)
+            item = viewer.take()
+            seen.append((item.shared.index, item.shared.last))
+            item.release()
+        setting.results.ended(1)
+        await setting.settle(1)
+        assert seen == [(0, False), (1, True)]
+
+    run(test)
+
+
+def test_viewers_of_every_form_get_pictures_though_each_is_overtaken(monkeypatch):
+    """Pictures come faster than they decode: the first form's viewer must not be the only one that sees any."""
+
+    async def test(setting):
+        turns, decoded = threading.Semaphore(0), []
+        decode, loop = packets.decode_picture, asyncio.get_running_loop()
+
+        def slow(data, limits=None):
+            assert turns.acquire(timeout=LIMIT_S)
+            decoded.append(data)
+            loop.call_soon_threadsafe(setting.moved.set)
+            return decode(data, limits)
+
+        monkeypatch.setattr(packets, "decode_picture", slow)
+        viewers = [setting.viewer(PixelFormat.RGBA8), setting.viewer(PixelFormat.BGRA8)]
+        seen = {viewer: [] for viewer in viewers}
+
+        def look(viewer):
+            while (item := viewer.take()) is not None:
+                seen[viewer].append(item.number)
+                viewer.ack(item.number)
+                item.release()
+
+        for viewer in viewers:
+            viewer.wake = lambda viewer=viewer: look(viewer)
+        setting.begin(1)
+        setting.picture(1)
+        setting.results.ended(1)
+        for attempt in range(2, 9):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the one before is being decoded
+            setting.begin(attempt)
+            setting.picture(attempt)  # and is overtaken now
+            setting.results.ended(attempt)
+            turns.release()
+            await setting.until(lambda attempt=attempt: len(decoded) >= attempt - 1)
+        turns.release()
+        await setting.settle(8)
+        assert seen[viewers[0]][-1] == seen[viewers[1]][-1]
+        assert len(seen[viewers[1]]) > 2, list(seen.values())
+
+    run(test, mode=Mode.LATEST, workers=1)
