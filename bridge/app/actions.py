@@ -10,7 +10,8 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Hashable, Mapping
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Final, Protocol
 
 from bridge.app.bridge import Bridge
 from bridge.app.placeholder import black_payload, placeholder_payload
@@ -36,6 +37,12 @@ from bridge.streams.stream import Stream
 from bridge.types import Mode, Outcome, Size, StreamState, WorkflowSpec
 
 logger = logging.getLogger("bridge.app")
+
+DEFAULT_SIZE: Final = Size(512, 512)
+"""Of a placeholder, where the graph alone knows its size."""
+
+PIXELS_ON_LOOP: Final = 512 * 1024
+"""A placeholder up to here takes a few milliseconds; a larger one is made in a decoder's thread."""
 
 
 class Watcher(Protocol):
@@ -323,7 +330,7 @@ class Actions:
                 item = self.panic_set(stream, viewer)
                 viewer.panic(item)
                 if item is None:
-                    self._spawn(self._hold_last(stream, viewer))
+                    self._spawn(self._hold_later(stream, viewer))
         self.backends_changed()
 
     def resume(self) -> None:
@@ -335,11 +342,16 @@ class Actions:
             self.backends_changed()
 
     def panic_set(self, stream: Stream, viewer: Viewer) -> ViewerSet | None:
-        """The panic picture in a viewer's form; None if it is the last set, which has to be made in that form first."""
-        wanted = self.bridge.config.panic.picture
-        if wanted == "hold" and self.bridge.results.shown(stream.number) is not None:
+        """The panic picture in a viewer's form; None if it has to be made first, which `_hold_later` does."""
+        if self._holds_last(stream):
             return self.bridge.results.held_now(stream.number, viewer)
-        return self.placeholder(stream, viewer, black=wanted == "black")
+        return self._placeholder_now(stream, viewer)
+
+    def _holds_last(self, stream: Stream) -> bool:
+        """Whether a held picture of this stream is its last set now, and not one that no workflow made."""
+        if self.panicked and self.bridge.config.panic.picture != "hold":
+            return False
+        return self.bridge.results.shown(stream.number) is not None
 
     # --- viewers -------------------------------------------------------------------------------------------
 
@@ -352,16 +364,11 @@ class Actions:
 
     def show_newcomer(self, stream: Stream, viewer: Viewer) -> None:
         """Give a viewer the stream's last set, or the placeholder, as its held picture."""
-        if self.panicked:
-            held = self.panic_set(stream, viewer)
-        else:
-            held = self.bridge.results.held_now(stream.number, viewer)
+        held = self.panic_set(stream, viewer)
         if held is not None:
             viewer.hold(held)
-        elif self.bridge.results.shown(stream.number) is not None:
-            self._spawn(self._hold_last(stream, viewer))
-        elif (item := self.placeholder(stream, viewer)) is not None:
-            viewer.hold(item)
+        else:
+            self._spawn(self._hold_later(stream, viewer))
 
     def remove_viewer(self, stream: Stream, key: Hashable) -> None:
         """Somebody looks away; unknown ones are ignored."""
@@ -373,22 +380,48 @@ class Actions:
         """Tell the scheduler how many look at a stream now."""
         self.bridge.tell(ViewersChanged(stream.number, stream.viewers))
 
-    async def _hold_last(self, stream: Stream, viewer: Viewer) -> None:
+    async def _hold_later(self, stream: Stream, viewer: Viewer) -> None:
+        """Give a viewer the held picture that can't be had at once."""
+        panicked = self.panicked
         try:
-            held = await self.bridge.results.held_set(stream.number, viewer.wants)
+            held = await self.make_held(stream, viewer)
         except TexbridgeError as error:
             logger.debug("stream %s: no held picture: %s", stream.name, error)
             return
         if held is None:
             return
-        if self.bridge.viewers.get(stream.number, viewer.key) is viewer:
-            viewer.hold(held)
+        if self.bridge.viewers.get(stream.number, viewer.key) is not viewer or (self.panicked and not panicked):
+            held.release()  # nobody looks any more, or has the panic picture, after which nothing may come
+        elif self.panicked:
+            viewer.panic(held)
         else:
-            held.release()
+            viewer.hold(held)
+
+    async def make_held(self, stream: Stream, viewer: Viewer) -> ViewerSet | None:
+        """The panic picture, the stream's last set or a placeholder in a viewer's form, made in a decoder's thread.
+
+        Raises:
+            TexbridgeError: the form can't be made, or no buffer is left.
+        """
+        if self._holds_last(stream):
+            return await self.bridge.results.held_set(stream.number, viewer.wants)
+        work = partial(self.placeholder, stream, viewer, self._is_black)
+        return await self.bridge.decoders.submit(work, dispose=_release)
+
+    @property
+    def _is_black(self) -> bool:
+        return self.panicked and self.bridge.config.panic.picture == "black"
+
+    def _placeholder_now(self, stream: Stream, viewer: Viewer) -> ViewerSet | None:
+        """A small placeholder, or black; None for one that would hold up the loop."""
+        width, height = viewer.wants[1].size or stream.picture_size or DEFAULT_SIZE
+        if width * height * len(viewer.wants[0]) > PIXELS_ON_LOOP:
+            return None
+        return self.placeholder(stream, viewer, self._is_black)
 
     def placeholder(self, stream: Stream, viewer: Viewer, black: bool = False) -> ViewerSet | None:
         """A picture that is none of the stream's own, for each output of a viewer; None if there is no room for it."""
-        size = stream.picture_size or Size(512, 512)
+        size = stream.picture_size or DEFAULT_SIZE
         make = black_payload if black else placeholder_payload
         payloads: list[tuple[int, Payload]] = []
         try:
@@ -434,3 +467,8 @@ class Actions:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _release(held: ViewerSet | None) -> None:
+    if held is not None:
+        held.release()

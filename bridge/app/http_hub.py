@@ -57,10 +57,9 @@ class HttpHub:
         """Give a stream's newest picture. Raises as the door's `HttpHub` says."""
         stream = self._actions.streams.find(name)
         self._glance(stream)
-        held = None
         if self._actions.panicked:
-            held = self._actions.panic_set(stream, Viewer(object(), stream.number, (0,), JPEG, _nobody))
-        if held is None:
+            held = await self._actions.make_held(stream, Viewer(object(), stream.number, (0,), JPEG, _nobody))
+        else:
             held = await self._bridge.results.held_set(stream.number, ((0,), JPEG))
         if held is None:
             raise BridgeError(

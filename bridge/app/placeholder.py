@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from bridge.codec.pixels import Channels, Pixels, encode_picture, payload_geometry, write_pixels
@@ -10,7 +12,6 @@ from bridge.types import ENCODED_FORMATS, FrameFlags, Origin, OutputKind, Payloa
 
 CELL = 32
 DARK, LIGHT = 40, 52
-LARGEST = 4096
 
 
 def placeholder_payload(spec: PayloadSpec, size: Size, sink: Sink, kind: OutputKind = OutputKind.COLOR) -> Payload:
@@ -20,19 +21,21 @@ def placeholder_payload(spec: PayloadSpec, size: Size, sink: Sink, kind: OutputK
         TexbridgeError: the form can't be made, or no buffer is left.
     """
     width, height = spec.size or size
-    rows, columns = np.arange(min(height, LARGEST)) // CELL, np.arange(min(width, LARGEST)) // CELL
-    cells = (rows[:, None] + columns[None, :]) % 2
-    return _payload(np.where(cells == 0, DARK, LIGHT).astype(np.uint8), spec, sink, kind)
+    rows, columns = (np.arange(side) // CELL % 2 for side in (height, width))
+    grey = (rows.astype(np.uint8)[:, None] ^ columns.astype(np.uint8)[None, :]) * np.uint8(LIGHT - DARK)
+    grey += np.uint8(DARK)
+    return _payload(grey, spec, sink, kind)
 
 
 def black_payload(spec: PayloadSpec, size: Size, sink: Sink, kind: OutputKind = OutputKind.COLOR) -> Payload:
     """Black of `size`, or of the spec's own, alpha 255, as a payload owned by the caller. Raises as above."""
     width, height = spec.size or size
-    return _payload(np.zeros((min(height, LARGEST), min(width, LARGEST)), np.uint8), spec, sink, kind)
+    return _payload(np.zeros((height, width), np.uint8), spec, sink, kind)
 
 
 def _payload(grey: np.ndarray, spec: PayloadSpec, sink: Sink, kind: OutputKind) -> Payload:
     pixels = Pixels(grey[:, :, None], Channels.L)
+    spec = replace(spec, size=None)  # it was drawn in that size
     width, height, row_pitch, payload_bytes = payload_geometry(pixels.size, spec)
     encoded = encode_picture(pixels, spec.format, 90) if spec.format in ENCODED_FORMATS else b""
     lease = sink.lend(len(encoded) or payload_bytes)

@@ -1,0 +1,124 @@
+"""Pictures that no workflow made: large ones are made beside the loop, and none comes after a panic picture."""
+
+import asyncio
+import io
+import threading
+
+import aiohttp
+import numpy as np
+import pytest
+from app_rig import AppRig, color, run
+from PIL import Image
+
+from bridge.app import actions
+from bridge.codec.messages import Panic, Ping, Resume
+
+LARGE = (2048, 1024)
+
+
+@pytest.fixture
+def makers(monkeypatch):
+    """The threads that made placeholders and black pictures, by width."""
+    found: list[tuple[int, bool]] = []
+
+    def watch(make):
+        def watched(spec, size, *more):
+            on_loop = threading.current_thread() is threading.main_thread()
+            found.append(((spec.size or size).width, on_loop))
+            return make(spec, size, *more)
+
+        return watched
+
+    for make in (actions.placeholder_payload, actions.black_payload):
+        monkeypatch.setattr(actions, make.__name__, watch(make))
+    return found
+
+
+@pytest.mark.parametrize("format", ["rgba8", "png"])
+def test_a_large_placeholder_is_made_beside_the_loop(tmp_path, makers, format):
+    async def test():
+        async with AppRig(tmp_path) as rig:
+            small, large = await rig.engine(), await rig.engine()
+            await small.subscribe(format=format)
+            await small.frame(held=True)
+            await large.subscribe(format=format, size=LARGE)
+            frame = await large.frame(held=True)
+            assert (frame.header.width, frame.header.height, frame.header.number) == (*LARGE, 0)
+            if format == "rgba8":
+                assert frame.pixels.shape == (LARGE[1], LARGE[0], 4)
+                assert [int(frame.pixels[0, column, 0]) for column in (0, 31, 32, 64)] == [40, 40, 52, 40]
+            assert makers == [(32, True), (LARGE[0], False)]
+
+    run(test)
+    assert makers
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_large_black_picture_is_the_next_one_and_the_last(tmp_path, makers, shown):
+    async def test():
+        async with AppRig(tmp_path, panic={"picture": "black"}) as rig:
+            engine = await rig.engine()
+            await engine.subscribe(size=LARGE)
+            if shown:
+                await engine.finish(await engine.run(params={"fill": color(3)}))
+                await engine.frame(lambda frame: frame.number == 3)
+            await engine.frame(held=True)
+            before = len(engine.held)
+            await engine.ask(Panic)
+            await engine.until(lambda: len(engine.held) > before, "the panic picture")
+            assert (engine.held[-1].pixels == [0, 0, 0, 255]).all()
+            assert not makers[-1][1]
+            await engine.ask(Resume)
+            await engine.finish(await engine.run(params={"fill": color(4)}))
+            await engine.frame(lambda frame: frame.number == 4)
+
+    run(test)
+
+
+def test_the_last_set_that_a_newcomer_waits_for_does_not_come_after_black(tmp_path, monkeypatch):
+    """Its form was still in the making when panic came."""
+
+    async def test():
+        async with AppRig(tmp_path, panic={"picture": "black"}) as rig:
+            engine = await rig.engine()
+            await engine.finish(await engine.run(params={"fill": color(3)}))
+            asked, go_on = asyncio.Event(), asyncio.Event()
+            held_set = rig.bridge.results.held_set
+
+            async def slow(*arguments):
+                asked.set()
+                await go_on.wait()
+                return await held_set(*arguments)
+
+            monkeypatch.setattr(rig.bridge.results, "held_set", slow)
+            await engine.subscribe(format="bgra8")
+            await asked.wait()
+            await engine.ask(Panic)
+            frame = await engine.frame(held=True)
+            assert (frame.pixels[..., :3] == 0).all()
+            go_on.set()
+            for _ in range(3):
+                await engine.ask(Ping)
+            tasks = list(rig.server.actions._tasks)
+            await asyncio.gather(*tasks)
+            await engine.ask(Ping)
+            assert len(engine.held) == 1
+            assert not np.any(engine.held[0].pixels[..., :3])
+
+    run(test)
+
+
+def test_a_still_of_a_large_stream_is_black_during_panic_too(tmp_path):
+    async def test():
+        streams = {"main": {"workflow": "solid", "mode": "oneshot", "size": LARGE}}
+        async with AppRig(tmp_path, streams, panic={"picture": "black"}) as rig:
+            engine = await rig.engine()
+            await engine.finish(await engine.run(params={"fill": color(0xFFFFFF)}))
+            await engine.ask(Panic)
+            url = f"http://{rig.server.addresses.http}/streams/main.jpg"
+            async with aiohttp.ClientSession() as session, session.get(url) as answer:
+                picture = Image.open(io.BytesIO(await answer.read()))
+            assert picture.size == LARGE
+            assert not np.asarray(picture).any()
+
+    run(test)
