@@ -188,8 +188,16 @@ class Actions:
             if stream.workflow.name == name:
                 self._change_workflow(stream, spec)
 
-    def switch_live(self, stream: Stream, on: bool) -> None:
-        """Go live, or back to the mode before. Not allowed during panic (403)."""
+    def switch_live(self, stream: Stream, on: bool, fade_s: float | None = None) -> None:
+        """Go live, or back to the mode before. Not allowed during panic (403), nor with a fade (411)."""
+        if fade_s:
+            raise NotAllowedError(
+                f"a fade of {fade_s:g} s is not in this build; send 0, or nothing",
+                code=ErrorCode.NOT_SUPPORTED,
+                field="fade_s",
+                value=fade_s,
+                limit=0,
+            )
         if on:
             self._check_open()
         if stream.switch_live(on):
@@ -456,11 +464,11 @@ class Actions:
     def drain(self) -> None:
         """Take nothing new and end every request `cancelled`; the doors then tell their clients and close."""
         self.draining = True
-        self.cancel(lambda _: True)
         for stream in self.streams.by_name.values():
             if stream.mode is Mode.LIVE:
                 stream.switch_live(False)
                 self.configure(stream)
+        self.cancel(lambda _: True)
 
     async def close(self) -> None:
         """End what is still being prepared for viewers."""

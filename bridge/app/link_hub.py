@@ -297,7 +297,7 @@ class LinkHub:
         connection.send(m.Ok(id=message.id, cancelled=cancelled))
 
     def _live(self, connection: Connection, session: Session, message: m.Live) -> None:
-        self._actions.switch_live(self._stream(message.stream), message.on)
+        self._actions.switch_live(self._stream(message.stream), message.on, message.fade_s)
         self._ok(connection, message.id)
 
     def _subscribe(self, connection: Connection, session: Session, message: m.Subscribe) -> None:

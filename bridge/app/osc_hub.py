@@ -124,7 +124,7 @@ class OscHub:
                     lambda request: request.stream is stream and request.session is None and not request.generation
                 )
             case LiveSwitched():
-                actions.switch_live(self._stream(control.stream), control.on)
+                actions.switch_live(self._stream(control.stream), control.on, control.fade_s)
             case SeedSet():
                 actions.set_seed(self._stream(control.stream), control.seed)
             case SizeSet():

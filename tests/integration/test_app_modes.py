@@ -323,6 +323,25 @@ def test_seed_policies(tmp_path):
     run(test)
 
 
+def test_live_streams_share_the_backend(tmp_path):
+    async def test():
+        stream = {"workflow": "clouds", "mode": "live", "seed_policy": "increment"}
+        async with AppRig(tmp_path, {"left": stream, "right": stream}) as rig:
+            engine = await rig.engine()
+            numbers = [(await engine.subscribe(name)).number for name in ("left", "right")]
+
+            def shown(number):
+                return sum(frame.header.stream == number for frame in engine.frames)
+
+            await engine.until(lambda: all(shown(number) >= 10 for number in numbers))
+            assert abs(rig.bridge.streams.find("left").seed - rig.bridge.streams.find("right").seed) <= 4
+            request = await engine.run("left", seed=99)
+            (end,) = await engine.finish(request)  # and a run gets its turn
+            assert (end.outcome, end.seed) == ("done", 99)
+
+    run(test)
+
+
 def test_a_live_stream_of_random_seeds_goes_on_by_itself(tmp_path):
     async def test():
         streams = {"main": {"workflow": "clouds", "mode": "live", "seed_policy": "random"}}

@@ -246,6 +246,7 @@ BAD = {
     "bad size": (encode_osc_message("/texbridge/main/size", "wide"), "/texbridge/main/error", 305),
     "negative seed": (encode_osc_message("/texbridge/main/seed", -1), "/texbridge/main/error", 302),
     "later": (encode_osc_message("/texbridge/main/freeze", 1), "/texbridge/main/error", 411),
+    "a fade, later": (encode_osc_message("/texbridge/main/live", 1, 0.5), "/texbridge/main/error", 411),
     "norm, later": (encode_osc_message("/texbridge/main/fill/norm", 0.5), "/texbridge/main/error", 411),
     "reply without a port": (encode_osc_message("/texbridge/reply", "home"), "/texbridge/error", 302),
     "panics": (encode_osc_message("/texbridge/panik"), "/texbridge/error", 207),
