@@ -94,8 +94,13 @@ class WebSocketConnection(Connection):
         return frame_prefix(message_bytes)
 
     def _can_write(self) -> bool:
-        # Nothing may follow a close frame, which the library sends by itself in answer to the peer's.
-        return super()._can_write() and self._peer.protocol.state is State.OPEN
+        # Nothing may follow a close frame, which the library sends by itself in answer to the peer's; a frame that was
+        # begun before is finished, and the library's waits.
+        return super()._can_write() and (self._inside_frame or self._peer.protocol.state is State.OPEN)
+
+    def _frame_over(self) -> None:
+        if not self._peer.transport.is_closing():
+            self._peer.send_data()
 
     async def _finish(self, error: TexbridgeError | None) -> None:
         if error is None:
@@ -126,6 +131,11 @@ class _Peer(ServerConnection):
         super().connection_lost(exc)
         self.door._peers.discard(self)
         self.link._ended()
+
+    def send_data(self) -> None:
+        # What the library sends by itself (pongs, pings, a close) must not come between the pieces of a frame of ours.
+        if not self.link._inside_frame:
+            super().send_data()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

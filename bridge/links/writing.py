@@ -24,6 +24,10 @@ logger = logging.getLogger("bridge.links")
 JOINED_BYTES: Final = 64 * 1024
 """Up to here, copying into one write is cheaper than a second system call."""
 
+PIECE_BYTES: Final = 4 * 1024 * 1024
+"""A frame goes to the transport in pieces: Python 3.11's copies what the kernel doesn't take, and for twenty slow
+viewers of one large picture that would be twenty pictures which no limit knows of."""
+
 FRAMES_BEFORE_AFTER: Final = 256
 """A message sent `after_frames` waits for at most so many frames, however fast new ones come."""
 
@@ -108,6 +112,7 @@ class LinkWriter(ABC):
         self._parts_sent = 0
         self._close_error: TexbridgeError | None = None
         self._paused = False
+        self._inside_frame = False
         self._drain_waiter: asyncio.Future[None] | None = None
 
     # --- what a kind of link fills in ------------------------------------------------------------------------
@@ -238,10 +243,17 @@ class LinkWriter(ABC):
                 await self._drained()
             else:
                 self._write(self._prefix(size) + frame.header)
-                self._write(frame.payload)
-                await self._drained()
+                self._inside_frame = True
+                for start in range(0, frame.payload.nbytes, PIECE_BYTES):
+                    self._write(frame.payload[start : start + PIECE_BYTES])
+                    await self._drained()
         finally:
+            self._inside_frame = False
             frame.done()
+            self._frame_over()
+
+    def _frame_over(self) -> None:  # noqa: B027
+        """A frame has gone out whole, or never will: whatever waited for that may follow. By default nothing waits."""
 
     def _split(self, message: bytes) -> Iterator[bytes]:
         assert self.max_message_bytes is not None

@@ -13,6 +13,7 @@ from bridge.codec.messages import Accepted, Changed, Finished, Ok
 from bridge.errors import ConfigError, ErrorCode, NotAllowedError
 from bridge.links.connection import LinkLimits
 from bridge.links.gate import TokenDelays
+from bridge.links.writing import PIECE_BYTES
 from bridge.types import Outcome
 
 pytestmark = pytest.mark.parametrize("kind", ["tcp", "websocket"])
@@ -411,6 +412,27 @@ def test_a_peer_that_never_reads_is_cut_and_the_frame_given_back(kind):
             await rig.hub.until(lambda: len(rig.hub.ended) == 1 and rig.hub.done == rig.hub.taken)
             assert rig.door.counts["stalled"] == 1
             rig.hub.supply = None
+
+    run(test)
+
+
+def test_a_frame_that_waits_for_its_reader_is_not_copied(kind):
+    """Many slow viewers of one large picture share its memory: above the kernel waits one piece of it each."""
+
+    async def test():
+        async with Rig(kind, LinkLimits(send_buffer_bytes=128 * 1024)) as rig:
+            client = await rig.connect()
+            client.pause()
+            rig.hub.frames.append(frame_bytes(1, 20_000_000))
+            rig.hub.connections[0].wake()
+            await rig.hub.until(lambda: rig.hub.taken == 1)
+            for _ in range(200):
+                await asyncio.sleep(0)
+            assert 0 < rig.hub.connections[0]._transport.get_write_buffer_size() <= PIECE_BYTES
+            client.resume()
+            assert await client.receive() == b"".join(frame_bytes(1, 20_000_000))
+            await send(client, op="ping", id=1)
+            assert (await receive(client))["op"] == "pong"
 
     run(test)
 

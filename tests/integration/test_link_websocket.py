@@ -307,3 +307,52 @@ def test_ping_is_answered_between_frames():
             assert msgpack.unpackb(await client.receive())["op"] == "pong"
 
     run(test)
+
+
+async def _inside_a_frame(rig, writer) -> tuple[bytes, bytes]:
+    """Say hello by a raw socket that doesn't read, and have a large frame on its way."""
+    writer.transport.pause_reading()
+    writer.write(masked(2, HELLO))
+    await rig.hub.until(lambda: len(rig.hub.connections) == 1)
+    rig.hub.frames.append(frame_bytes(1, 20_000_000))
+    rig.hub.connections[0].wake()
+    await rig.hub.until(lambda: rig.hub.taken == 1)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert rig.hub.done == 0
+    return frame_bytes(1, 20_000_000)
+
+
+async def _messages(reader) -> list[tuple[int, bytes]]:
+    """Everything up to the end of the stream: opcode and body of each unfragmented frame."""
+    found = []
+    async with asyncio.timeout(link_rig.LIMIT_S):
+        while head := await reader.read(2):
+            head += await reader.readexactly(2 - len(head))
+            length = head[1] & 127
+            if length > 125:
+                length = int.from_bytes(await reader.readexactly({126: 2, 127: 8}[length]), "big")
+            assert head[0] & 0x80, "fragmented"
+            found.append((head[0] & 15, await reader.readexactly(length)))
+    return found
+
+
+def test_what_the_library_sends_by_itself_waits_for_the_end_of_a_frame():
+    """Pings are answered, and a close is, while a large frame is on its way: behind it, not inside it."""
+
+    async def test():
+        async with Rig("websocket", LinkLimits(send_buffer_bytes=128 * 1024)) as rig:
+            _, _, reader, writer = await handshake(rig.door.address)
+            frame = await _inside_a_frame(rig, writer)
+            writer.write(masked(9, b"are you there") + masked(8, struct.pack("!H", 1000)))
+            await rig.hub.until(lambda: len(rig.hub.connections) == 1)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            writer.transport.resume_reading()
+            welcome, picture, *rest = await _messages(reader)
+            assert msgpack.unpackb(welcome[1])["op"] == "welcome"
+            assert picture == (2, b"".join(frame))
+            assert rest == [(10, b"are you there"), (8, struct.pack("!H", 1000))]
+            await finish(writer)
+
+    run(test)
