@@ -94,6 +94,8 @@ def choose_refresh(
             newer = _newer_run(requests, attempt.request)
             if newer is None and attempt.revision == attempt.request.stream.revision:
                 continue
+            if _is_behind(requests, attempt):
+                continue  # bound again it would come after a newer run, and be an older one's picture
             at = policy.refresh_at(
                 posted_at=attempt.posted_at,
                 expected_start=backend.expected_end(before=attempt),
@@ -105,6 +107,17 @@ def choose_refresh(
                 return Refresh(attempt, newer), wake_at
             wake_at = min(wake_at, at)
     return None, wake_at
+
+
+def _is_behind(requests: Mapping[int, Request], attempt: Attempt) -> bool:
+    """True if a newer run of the same `latest` stream was shown, or is at another backend already."""
+    request, stream = attempt.request, attempt.request.stream
+    if request.generation or not policy.replaces_waiting(stream.config.mode):
+        return False
+    return policy.is_stale(stream.config.mode, attempt.order, stream.last_released) or any(
+        other.stream is stream and other.attempt is not None and other.number > request.number
+        for other in requests.values()
+    )
 
 
 def _newer_run(requests: Mapping[int, Request], request: Request) -> Request | None:

@@ -365,12 +365,16 @@ class Scheduler:
             self._end_request(request.number, Outcome.FAILED, error)
 
     def _wait_again(self, request: Request) -> None:
-        """Back into the queue with its old place, unless a newer run has taken it meanwhile."""
+        """Back into the queue with its old place, unless something newer was shown, or has taken its place."""
         request.attempt = None
         stream = request.stream
         self._enqueue(request)
-        if policy.replaces_waiting(stream.config.mode) and any(
-            r.stream is stream and r.number > request.number for r in self._requests.values()
+        overtaken = request.order is not None and policy.is_stale(
+            stream.config.mode, request.order, stream.last_released
+        )
+        if overtaken or (
+            policy.replaces_waiting(stream.config.mode)
+            and any(r.stream is stream and r.number > request.number for r in self._requests.values())
         ):
             self._end_request(request.number, Outcome.SUPERSEDED)
 

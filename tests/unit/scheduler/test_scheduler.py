@@ -129,3 +129,50 @@ def test_a_cancelled_generation_is_not_made_again() -> None:
     assert table.submitted[-1] is own
     table.values(2)
     assert table.submitted[-1] is not own
+
+
+def test_a_latest_run_that_a_newer_one_overtook_is_not_tried_again() -> None:
+    """Two backends: the newer run is on the viewers already when the older one is lost."""
+    table = Table(Mode.LATEST, "a", "b")
+    older, newer = table.run(1), table.run(2)
+    first, second = table.submitted
+    assert (first.request, second.request) == (older, newer)
+    assert table.done(second.attempt)
+    table.tell(e.AttemptPosted(first.attempt), e.AttemptLost(first.attempt))
+    assert table.outcomes == {newer: Outcome.DONE, older: Outcome.SUPERSEDED}
+    assert len(table.submitted) == 2
+
+
+def test_a_latest_run_is_not_bound_again_behind_a_newer_one() -> None:
+    """Two backends: the older run waits at one, the newer one runs at the other; new values make neither overtake."""
+    table = Table(Mode.LATEST, "a", "b")
+    table.tell(e.StreamConfigured(2, Mode.ONESHOT, "long"))
+    for number in (1001, 1002):
+        table.tell(e.RequestAdded(number, 2, 0))
+    at_a, at_b = table.submitted
+    table.tell(e.AttemptPosted(at_a.attempt), e.AttemptStarted(at_a.attempt))
+    table.tell(e.AttemptPosted(at_b.attempt), e.AttemptStarted(at_b.attempt))
+    # Both take about a second, so late-bound work is posted shortly before that.
+    table.wait(1.0)
+    table.tell(e.AttemptEnded(at_a.attempt), e.ResultSettled(at_a.attempt))
+    table.tell(e.AttemptEnded(at_b.attempt), e.ResultSettled(at_b.attempt))
+    table.tell(e.RequestAdded(1003, 2, 0))
+    long = table.submitted[-1]
+    table.tell(e.AttemptPosted(long.attempt), e.AttemptStarted(long.attempt))
+    table.wait(0.999)
+    table.tell(e.BackendDoubted("b" if long.backend == "a" else "a"))
+    older = table.run(1)
+    waiting = table.submitted[-1]
+    assert (waiting.request, waiting.backend) == (older, long.backend)
+    table.tell(e.AttemptPosted(waiting.attempt), e.BackendUp("b" if long.backend == "a" else "a"))
+    newer = table.run(2)
+    running = table.submitted[-1]
+    assert (running.request, running.backend != long.backend) == (newer, True)
+    table.tell(e.AttemptPosted(running.attempt), e.AttemptStarted(running.attempt))
+    table.values(3)
+    table.wait(2.0)
+    assert table.submitted[-1] is running
+    assert table.done(running.attempt)
+    table.tell(e.AttemptEnded(long.attempt), e.ResultSettled(long.attempt))
+    assert not table.done(waiting.attempt)
+    assert table.outcomes[older] is Outcome.SUPERSEDED
