@@ -19,8 +19,9 @@ from PIL import Image, ImageDraw
 
 from bridge.app.config import load_config
 from bridge.app.serve import Server
-from bridge.cli.expected import TOLERANCE, gradient_pixels, worst_difference
-from bridge.client import Client, Frame
+from bridge.cli.expected import TOLERANCE, Colors, Moments
+from bridge.client import Client
+from bridge.codec.frame import FrameHeader
 from bridge.codec.osc import encode_osc_message
 from bridge.errors import ConfigError
 from bridge.types import Size
@@ -39,6 +40,9 @@ SIZE = Size(256, 256)
 CORNERS = ("top_left", "top_right", "bottom_left", "bottom_right")
 BLUR = 0.5
 SEND_EVERY_S = 1 / 60
+PORTION = 600
+"""Frames that wait for the check at most, 157 MB of them."""
+
 SHEET_FRAMES = 12
 SHEET_COLUMNS = 4
 SHEET_CELL = 160
@@ -98,6 +102,7 @@ def demo(options: argparse.Namespace) -> int:
 
 
 async def _run(seconds: float, corrupt: bool, quiet: bool) -> tuple[list[Received], int]:
+    begin = _colors(0.0)
     free = {"listen": "127.0.0.1:0"}
     config = load_config(
         None,
@@ -113,7 +118,7 @@ async def _run(seconds: float, corrupt: bool, quiet: bool) -> tuple[list[Receive
                 "main": {
                     "workflow": "gradient",
                     "size": list(SIZE),
-                    "params": {"noise": 0.0, "blur": BLUR},
+                    "params": {"noise": 0.0, "blur": BLUR, **dict(zip(CORNERS, map(_floats, begin), strict=True))},
                     "max_fps": 60,
                 }
             },
@@ -128,8 +133,8 @@ async def _run(seconds: float, corrupt: bool, quiet: bool) -> tuple[list[Receive
             print(f"OSC to {server.addresses.osc}, frames from {server.addresses.tcp}; {seconds:g} s ...", flush=True)
         host, _, port = server.addresses.osc.rpartition(":")
         async with await Client.connect(server.addresses.tcp, client="texbridge demo") as client:
-            sender = Sender((host, int(port)))
-            receiving = asyncio.ensure_future(_receive(client, sender, seconds, corrupt))
+            sender = Sender((host, int(port)), begin)
+            receiving = asyncio.ensure_future(_receive(client, sender.moments, seconds, corrupt))
             try:
                 await sender.run(seconds)
                 received = await receiving
@@ -142,11 +147,12 @@ async def _run(seconds: float, corrupt: bool, quiet: bool) -> tuple[list[Receive
 
 
 class Sender:
-    """Moves the four colours over OSC. What was sent is kept by the top left colour's red and green, which say when."""
+    """Moves the four colours over OSC, and notes what it sent when; `begin` are the colours that are there before."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], begin: Colors) -> None:
         self.sent = 0
-        self.history: dict[tuple[int, int, int], tuple[float, tuple[tuple[int, int, int], ...]]] = {}
+        self.moments = Moments(BLUR)
+        self.moments.add(time.perf_counter(), begin)
         self._target = target
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
@@ -161,27 +167,12 @@ class Sender:
 
     def send(self, elapsed: float) -> None:
         """Send one moment's colours in one bundle, so that they take effect together."""
-        colors = tuple(_color(elapsed, place) for place in range(len(CORNERS)))
+        colors = _colors(elapsed)
         messages = [
             encode_osc_message(f"/texbridge/main/{name}", *color) for name, color in zip(CORNERS, colors, strict=True)
         ]
-        self.history[colors[0]] = (time.perf_counter(), colors)
+        self.moments.add(time.perf_counter(), colors)
         self._socket.sendto(bundle(messages), self._target)
-
-    def find(self, pixels: NDArray[np.uint8]) -> tuple[int, float]:
-        """Give by how much a picture differs from the nearest of what was sent, and when that was sent."""
-        best = (256, 0.0)
-        seen = pixels[0, 0, :3].astype(int)
-        near = sorted(self.history.values(), key=lambda entry: abs(seen - entry[1][0]).sum())[:24]
-        for sent_at, colors in near:
-            corners = [tuple(level / 255 for level in color) for color in colors]
-            expected = gradient_pixels((corners[0], corners[1], corners[2], corners[3]), SIZE.width, SIZE.height, BLUR)
-            difference = worst_difference(pixels, expected)
-            if difference < best[0]:
-                best = (difference, sent_at)
-            if difference <= TOLERANCE:
-                break
-        return best
 
     def close(self) -> None:
         """Close the socket."""
@@ -194,43 +185,62 @@ def bundle(messages: list[bytes]) -> bytes:
     return head + b"".join(len(message).to_bytes(4, "big") + message for message in messages)
 
 
+def _colors(elapsed: float) -> Colors:
+    return tuple(_color(elapsed, place) for place in range(len(CORNERS)))
+
+
+def _floats(color: tuple[int, int, int]) -> list[float]:
+    return [level / 255 for level in color]
+
+
 def _color(elapsed: float, place: int) -> tuple[int, int, int]:
     red, green, blue = colorsys.hsv_to_rgb((elapsed / 4 + place / 4) % 1.0, 0.8, 1.0 - 0.15 * place)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-async def _receive(client: Client, sender: Sender, seconds: float, corrupt: bool) -> list[Received]:
+async def _receive(client: Client, moments: Moments, seconds: float, corrupt: bool) -> list[Received]:
+    """Receive for so long, and give every new frame with what it shows.
+
+    Frames are checked when all are there, so that the check doesn't slow down what it looks at; in a long demo, in
+    portions that fit into memory.
+    """
     frames = await client.subscribe("main", format="rgba8", origin="bottom_left")
     received: list[Received] = []
-    keep_every = max(1, int(seconds * 20 / SHEET_FRAMES))
+    waiting: list[tuple[FrameHeader, float, NDArray[np.uint8]]] = []
+    checking: asyncio.Future[list[Received]] | None = None
     end = time.perf_counter() + seconds
-    waiting: list[tuple[Frame, float, NDArray[np.uint8]]] = []
     while time.perf_counter() < end:
         try:
-            async with asyncio.timeout(max(0.05, end - time.perf_counter())):
-                frame = await anext(frames)
+            frame = await frames.next(timeout_s=max(0.05, end - time.perf_counter()))
         except TimeoutError:
             break
-        if not frame.held and sender.history:
-            waiting.append((frame, time.perf_counter(), np.flipud(frame.pixels).copy()))
-    # Checked afterwards, so that the check doesn't slow down what it looks at.
-    if corrupt and waiting:
-        waiting[len(waiting) // 2][2][SIZE.height // 2, SIZE.width // 2, 1] ^= 0x80
-    for place, (frame, at, pixels) in enumerate(waiting):
-        difference, sent_at = await asyncio.to_thread(sender.find, pixels)
-        header = frame.header
-        received.append(
-            Received(
-                header.number,
-                sent_at,
-                at,
-                header.comfy_us,
-                header.bridge_us,
-                difference,
-                pixels if place % keep_every == 0 else None,
-            )
+        if frame.held:
+            continue
+        pixels = np.array(np.flipud(frame.pixels), np.uint8)
+        if corrupt:
+            pixels[SIZE.height // 2, SIZE.width // 2, 1] ^= 0x80
+            corrupt = False
+        waiting.append((frame.header, time.perf_counter(), pixels))
+        if len(waiting) >= PORTION:
+            received += await checking if checking is not None else []
+            checking = asyncio.ensure_future(asyncio.to_thread(_check, waiting, moments, seconds))
+            waiting = []
+    received += await checking if checking is not None else []
+    return received + await asyncio.to_thread(_check, waiting, moments, seconds)
+
+
+def _check(
+    frames: list[tuple[FrameHeader, float, NDArray[np.uint8]]], moments: Moments, seconds: float
+) -> list[Received]:
+    keep_every = max(1, int(seconds * 20 / SHEET_FRAMES))
+    checked: list[Received] = []
+    for header, at, pixels in frames:
+        match = moments.find(pixels, at)
+        kept = pixels if header.number % keep_every == 0 else None
+        checked.append(
+            Received(header.number, match.sent_at, at, header.comfy_us, header.bridge_us, match.difference, kept)
         )
-    return received
+    return checked
 
 
 def summary(received: list[Received], sent: int, seconds: float) -> dict[str, Any]:

@@ -5,6 +5,8 @@ The demo compares frames with this. It imports nothing of the bridge on purpose:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,3 +53,54 @@ def worst_difference(pixels: NDArray[np.uint8], expected: NDArray[np.uint8]) -> 
         return 255
     color = np.abs(pixels[:, :, :3].astype(int) - expected.astype(int)).max()
     return int(max(color, 255 - int(pixels[:, :, 3].min())))
+
+
+Colors = tuple[tuple[int, int, int], ...]
+"""Four colours 0..255: top left, top right, bottom left, bottom right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What of the sent a picture shows: its place in the order of sending, when it was sent, and how far off it is."""
+
+    place: int
+    sent_at: float
+    difference: int
+
+
+class Moments:
+    """What was sent, in order, and which of it a picture shows.
+
+    Pictures come in the order of what they show: one that shows something sent before what the last one showed is as
+    wrong as one that shows nothing that was sent.
+    """
+
+    def __init__(self, blur: float) -> None:
+        self._blur = blur
+        self._sent: list[tuple[float, Colors]] = []
+        self._last = 0
+
+    def add(self, sent_at: float, colors: Colors) -> None:
+        """Note what is sent; times grow."""
+        self._sent.append((sent_at, colors))
+
+    def find(self, pixels: NDArray[np.uint8], at: float) -> Match:
+        """Give the first moment, from that of the last picture on, that this one shows, which came in at `at`.
+
+        If it shows none, the match is the nearest one with a difference over TOLERANCE, and is not remembered.
+        """
+        best = Match(self._last, at, 256)
+        for place in range(self._last, len(self._sent)):
+            sent_at, colors = self._sent[place]
+            if sent_at > at:
+                break
+            corners = [tuple(level / 255 for level in color) for color in colors]
+            height, width = pixels.shape[:2]
+            expected = gradient_pixels((corners[0], corners[1], corners[2], corners[3]), width, height, self._blur)
+            difference = worst_difference(pixels, expected)
+            if difference < best.difference:
+                best = Match(place, sent_at, difference)
+            if difference <= TOLERANCE:
+                self._last = place
+                break
+        return best

@@ -176,7 +176,11 @@ def test_uvx(source, uvx, home, request):
     """`uvx --from . texbridge demo`, what the README tells people on Windows and macOS."""
     path = request.getfixturevalue(source)
     environment = home.environment(
-        UV_CACHE_DIR=str(uvx.parents[2] / "uv-cache"), UV_PYTHON=sys.executable, UV_PYTHON_DOWNLOADS="never"
+        UV_CACHE_DIR=str(uvx.parents[2] / "uv-cache"),
+        UV_PYTHON=sys.executable,
+        UV_PYTHON_DOWNLOADS="never",
+        UV_SYSTEM_CERTS="true",  # as pip does, for a network whose proxy has a certificate of its own
+        UV_NATIVE_TLS="true",  # what older versions call it
     )
     words = ("--from", path, "texbridge", "demo", "--seconds", "2", "--json")
     if source == "checkout":
