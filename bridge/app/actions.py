@@ -108,9 +108,7 @@ class Actions:
             self._cancel_all_of(stream)
             self.bridge.results.forget_stream(stream.number)
             self._use_outputs(stream)
-        self.configure(stream)
-        if opened.created or opened.changed:
-            self._touch(stream)
+        self.configure(stream, touched=opened.created or bool(opened.changed))
         self._note_state(stream, None)
         if opened.created:
             self._tell_stream_changed(stream)
@@ -119,9 +117,12 @@ class Actions:
         self.bridge.set_timer()
         return opened
 
-    def configure(self, stream: Stream) -> None:
-        """Tell the scheduler how a stream works now."""
-        self.bridge.tell(StreamConfigured(stream.number, stream.mode, stream.cost_key, stream.varies, stream.max_fps))
+    def configure(self, stream: Stream, *, touched: bool = False) -> None:
+        """Tell the scheduler how a stream works now; `touched` if its next picture will be another one for it."""
+        revision = self._next_revision(stream) if touched else self._revisions.get(stream.number, 0)
+        self.bridge.tell(
+            StreamConfigured(stream.number, stream.mode, stream.cost_key, stream.varies, stream.max_fps, revision)
+        )
 
     def _touch(self, stream: Stream) -> None:
         """The next picture of this stream will be another one."""
@@ -159,8 +160,7 @@ class Actions:
         before = stream.size
         held = stream.set_size(size, snap=snap)
         if held != before:
-            self.configure(stream)
-            self._touch(stream)
+            self.configure(stream, touched=True)
         return held
 
     def set_workflow(self, stream: Stream, name: str) -> None:
@@ -173,8 +173,7 @@ class Actions:
     def _change_workflow(self, stream: Stream, spec: WorkflowSpec) -> None:
         stream.change_workflow(spec)
         self._use_outputs(stream)
-        self.configure(stream)
-        self._touch(stream)
+        self.configure(stream, touched=True)
         self._tell_stream_changed(stream)
 
     def _use_outputs(self, stream: Stream) -> None:

@@ -51,7 +51,8 @@ class StreamConfigured:
 
     `cost_key` names what is worth timing together (workflow and size): estimates are kept per backend and key.
     `varies` is true when every picture differs even if no value changed (seed policy not fixed).
-    `max_fps` limits a live stream's own generations; None is no limit.
+    `max_fps` limits a live stream's own generations; None is no limit. A `revision` that is new says what
+    `ValuesChanged` says too, so that another workflow with its values is one picture, not two.
     """
 
     stream: int
@@ -59,6 +60,7 @@ class StreamConfigured:
     cost_key: Hashable
     varies: bool = False
     max_fps: float | None = None
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

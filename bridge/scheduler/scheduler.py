@@ -188,8 +188,9 @@ class Scheduler:
     def _configured(self, event: StreamConfigured, now: float) -> None:
         stream = self._streams.get(event.stream)
         if stream is None:
-            self._streams[event.stream] = Stream(event.stream, event, dirty_since=now)
+            self._streams[event.stream] = Stream(event.stream, event, revision=event.revision, dirty_since=now)
             return
+        self._values_changed(event.stream, event.revision, now)
         if stream.config.cost_key != event.cost_key or (event.mode is Mode.LIVE and stream.config.mode != Mode.LIVE):
             # Another workflow or size, or live again: the picture there is none of the values there are.
             stream.bound_revision = NEVER_BOUND

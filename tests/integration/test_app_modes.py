@@ -73,6 +73,8 @@ def test_latest_replaces_the_waiting_run_and_binds_the_newest_values(tmp_path):
             for value in range(2, 7):
                 requests.append(await engine.run(params={"fill": color(value)}))
             await engine.set(params={"fill": color(9)})
+            rig.gate.step()
+            await engine.frame(lambda frame: frame.number == 1)
             rig.gate.open()
             answers = await engine.finish(*requests)
             outcomes = [answer.outcome for answer in answers]

@@ -26,6 +26,7 @@ def test_osc_changes_the_workflow_and_values_that_fit_stay(tmp_path):
             await engine.subscribe()
             await engine.set(params={"fill": color(5), "note": "x"})
             await engine.frame(lambda frame: frame.number == 5)
+            begun = rig.gate.begun
             osc = rig.osc()
             osc.send("/texbridge/main/workflow", "pair")
             await engine.frame(lambda frame: frame.header.output == 1)  # all outputs were asked for: now there are two
@@ -37,8 +38,25 @@ def test_osc_changes_the_workflow_and_values_that_fit_stay(tmp_path):
             described = await engine.ask(Describe, stream="main")
             assert (described.workflow, len(described.outputs)) == ("pair", 2)
             osc.send("/texbridge/main/workflow", "solid")
-            await engine.frame(lambda frame: frame.header.number > newest and frame.has(FrameFlags.LAST_OF_SET))
+            await engine.frame(lambda frame: frame.header.number == newest + 1)
             assert engine.frames[-1].header.output == 0
+            assert rig.gate.begun == begun + 2  # one picture for each change
+
+    run(test)
+
+
+def test_another_size_is_one_picture(tmp_path):
+    async def test():
+        async with AppRig(tmp_path, {"main": {"workflow": "solid", "mode": "live"}}) as rig:
+            engine, osc = await rig.engine(), rig.osc()
+            await engine.subscribe()
+            await engine.frame()
+            begun = rig.gate.begun
+            osc.send("/texbridge/main/size", 64, 64)
+            await engine.frame(lambda frame: frame.header.width == 64)
+            await engine.set(params={"fill": color(1)})
+            await engine.frame(lambda frame: frame.number == 1)
+            assert rig.gate.begun == begun + 2
 
     run(test)
 

@@ -53,3 +53,12 @@ def test_values_newer_than_those_of_the_run_are_shown_after_it() -> None:
     later += _settle(scheduler, submit, now + 0.1)
     (again,) = [command for command in later if isinstance(command, Submit)]
     assert again.generation
+
+
+def test_another_workflow_with_its_values_is_one_picture() -> None:
+    scheduler, now = _live()
+    (submit,) = scheduler.handle(StreamConfigured(1, Mode.LIVE, "other", revision=2), now)
+    assert isinstance(submit, Submit)
+    assert [type(command) for command in _settle(scheduler, submit, now + 0.1)] == [Finish]
+    assert scheduler.handle(ValuesChanged(1, 2), now + 0.2) == []
+    assert scheduler.handle_timer(now + 10) == []
