@@ -275,8 +275,10 @@ class Actions:
                 value=stream.name,
                 limit=limit,
             )
+        params = params or {}
+        self.bridge.retained.check_room(params, stream.values.snapshot().values)
         workflow = self.bridge.library.get(stream.workflow.name)
-        changed = stream.values.set(params or {}, session=session, client_time=client_time, clamp=clamp)
+        changed = stream.values.set(params, session=session, client_time=client_time, clamp=clamp)
         if changed:
             self._next_revision(stream)
         number = self.bridge.scheduler.take_number()
@@ -290,6 +292,7 @@ class Actions:
             session=session,
             own_seed=seed,
         )
+        self.bridge.retained.use(number, stream.values.snapshot().values.values())
         self.bridge.counts["accepted"] += 1
         if accepted is not None:
             accepted(number)

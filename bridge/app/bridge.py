@@ -18,6 +18,7 @@ from typing import Final, Protocol
 from bridge.app.config import Config
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.results import Results
+from bridge.app.retained import RetainedValues
 from bridge.app.viewers import Viewers
 from bridge.backends.pool import BackendPool
 from bridge.backends.records import BackendPicture, BackendProgress, BackendRecord, BackendWarning
@@ -100,6 +101,7 @@ class Bridge:
         )
         self.viewers = Viewers()
         self.requests: dict[int, Request] = {}
+        self.retained = RetainedValues(config.limits.request_memory_mb)
         self.backends = BackendPool(self.backend_event)
         self.listeners: list[Listener] = []
         self.counts: Counter[str] = Counter()
@@ -210,6 +212,7 @@ class Bridge:
         elif command.revision is None:
             request.workflow = self.library.get(stream.workflow.name)
             request.snapshot = stream.values.snapshot()
+            self.retained.use(request.number, request.snapshot.values.values())
             request.size = stream.size
         # A request that is bound again keeps its seed, unless the seed is one that somebody sets.
         if request.own_seed is not None:
@@ -299,6 +302,7 @@ class Bridge:
         self.counts[f"finished_{command.outcome.value}"] += 1
         request = self.requests.pop(command.request, None)
         self._progress_at.pop(command.request, None)
+        self.retained.drop(command.request)
         if request is None:  # a generation that never was submitted
             return
         if command.error is not None:

@@ -93,6 +93,9 @@ class LimitsConfig(_Section, frozen=True):
     connections_per_address: Annotated[Count, Meta(description="connections of one address, each door")] = 32
     credit: Annotated[int, Meta(ge=1, le=64, description="sets in flight to one subscriber at most")] = 8
     frame_memory_mb: Annotated[Megabytes, Meta(description="megabytes of pixel buffers, all streams together")] = 1024
+    request_memory_mb: Annotated[
+        Megabytes, Meta(description="megabytes of pictures and texts of unfinished runs, all together")
+    ] = 512
     picture_pixels: Annotated[int, Meta(ge=4096, le=1 << 28, description="pixels of one picture")] = 64 * 1024 * 1024
 
 

@@ -110,3 +110,41 @@ def test_a_backend_that_goes_down_during_an_upload(tmp_path, monkeypatch, comes_
             assert not rig.bridge._attempts
 
     run(test)
+
+
+def noise(seed: int, side: int = 330) -> dict[str, bytes]:
+    """A picture of about 300 KB that is no other's."""
+    file = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
+    Image.fromarray(pixels).save(file, "PNG", compress_level=0)
+    return {"encoded": file.getvalue()}
+
+
+def test_pictures_of_waiting_runs_are_bounded_in_bytes(tmp_path):
+    """A thousand runs may wait on a stream; a thousand pictures of 16 MiB would be all the memory there is."""
+
+    async def test():
+        streams = {**STREAMS, "new": {"workflow": "photo", "mode": "latest"}, "fill": {"workflow": "solid"}}
+        async with AppRig(tmp_path, streams, limits={"request_memory_mb": 1}) as rig:
+            engine = await rig.engine()
+            rig.gate.shut()
+            requests = [await engine.run(params={"picture": noise(seed)}) for seed in range(3)]
+            before = rig.bridge.streams.find("main").values["picture"].sha256
+            refusal = await engine.refused(Run, stream="main", params={"picture": noise(3)})
+            assert (refusal.code, refusal.name) == (405, "too_many_waiting")
+            assert rig.bridge.streams.find("main").values["picture"].sha256 == before, "a refused run changes nothing"
+            # What costs nothing more goes on.
+            requests.append(await engine.run())
+            requests.append(await engine.run("fill", params={"note": "short"}))
+            assert (await engine.refused(Run, stream="fill", params={"note": "x" * 99_999 + "é"})).code == 405
+            # Room comes with the end of requests, whichever it is.
+            await engine.ask(Cancel, stream="main")
+            await engine.finish(*requests[:4])
+            assert rig.bridge.retained.bytes == 0
+            for seed in range(4, 10):  # each supersedes the one before
+                requests.append(await engine.run("new", params={"picture": noise(seed)}))
+            rig.gate.open()
+            await engine.finish(*requests)
+            assert (rig.bridge.retained.bytes, len(rig.bridge.retained)) == (0, 0)
+
+    run(test)
