@@ -106,7 +106,10 @@ def test_live_shows_every_change_at_last_and_rests_when_nothing_changes(tmp_path
             await engine.finish(request)
             assert rig.gate.begun == begun + 1
             generations = [answer for answer in engine.of(Finished) if answer.request != request]
-            assert len(generations) == begun
+            done = [answer for answer in generations if answer.outcome == "done"]
+            # One that was bound again before it began has its answer too, and made nothing.
+            assert len(done) <= begun <= len(generations)
+            assert {answer.outcome for answer in generations} <= {"done", "superseded"}
 
     run(test)
 
