@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import logging
 import os
@@ -95,9 +96,9 @@ def _carry_out(options: argparse.Namespace) -> int:
         return 1
     except KeyboardInterrupt:
         return 1
-    except BrokenPipeError:
-        return 1  # the reader of a pipe has gone, which needs no words
     except OSError as error:
+        if _reader_has_gone(error):
+            return 1
         print(f"texbridge: {str(error) or type(error).__name__}", file=sys.stderr)
         return 1
 
@@ -109,10 +110,15 @@ def _finish(code: int) -> int:
             sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
+        if not _reader_has_gone(error):
             print(f"texbridge: can't write the output: {error}", file=sys.stderr)
         return code or 1
     return code
+
+
+def _reader_has_gone(error: OSError) -> bool:
+    """True if the reader of our pipe has ended, which needs no words. Windows calls it an invalid argument."""
+    return isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL)
 
 
 def set_up_logging(level: str) -> None:
