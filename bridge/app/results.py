@@ -12,9 +12,9 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
+from bridge.app.picture_sets import AttemptPictures, Judge, PictureSet
 from bridge.app.records import ReleasedSet, Request, ViewerSet
 from bridge.app.viewers import Viewer, Viewers, Wants
 from bridge.backends.records import BackendPicture, BackendProgress
@@ -24,62 +24,11 @@ from bridge.frames.decode import DecodePool
 from bridge.frames.packets import Payload, PayloadSource
 from bridge.scheduler.events import ResultSettled
 from bridge.streams.stream import Stream
-from bridge.types import Mode, OutputKind, Sink
+from bridge.types import Mode, Sink
 
 logger = logging.getLogger("bridge.app.results")
 
 U32_MAX: Final = 0xFFFF_FFFF
-
-
-class Judge(Protocol):
-    """Who says which results count: the scheduler."""
-
-    def wants(self, attempt: int) -> bool:
-        """True if a picture of this attempt would be released now."""
-        ...
-
-    def release(self, attempt: int) -> bool:
-        """True if a picture of this attempt may be shown now."""
-        ...
-
-    def is_older(self, attempt: int, other: int) -> bool:
-        """True if the values of `attempt` were bound before those of `other`."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class _Set:
-    attempt: _Attempt
-    index: int
-    sources: dict[int, PayloadSource] = field(default_factory=dict)
-    posted_at: float = 0.0
-    received_at: float = 0.0
-    before: _Set | None = None
-    overtaken: bool = False
-    started: bool = False
-    last_known: asyncio.Event = field(default_factory=asyncio.Event)
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def close(self) -> None:
-        for source in self.sources.values():
-            source.close()
-
-
-@dataclass(slots=True, eq=False)
-class _Attempt:
-    number: int
-    request: Request
-    outputs: tuple[OutputKind, ...]
-    client_times: dict[int, int]
-    output_nodes: dict[str, int]
-    sets: dict[int, _Set] = field(default_factory=dict)
-    pictures: int = 0
-    unwanted: int = 0
-    total: int | None = None
-    ended: bool = False
-    open_sets: int = 0
-    error: TexbridgeError | None = None
-    overtaken: int = 0
 
 
 class Results:
@@ -106,10 +55,10 @@ class Results:
         self._clock = clock
         self._limits = limits
         self._quality = jpeg_quality
-        self._attempts: dict[int, _Attempt] = {}
-        self._newest: dict[int, _Set] = {}
+        self._attempts: dict[int, AttemptPictures] = {}
+        self._newest: dict[int, PictureSet] = {}
         """The set that came last, by stream."""
-        self._shown: dict[int, tuple[ReleasedSet, _Set]] = {}
+        self._shown: dict[int, tuple[ReleasedSet, PictureSet]] = {}
         """The set that is shown now, by stream: for newcomers."""
         self._tasks: set[asyncio.Task[None]] = set()
         self.paused = False
@@ -121,7 +70,7 @@ class Results:
     def begin(self, attempt: int, request: Request, client_times: dict[int, int], output_nodes: dict[str, int]) -> None:
         """A prompt goes out: pictures of this attempt may come."""
         kinds = tuple(output.kind for output in request.workflow.spec.outputs)
-        self._attempts[attempt] = _Attempt(attempt, request, kinds, client_times, output_nodes)
+        self._attempts[attempt] = AttemptPictures(attempt, request, kinds, client_times, output_nodes)
 
     def progress(self, record: BackendProgress) -> None:
         """An output node tells its progress once per picture of a batch: so the size of the batch is known."""
@@ -146,7 +95,7 @@ class Results:
         if made is not None and made.over.is_set():
             return  # dropped: another output of it was no good
         if made is None:
-            made = attempt.sets[record.index] = _Set(attempt, record.index, posted_at=record.posted_at)
+            made = attempt.sets[record.index] = PictureSet(attempt, record.index, posted_at=record.posted_at)
             attempt.open_sets += 1
             earlier = attempt.sets.get(record.index - 1)
             if earlier is not None:
@@ -207,19 +156,19 @@ class Results:
 
     # --- sets ----------------------------------------------------------------------------------------------
 
-    def _tell_last(self, waiting: _Set, index: int) -> None:
+    def _tell_last(self, waiting: PictureSet, index: int) -> None:
         """Wake a set that waits to know whether it is the last of its request."""
         attempt = waiting.attempt
         if attempt.ended or index + 1 in attempt.sets or attempt.total is not None:
             waiting.last_known.set()
 
-    def _is_last(self, shown: _Set) -> bool:
+    def _is_last(self, shown: PictureSet) -> bool:
         attempt = shown.attempt
         if attempt.total is not None:
             return shown.index + 1 >= attempt.total
         return shown.index + 1 not in attempt.sets
 
-    def _complete(self, stream: Stream, made: _Set) -> None:
+    def _complete(self, stream: Stream, made: PictureSet) -> None:
         made.started = True
         self._tell_last(made, made.index)
         before = self._newest.get(stream.number)
@@ -247,13 +196,13 @@ class Results:
             self.counts["failed"] += 1
             logger.error("showing a picture failed", exc_info=task.exception())
 
-    def _is_overtaken(self, stream: Stream, made: _Set, before: _Set) -> bool:
+    def _is_overtaken(self, stream: Stream, made: PictureSet, before: PictureSet) -> bool:
         """True if the set that came before, from another backend, is the newer one."""
         if stream.mode is Mode.ONESHOT or before.over.is_set():
             return False
         return self._judge.is_older(made.attempt.number, before.attempt.number)
 
-    async def _show(self, stream: Stream, made: _Set) -> None:
+    async def _show(self, stream: Stream, made: PictureSet) -> None:
         """Decode a set, release it, and hand it to everybody who wants it."""
         attempt = made.attempt
         making: dict[Wants, asyncio.Task[tuple[tuple[int, Payload], ...] | None]] = {}
@@ -301,7 +250,7 @@ class Results:
                     return True
         return failed
 
-    async def _payloads(self, made: _Set, wants: Wants) -> tuple[tuple[int, Payload], ...] | None:
+    async def _payloads(self, made: PictureSet, wants: Wants) -> tuple[tuple[int, Payload], ...] | None:
         """The payloads of a set in one form, none if it has no such output; None if nobody wants the set any more."""
         outputs, spec = wants
         number = made.attempt.number
@@ -331,7 +280,7 @@ class Results:
             payload.release()
         return None
 
-    def _release(self, stream: Stream, made: _Set) -> ReleasedSet | None:
+    def _release(self, stream: Stream, made: PictureSet) -> ReleasedSet | None:
         attempt = made.attempt
         if attempt.number not in self._attempts or not self._judge.release(attempt.number):
             return None
@@ -362,7 +311,7 @@ class Results:
     async def _hand_out(
         self,
         stream: Stream,
-        made: _Set,
+        made: PictureSet,
         shared: ReleasedSet,
         making: dict[Wants, asyncio.Task[tuple[tuple[int, Payload], ...] | None]],
     ) -> None:
@@ -396,7 +345,7 @@ class Results:
                     payload.retain()
                 viewer.offer(ViewerSet(shared, payloads), self._clock())
 
-    async def _payloads_of_shown(self, made: _Set, wants: Wants) -> tuple[tuple[int, Payload], ...] | None:
+    async def _payloads_of_shown(self, made: PictureSet, wants: Wants) -> tuple[tuple[int, Payload], ...] | None:
         try:
             return await self._payloads(made, wants)
         except RuntimeError:  # a newer set has closed the sources
@@ -414,12 +363,12 @@ class Results:
         for _, payload in payloads or ():
             payload.release()
 
-    def _drop(self, made: _Set) -> None:
+    def _drop(self, made: PictureSet) -> None:
         if not made.over.is_set():
             made.started = True
             self._end(made)
 
-    def _end(self, made: _Set) -> None:
+    def _end(self, made: PictureSet) -> None:
         if made.over.is_set():
             return
         made.over.set()
@@ -433,7 +382,7 @@ class Results:
         made.attempt.open_sets -= 1
         self._settle_if_done(made.attempt)
 
-    def _settle_if_done(self, attempt: _Attempt) -> None:
+    def _settle_if_done(self, attempt: AttemptPictures) -> None:
         if attempt.ended and attempt.open_sets == 0 and self._attempts.pop(attempt.number, None) is not None:
             overtaken = attempt.overtaken > 0 and attempt.request.frames == 0
             self._settle(ResultSettled(attempt.number, attempt.error, overtaken))

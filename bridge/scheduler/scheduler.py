@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from math import inf
 
-from bridge.errors import BackendError, ErrorCode, TexbridgeError
+from bridge.errors import BackendError, TexbridgeError
 from bridge.scheduler import policy
 from bridge.scheduler.dispatch import choose_refresh, choose_submission
 from bridge.scheduler.events import (
@@ -44,6 +44,7 @@ from bridge.scheduler.events import (
     ViewersChanged,
     Withdraw,
 )
+from bridge.scheduler.faults import lost_at, nowhere_to_go
 from bridge.scheduler.state import NEVER_BOUND, Attempt, Backend, OrderedNumbers, Request, Stream
 from bridge.types import Mode, Outcome
 
@@ -173,11 +174,6 @@ class Scheduler:
         """How many runs of this stream wait to be posted, for the limit in `policy.waiting_limit`."""
         known = self._streams.get(stream)
         return 0 if known is None else known.waiting
-
-    def is_running(self, request: int) -> bool:
-        """True if the request is at a backend, or its pictures are in decoding."""
-        known = self._requests.get(request)
-        return known is not None and known.attempt is not None
 
     def open_requests(self) -> int:
         """How many requests have no terminal answer yet, live generations included."""
@@ -352,11 +348,7 @@ class Scheduler:
             return
         del self._attempts[number]
         request = attempt.request
-        error = BackendError(
-            f"backend {attempt.backend.name!r} lost request {request.number} ({request.tries} of "
-            f"{policy.MAXIMUM_TRIES} tries); is ComfyUI still running there?",
-            code=ErrorCode.BACKEND_LOST,
-        )
+        error = lost_at(attempt.backend.name, request.number, request.tries)
         if request.generation:  # made anew, with newer values, as soon as a backend is there
             self._end_request(request.number, Outcome.FAILED, error)
         elif policy.may_try_again(request.tries):
@@ -428,11 +420,7 @@ class Scheduler:
             elif any(backend.open for backend in self._backends.values()):
                 self._fail_later(request, now)  # a backend is there: it waits for its turn, not for a backend
             else:
-                error = BackendError(
-                    f"no backend for {self._backend_lost_after_s:g} s after request {request.number} was lost; "
-                    "start ComfyUI again, then send the request again",
-                    code=ErrorCode.BACKEND_LOST,
-                )
+                error = nowhere_to_go(request.number, self._backend_lost_after_s)
                 self._end_request(request.number, Outcome.FAILED, error)
 
     def _refresh(self, now: float) -> None:

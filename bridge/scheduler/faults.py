@@ -1,0 +1,23 @@
+"""Why a request fails in the scheduler itself, in words."""
+
+from __future__ import annotations
+
+from bridge.errors import BackendError, ErrorCode
+from bridge.scheduler.policy import MAXIMUM_TRIES
+
+
+def lost_at(backend: str, request: int, tries: int) -> BackendError:
+    """Give the error of a request whose prompt a backend lost, after so many tries."""
+    return BackendError(
+        f"backend {backend!r} lost request {request} ({tries} of {MAXIMUM_TRIES} tries); is ComfyUI still running there?",
+        code=ErrorCode.BACKEND_LOST,
+    )
+
+
+def nowhere_to_go(request: int, waited_s: float) -> BackendError:
+    """Give the error of a lost request for which no other backend came."""
+    return BackendError(
+        f"no backend for {waited_s:g} s after request {request} was lost; start ComfyUI again, "
+        "then send the request again",
+        code=ErrorCode.BACKEND_LOST,
+    )
