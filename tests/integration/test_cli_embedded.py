@@ -28,3 +28,18 @@ def test_it_runs_says_where_and_ends(home):
         done = running.stop()
     assert (done.code, done.out) == (0, "")
     assert "Traceback" not in done.err
+
+
+def test_workflows_are_checked_against_a_comfyui(home):
+    """`workflows check --comfy`: what that one lacks is named; the rest is right."""
+    with home.start("embedded", "--port", "0") as running:
+        url = running.line().split()[3]
+        done = home.run("workflows", "check", "gradient", "shapes", "--comfy", url)
+        assert (done.code, done.err) == (0, "")
+        assert done.out == f"ok   gradient\nok   shapes\nchecked against {url}\n"
+        done = home.run("workflows", "check", "gradient", "txt2img_turbo", "--comfy", url, "--json")
+        assert (done.code, done.err) == (1, "")
+        good, bad = json.loads(done.out)
+        assert (good["ok"], good["problems"], bad["ok"]) == (True, [], False)
+        assert any("CheckpointLoaderSimple" in problem for problem in bad["problems"])
+        assert running.stop().code == 0
