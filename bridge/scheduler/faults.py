@@ -9,7 +9,8 @@ from bridge.scheduler.policy import MAXIMUM_TRIES
 def lost_at(backend: str, request: int, tries: int) -> BackendError:
     """Give the error of a request whose prompt a backend lost, after so many tries."""
     return BackendError(
-        f"backend {backend!r} lost request {request} ({tries} of {MAXIMUM_TRIES} tries); is ComfyUI still running there?",
+        f"backend {backend!r} lost request {request} ({tries} of {MAXIMUM_TRIES} tries); "
+        "is ComfyUI still running there?",
         code=ErrorCode.BACKEND_LOST,
     )
 

@@ -8,7 +8,8 @@ Theory of operation. A request is *waiting*, then it has an *attempt* (a prompt 
 *settling* (the backend is done, decoding is not), then it has its one terminal answer and is forgotten. An attempt
 that stops counting (superseded, cancelled, expired, bound again) is *withdrawn*: it takes a place at its backend
 until the backend says that it is gone, but its result is dropped. A live stream's own pictures are requests too,
-made here. Rules are in `policy`, choices in `dispatch`, what was learned of durations in `estimates`.
+made here. Rules are in `policy`, choices in `dispatch`, who is
+first in `agenda`, what was learned of durations in `estimates`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from math import inf
 
 from bridge.errors import BackendError, TexbridgeError
 from bridge.scheduler import policy
+from bridge.scheduler.agenda import Agenda
 from bridge.scheduler.dispatch import choose_refresh, choose_submission
 from bridge.scheduler.events import (
     AttemptEnded,
@@ -45,7 +47,7 @@ from bridge.scheduler.events import (
     Withdraw,
 )
 from bridge.scheduler.faults import lost_at, nowhere_to_go
-from bridge.scheduler.state import NEVER_BOUND, Attempt, Backend, OrderedNumbers, Request, Stream
+from bridge.scheduler.state import NEVER_BOUND, Attempt, Backend, Request, Stream
 from bridge.types import Mode, Outcome
 
 
@@ -65,8 +67,7 @@ class Scheduler:
         self._backends: dict[str, Backend] = {}
         self._requests: dict[int, Request] = {}
         self._attempts: dict[int, Attempt] = {}
-        self._queue = OrderedNumbers(self._is_queued)
-        self._deadlines = OrderedNumbers(self._is_deadline)
+        self._agenda = Agenda(self._requests)
         self._was_up = False
         self._panicked = False
         self._wake_at = inf
@@ -101,12 +102,9 @@ class Scheduler:
             case BackendUp():
                 self._backend_up(event.backend, now)
             case BackendDoubted():
-                if (backend := self._backends.get(event.backend)) is not None:
-                    backend.open = False
+                self._shut(event.backend)
             case BackendDown() | BackendRemoved():
-                self._backend_down(event.backend, now)
-                if isinstance(event, BackendRemoved):
-                    self._backends.pop(event.backend, None)
+                self._backend_down(event, now)
             case StreamConfigured():
                 self._configured(event, now)
             case ViewersChanged():
@@ -127,8 +125,7 @@ class Scheduler:
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` must be called if nothing happens before, or None."""
-        first = self._deadlines.first()
-        at = min(self._wake_at, inf if first is None else first[0])
+        at = min(self._wake_at, self._agenda.next_deadline())
         return None if at == inf else at
 
     @property
@@ -241,30 +238,9 @@ class Scheduler:
                 if other.attempt is None:
                     self._end_request(other.number, Outcome.SUPERSEDED)
         self._requests[request.number] = request
-        self._enqueue(request)
+        self._agenda.enqueue(request)
         if self._was_up:
-            self._arm(request, now)
-
-    def _enqueue(self, request: Request) -> None:
-        self._queue.push(request.key, request.number)
-        request.stream.waiting += 1
-
-    def _is_queued(self, key: float, number: int) -> bool:
-        request = self._requests.get(number)
-        return request is not None and request.attempt is None and request.key == key
-
-    def _arm(self, request: Request, now: float) -> None:
-        if request.deadline_s is not None:
-            request.deadline_at = now + request.deadline_s
-            self._deadlines.push(request.deadline_at, request.number)
-
-    def _fail_later(self, request: Request, now: float) -> None:
-        request.fail_at = now + self._backend_lost_after_s
-        self._deadlines.push(request.fail_at, request.number)
-
-    def _is_deadline(self, at: float, number: int) -> bool:
-        request = self._requests.get(number)
-        return request is not None and at in (request.deadline_at, request.fail_at)
+            self._agenda.arm(request, now)
 
     def _end_request(self, number: int, outcome: Outcome, error: TexbridgeError | None = None) -> None:
         """Give a request its terminal answer; a prompt that still runs or waits for it is withdrawn."""
@@ -353,7 +329,7 @@ class Scheduler:
             self._end_request(request.number, Outcome.FAILED, error)
         elif policy.may_try_again(request.tries):
             self._wait_again(request)
-            self._fail_later(request, now)
+            self._agenda.fail_at(request, now + self._backend_lost_after_s)
         else:
             self._end_request(request.number, Outcome.FAILED, error)
 
@@ -361,7 +337,7 @@ class Scheduler:
         """Back into the queue with its old place, unless something newer was shown, or has taken its place."""
         request.attempt = None
         stream = request.stream
-        self._enqueue(request)
+        self._agenda.enqueue(request)
         overtaken = request.order is not None and policy.is_stale(
             stream.config.mode, request.order, stream.last_released
         )
@@ -391,14 +367,21 @@ class Scheduler:
         if not self._was_up:
             self._was_up = True
             for request in self._requests.values():
-                self._arm(request, now)  # deadlines count from the first moment at which there is a backend
+                self._agenda.arm(request, now)  # deadlines count from the first moment at which there is a backend
 
-    def _backend_down(self, name: str, now: float) -> None:
+    def _shut(self, name: str) -> Backend | None:
+        """Submit nothing more at a backend until it is up again."""
         backend = self._backends.get(name)
         if backend is not None:
             backend.open = False
-            for attempt in list(backend.prompts):
-                self._lost(attempt.number, now)
+        return backend
+
+    def _backend_down(self, event: BackendDown | BackendRemoved, now: float) -> None:
+        backend = self._shut(event.backend)
+        for attempt in [] if backend is None else list(backend.prompts):
+            self._lost(attempt.number, now)
+        if isinstance(event, BackendRemoved):
+            self._backends.pop(event.backend, None)
 
     # --- the step ------------------------------------------------------------------------------------------
 
@@ -412,13 +395,13 @@ class Scheduler:
         return commands
 
     def _expire(self, now: float) -> None:
-        while (first := self._deadlines.first()) is not None and first[0] <= now:
-            self._deadlines.pop()
-            request = self._requests[first[1]]
+        while (request := self._agenda.take_due(now)) is not None:
             if request.deadline_at <= now:
                 self._end_request(request.number, Outcome.EXPIRED)
             elif any(backend.open for backend in self._backends.values()):
-                self._fail_later(request, now)  # a backend is there: it waits for its turn, not for a backend
+                self._agenda.fail_at(
+                    request, now + self._backend_lost_after_s
+                )  # a backend is there: it waits for its turn, not for a backend
             else:
                 error = nowhere_to_go(request.number, self._backend_lost_after_s)
                 self._end_request(request.number, Outcome.FAILED, error)
@@ -444,9 +427,9 @@ class Scheduler:
 
     def _dispatch(self, now: float) -> None:
         while True:
-            first = self._queue.first()
-            waiting = None if first is None else self._requests[first[1]]
-            submission, wake_at = choose_submission(waiting, self._streams.values(), self._backends, now)
+            submission, wake_at = choose_submission(
+                self._agenda.first_waiting(), self._streams.values(), self._backends, now
+            )
             if submission is None:
                 self._wake_at = min(self._wake_at, wake_at)
                 return
@@ -467,7 +450,7 @@ class Scheduler:
             generation=True,
         )
         self._requests[request.number] = request
-        self._enqueue(request)
+        self._agenda.enqueue(request)
         return request
 
     def _submit(self, request: Request, backend: Backend, now: float) -> None:

@@ -1,9 +1,8 @@
-"""What the scheduler knows of streams, requests, attempts and backends, and the ordered lists it keeps of them."""
+"""What the scheduler knows of streams, requests, attempts and backends."""
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final
@@ -100,35 +99,3 @@ class Backend:
                 duration = None if attempt.withdrawn else self.estimates.duration(attempt.cost_key)
                 return None if duration is None else attempt.started_at + duration
         return None
-
-
-class OrderedNumbers:
-    """Request numbers by a key, smallest first, where entries that no longer hold are skipped, not searched for.
-
-    Args:
-        holds: tells whether (key, number) still says something true. Entries that don't are dropped when they come
-            to the front, and all of them whenever they outnumber the others.
-    """
-
-    def __init__(self, holds: Callable[[float, int], bool]) -> None:
-        self._holds = holds
-        self._heap: list[tuple[float, int]] = []
-        self._sweep_at = 64
-
-    def push(self, key: float, number: int) -> None:
-        """Add an entry."""
-        heapq.heappush(self._heap, (key, number))
-        if len(self._heap) >= self._sweep_at:
-            self._heap = [entry for entry in self._heap if self._holds(*entry)]
-            heapq.heapify(self._heap)
-            self._sweep_at = max(64, 2 * len(self._heap))
-
-    def first(self) -> tuple[float, int] | None:
-        """Give the entry with the smallest key that still holds, and keep it."""
-        while self._heap and not self._holds(*self._heap[0]):
-            heapq.heappop(self._heap)
-        return self._heap[0] if self._heap else None
-
-    def pop(self) -> None:
-        """Drop the entry that `first` gave."""
-        heapq.heappop(self._heap)
