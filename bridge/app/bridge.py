@@ -19,6 +19,7 @@ from bridge.app.config import Config
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.results import Results
 from bridge.app.retained import RetainedValues
+from bridge.app.timer import Handle, PreciseTimer
 from bridge.app.viewers import Viewers
 from bridge.backends.pool import BackendPool
 from bridge.backends.records import BackendPicture, BackendProgress, BackendRecord, BackendWarning
@@ -126,7 +127,9 @@ class Bridge:
         self._uploads: dict[int, asyncio.Task[dict[str, str]]] = {}
         self._events: deque[Event] = deque()
         self._telling = False
-        self._timer: asyncio.TimerHandle | None = None
+        self.precise_timer: PreciseTimer | None = None
+        """Takes the place of the loop's own timers where those are too coarse; set by who starts the bridge."""
+        self._timer: Handle | None = None
         self._timer_at: float | None = None
         self._progress_at: dict[int, float] = {}
         self._due: list[tuple[Callable[[], float | None], Callable[[float], None]]] = []
@@ -176,7 +179,8 @@ class Bridge:
             self._timer = None
         self._timer_at = at
         if at is not None and not self._closed:
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, at - self.clock()), self._on_timer)
+            timers = self.precise_timer or asyncio.get_running_loop()
+            self._timer = timers.call_later(max(0.0, at - self.clock()), self._on_timer)
 
     def _carry_out(self, commands: list[Command]) -> None:
         for command in commands:
@@ -382,6 +386,8 @@ class Bridge:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+        if self.precise_timer is not None:
+            self.precise_timer.close()
         for task in list(self._uploads.values()):
             task.cancel()
         await asyncio.gather(*self._uploads.values(), return_exceptions=True)

@@ -22,6 +22,7 @@ from bridge.app.data import data_folder
 from bridge.app.http_hub import HttpHub
 from bridge.app.link_hub import LinkHub
 from bridge.app.osc_hub import OscHub
+from bridge.app.timer import PreciseTimer, needs_precise_timer
 from bridge.app.watch import Watch, load_library
 from bridge.backends.records import ComfyLimits
 from bridge.embedded import EmbeddedServer
@@ -116,6 +117,9 @@ class Server:
 
     async def _start(self) -> None:
         config = self.config
+        if await needs_precise_timer():
+            self.bridge.precise_timer = PreciseTimer()
+            logger.info("the system's timers tick slowly: deadlines have a thread of their own")
         self._open_streams()
         self.bridge.on_object_info = self._object_info_came
         if config.embedded.enabled:
