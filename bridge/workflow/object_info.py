@@ -8,7 +8,7 @@ Source: ComfyUI's `/object_info`; both ways of writing a COMBO are read: `[[...o
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -26,7 +26,11 @@ Choice: TypeAlias = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class InputInfo:
-    """One input of a node class. `type` is ComfyUI's own word (`INT`, `IMAGE` ...), `COMBO` for a choice."""
+    """One input of a node class. `type` is ComfyUI's own word (`INT`, `IMAGE` ...), `COMBO` for a choice.
+
+    `has_control`: the editor adds a "control after generate" widget. `is_socket`: it has no widget, though its type
+    could have one.
+    """
 
     name: str
     type: str
@@ -40,6 +44,8 @@ class InputInfo:
     is_color: bool = False
     is_picture: bool = False
     is_seed: bool = False
+    has_control: bool = False
+    is_socket: bool = False
 
     @property
     def is_widget(self) -> bool:
@@ -49,12 +55,16 @@ class InputInfo:
 
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
-    """One node class: its inputs by name (required ones first) and the types of its outputs."""
+    """One node class: its inputs by name (required ones first) and the types of its outputs.
+
+    `display_name` is the title that ComfyUI gives a new node, "" where it isn't told.
+    """
 
     class_type: str
     inputs: Mapping[str, InputInfo]
     outputs: tuple[str, ...]
     is_output: bool
+    display_name: str = ""
 
 
 class ObjectInfo:
@@ -118,7 +128,7 @@ def _parse_node(class_type: str, entry: Any) -> NodeInfo | None:
     # "hidden" inputs are filled in by ComfyUI itself.
     for group in ("required", "optional"):
         specs = entry["input"].get(group)
-        for name, spec in specs.items() if isinstance(specs, dict) else ():
+        for name, spec in _in_order(specs, entry.get("input_order"), group):
             parsed = _parse_input(name, spec, group == "required")
             if parsed is not None:
                 inputs.setdefault(name, parsed)
@@ -127,7 +137,24 @@ def _parse_node(class_type: str, entry: Any) -> NodeInfo | None:
         inputs["color"] = replace(inputs["color"], is_color=True)
     outputs = entry.get("output")
     types = tuple(_type_word(word) for word in outputs) if isinstance(outputs, list) else ()
-    return NodeInfo(class_type, MappingProxyType(inputs), types, entry.get("output_node") is True)
+    title = entry.get("display_name")
+    return NodeInfo(
+        class_type,
+        MappingProxyType(inputs),
+        types,
+        entry.get("output_node") is True,
+        title if isinstance(title, str) else "",
+    )
+
+
+def _in_order(specs: Any, order: Any, group: str) -> Iterator[tuple[str, Any]]:
+    """The inputs of a group as `input_order` has them: a JSON map alone need not keep an order."""
+    if not isinstance(specs, dict):
+        return
+    said = order.get(group) if isinstance(order, dict) else None
+    names = [name for name in said if isinstance(name, str) and name in specs] if isinstance(said, list) else []
+    for name in dict.fromkeys([*names, *specs]):
+        yield name, specs[name]
 
 
 def _type_word(word: Any) -> str:
@@ -161,6 +188,8 @@ def _parse_input(name: str, spec: Any, required: bool) -> InputInfo | None:
         is_color=word == "INT" and options.get("display") == "color",
         is_picture=word == "COMBO" and options.get("image_upload") is True,
         is_seed=word == "INT" and (name == "seed" or name.endswith("_seed")),
+        has_control=bool(options.get("control_after_generate")),
+        is_socket=options.get("forceInput") is True,
     )
 
 
