@@ -7,14 +7,16 @@ import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import Event
 
-from bridge.backends.faults import AccessRefused, BackendCut, BackendGone, BackendSilent, WrongAnswer, is_refusal
+from bridge.backends.address import ComfyAddress
+from bridge.backends.faults import BackendCut, BackendGone, BackendSilent, WrongAnswer, is_refusal
+from bridge.backends.foreign_answers import foreign_answer
 
 logger = logging.getLogger("bridge.backends")
 
@@ -26,6 +28,7 @@ MessageHandler: TypeAlias = Callable[[str | bytes | bytearray | memoryview], Non
 """Takes one message: text as str, binary as bytes of its own, which it may keep."""
 
 
+NEXT_ADDRESS_AFTER_S: Final = 0.25
 _MOST_PIECES = 16_384
 """Fragments of one message, or messages before `read`, after which a peer is up to no good."""
 
@@ -187,7 +190,11 @@ async def open_socket(
         AccessRefused: 401 or 403.
         WrongAnswer: not a WebSocket of ComfyUI.
     """
+    base, _, query = url.partition("?")
+    address = ComfyAddress("http" + base.removesuffix("/ws").removeprefix("ws"), base, headers, query)
     options: _Options = {"ssl": tls} if tls is not None and url.startswith("wss:") else {}
+    # `localhost` has two addresses, and Windows takes two seconds to find that one of them refuses.
+    options["happy_eyeballs_delay"] = NEXT_ADDRESS_AFTER_S
     try:
         connection = await _Connect(
             url,
@@ -202,9 +209,10 @@ async def open_socket(
             **options,
         )
     except InvalidStatus as refused:
-        status = refused.response.status_code
-        if status in (401, 403):
-            raise AccessRefused(f"ComfyUI's WebSocket refused access ({status}): check the headers or token") from None
+        status, body = refused.response.status_code, bytes(refused.response.body or b"")
+        told = dict(refused.response.headers.raw_items())
+        if (strange := foreign_answer(address, "/ws", status, told, body)) is not None:
+            raise strange from None
         raise WrongAnswer(f"ComfyUI's WebSocket answered {status} instead of 101", value=status) from None
     except TimeoutError:
         raise BackendSilent(f"ComfyUI's WebSocket did not open in {open_timeout_s:g} s") from None
@@ -215,7 +223,7 @@ async def open_socket(
     except EOFError as error:
         raise BackendCut(f"ComfyUI's WebSocket did not open: {error or type(error).__name__}") from None
     except WebSocketException as error:
-        raise WrongAnswer(f"ComfyUI's WebSocket did not open: {error}") from None
+        raise WrongAnswer(f"ComfyUI's WebSocket did not open: {address.hide(str(error))}") from None
     if connection.protocol.extensions:
         await connection.close()
         raise WrongAnswer("the WebSocket peer negotiated an extension that was never offered")

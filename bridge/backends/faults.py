@@ -44,5 +44,12 @@ class AccessRefused(BackendError):
 
 
 def is_refusal(error: OSError) -> bool:
-    """Whether the host said that nobody listens there; among several addresses one such answer is enough."""
-    return error.errno == errno.ECONNREFUSED or f"[Errno {errno.ECONNREFUSED}]" in str(error)
+    """Whether the host said that nobody listens there; among several addresses one such answer is enough.
+
+    Windows' own event loop raises a ConnectionRefusedError whose errno is another (WinError 1225); among several
+    addresses only the words are left.
+    """
+    if isinstance(error, ConnectionRefusedError) or error.errno == errno.ECONNREFUSED:
+        return True
+    words = str(error)
+    return any(f"[{number}]" in words for number in (f"Errno {errno.ECONNREFUSED}", "WinError 1225", "WinError 10061"))

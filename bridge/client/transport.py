@@ -22,6 +22,10 @@ from bridge.errors import FramingDecodeError
 
 SUBPROTOCOL: Final = Subprotocol("texbridge.v1")
 CLOSE_WITHIN_S: Final = 1.0
+NEXT_ADDRESS_AFTER_S: Final = 0.25
+"""A name like `localhost` has several addresses. Windows takes two seconds to find that one of them refuses: the next
+is tried meanwhile."""
+
 MAX_WAITING: Final = 64
 """Messages that wait for the socket before `drain` waits too."""
 
@@ -103,7 +107,10 @@ async def open_transport(address: Address, receiver: Receiver, max_message_bytes
             return await _open_websocket(address.url, receiver, max_message_bytes)
         loop = asyncio.get_running_loop()
         _, transport = await loop.create_connection(
-            lambda: TcpTransport(receiver, max_message_bytes), address.host, address.port
+            lambda: TcpTransport(receiver, max_message_bytes),
+            address.host,
+            address.port,
+            happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S,
         )
         return transport
     except InvalidStatus as error:
@@ -256,7 +263,11 @@ class WebSocketTransport:
 
 
 async def _open_websocket(url: str, receiver: Receiver, max_message_bytes: int) -> WebSocketTransport:
-    options: dict[str, Any] = {"proxy": None, "create_connection": _Socket}
+    options: dict[str, Any] = {
+        "proxy": None,
+        "create_connection": _Socket,
+        "happy_eyeballs_delay": NEXT_ADDRESS_AFTER_S,
+    }
     peer = await connect(
         url,
         subprotocols=[SUBPROTOCOL],

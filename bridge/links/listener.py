@@ -12,6 +12,9 @@ from typing import Any, Final
 from bridge.errors import ConfigError
 
 LISTEN_BACKLOG: Final = 128
+WSAEACCES: Final = 10013
+"""Windows: a reserved port, or one that somebody holds exclusively."""
+WSAEADDRINUSE: Final = 10048
 
 
 def format_address(host: str, port: int) -> str:
@@ -69,7 +72,13 @@ def bind_listener(door: str, option: str, host: str, port: int, kind: socket.Soc
 
 
 def _bind_words(door: str, option: str, where: str, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE or (sys.platform == "win32" and error.errno == errno.EACCES):
+    if getattr(error, "winerror", None) == WSAEACCES:
+        return (
+            f"{door}: Windows doesn't give {where}: it is in a range that Windows reserves (for Hyper-V, WSL, Docker), "
+            f"or another program holds it for itself; `texbridge doctor` says which; choose another with {option} "
+            "HOST:PORT (port 0 takes a free one)"
+        )
+    if error.errno == errno.EADDRINUSE or getattr(error, "winerror", None) == WSAEADDRINUSE:
         return (
             f"{door}: {where} is in use by another program; stop it, or choose another with {option} HOST:PORT"
             " (port 0 takes a free one)"

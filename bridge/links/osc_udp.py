@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from bridge.codec.osc import OscBundle, OscLimits, OscMessage, decode_packet, time_tag_to_unix
-from bridge.errors import OscDecodeError, TexbridgeError
+from bridge.errors import ConfigError, OscDecodeError, TexbridgeError
 from bridge.links.listener import bind_listener, format_address, socket_address, unmapped
 
 logger = logging.getLogger("bridge.links.osc")
@@ -37,6 +37,11 @@ TURN_S: Final = 0.002
 
 RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 MAX_WARNED: Final = 256
+OPEN_AGAIN_AFTER_S: Final = 0.05
+"""Windows' own event loop stops reading from a UDP socket after an error: the door is opened anew, not in a frenzy."""
+
+OPEN_AGAIN_AT_LEAST_S: Final = 5.0
+
 EARLY_S: Final = 0.0005
 """A timer may fire this early; waiting again would cost more than it gains."""
 
@@ -99,6 +104,8 @@ class OscDoor:
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.DatagramTransport | None = None
         self._socket: socket.socket | None = None
+        self._reads_on = True
+        self._opening: asyncio.Task[None] | None = None
         self._out: dict[socket.AddressFamily, socket.socket] = {}
         self._address = ""
 
@@ -124,12 +131,17 @@ class OscDoor:
         _raise_receive_buffer(sock)
         self._address = socket_address(sock.getsockname())
         loop = asyncio.get_running_loop()
-        # Only selector loops let us read from the socket beside them (on Windows a read is always under way).
-        self._socket = sock if isinstance(loop, asyncio.SelectorEventLoop) else None
+        # Only selector loops let us read from the socket beside them (on Windows a read is always under way), and go
+        # on reading after an error.
+        self._reads_on = isinstance(loop, asyncio.SelectorEventLoop)
+        self._socket = sock if self._reads_on else None
         self._transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=sock)
 
     async def close(self) -> None:
         """Stop listening. Bundles still held are dropped."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
         if self._timer is not None:
             self._timer.cancel()
         self._held.clear()
@@ -155,6 +167,9 @@ class OscDoor:
                 data, sender = self._socket.recvfrom(DATAGRAM_BYTES)
             except (BlockingIOError, InterruptedError):
                 return
+            except ConnectionResetError:  # Windows: an answer to something sent earlier; what came stands behind it
+                self._counts["socket_error"] += 1
+                continue
             except OSError:
                 self._counts["socket_error"] += 1
                 return
@@ -207,6 +222,32 @@ class OscDoor:
         except Exception:
             self._counts["failed"] += 1
             logger.exception("OSC from %s failed", format_address(*sender))
+
+    def _failed(self, error: Exception) -> None:
+        """Count an error of the socket: it says nothing about what is still to come. Read on in any case."""
+        self._counts["socket_error"] += 1
+        logger.debug("OSC socket: %s", error)
+        if not self._reads_on and self._transport is not None and self._opening is None:
+            self._opening = asyncio.get_running_loop().create_task(self._open_again(), name="texbridge OSC again")
+
+    async def _open_again(self) -> None:
+        """Put a new socket in the place of one that is no longer read, at the same address."""
+        host, _, port = self._address.rpartition(":")
+        after_s = OPEN_AGAIN_AFTER_S
+        try:
+            while True:
+                if self._transport is not None:
+                    self._transport.abort()
+                    self._transport = None
+                await asyncio.sleep(after_s)
+                try:
+                    await self.start(host, int(port))
+                    return
+                except ConfigError as error:
+                    logger.warning("the OSC door can't be opened again yet: %s", error.message)
+                after_s = min(2 * after_s, OPEN_AGAIN_AT_LEAST_S)
+        finally:
+            self._opening = None
 
     # --- time tags -------------------------------------------------------------------------------------------
 
@@ -293,9 +334,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._door._drain(data, addr)
 
     def error_received(self, exc: Exception) -> None:
-        # An ICMP error for something sent earlier: it says nothing about what is still to come.
-        self._door._counts["socket_error"] += 1
-        logger.debug("OSC socket: %s", exc)
+        self._door._failed(exc)
 
 
 def _raise_receive_buffer(sock: socket.socket) -> None:

@@ -350,3 +350,110 @@ def test_a_taken_port_is_one_clear_line():
             assert "\n" not in caught.value.message
 
     run(test)
+
+
+# --- Windows ---------------------------------------------------------------------------------------------------
+
+
+class ResettingSocket:
+    """The door's socket on Windows: it tells once, before what waits, that an earlier packet found nobody."""
+
+    def __init__(self, sock):
+        self._sock = sock
+        self.resets = 1
+
+    def recvfrom(self, size):
+        if self.resets:
+            self.resets -= 1
+            raise ConnectionResetError(10054, "An existing connection was forcibly closed by the remote host")
+        return self._sock.recvfrom(size)
+
+
+def reset() -> OSError:
+    error = ConnectionResetError(10054, "An existing connection was forcibly closed by the remote host")
+    error.winerror = 10054
+    return error
+
+
+def test_a_connection_reset_takes_nothing_that_waits_behind_it():
+    async def test():
+        async with OscRig() as rig:
+            fake = ResettingSocket(rig.door._socket)
+            rig.door._socket = fake
+            rig.send(*(message("/a", number) for number in range(10)))
+            assert await rig.until(10) == [(("/a", number),) for number in range(10)]
+            assert fake.resets == 0
+            assert rig.door.counts["socket_error"] == 1
+
+    run(test)
+
+
+def test_a_connection_reset_that_asyncio_tells_is_counted_and_reading_goes_on():
+    async def test():
+        async with OscRig() as rig:
+            rig.door._transport._protocol.error_received(reset())
+            rig.send(message("/a", 1))
+            await rig.until(1)
+            assert rig.door.counts["socket_error"] == 1
+            assert rig.door._opening is None
+
+    run(test)
+
+
+def test_where_the_loop_stops_reading_after_an_error_the_door_is_opened_again():
+    """Windows' own (proactor) loop reads no further after an error: another socket comes, at the same address."""
+
+    async def test():
+        async with OscRig() as rig:
+            door = rig.door
+            address, stopped = door.address, door._transport
+            door._reads_on, door._socket = False, None
+            stopped._protocol.error_received(reset())
+            stopped._protocol.error_received(reset())  # in the same moment: one new socket is enough
+            again = door._opening
+            assert again is not None
+            async with asyncio.timeout(LIMIT_S):
+                await again
+            assert door.address == address
+            assert door._transport is not stopped
+            assert stopped.is_closing()
+            rig.send(message("/a", 1))
+            assert await rig.until(1) == [(("/a", 1),)]
+            assert door.counts["socket_error"] == 2
+
+    run(test)
+
+
+def test_opening_again_goes_on_until_the_port_is_free():
+    async def test():
+        async with OscRig() as rig:
+            door, stopped = rig.door, rig.door._transport
+            door._reads_on, door._socket = False, None
+            real, tries = door.start, []
+
+            async def start(host, port):
+                tries.append(port)
+                if len(tries) < 3:
+                    raise ConfigError("OSC: 127.0.0.1 is in use by another program")
+                await real(host, port)
+
+            door.start = start
+            stopped._protocol.error_received(reset())
+            async with asyncio.timeout(LIMIT_S):
+                await door._opening
+            assert len(tries) == 3
+            rig.send(message("/a", 1))
+            await rig.until(1)
+
+    run(test)
+
+
+def test_the_end_of_the_bridge_ends_opening_again():
+    async def test():
+        async with OscRig() as rig:
+            rig.door._reads_on, rig.door._socket = False, None
+            rig.door._transport._protocol.error_received(reset())
+            again = rig.door._opening
+        assert again.cancelled()
+
+    run(test)

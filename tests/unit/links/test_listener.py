@@ -1,6 +1,7 @@
 """Addresses, names and bind errors."""
 
 import socket
+import sys
 
 import pytest
 
@@ -86,3 +87,49 @@ def test_hosts_that_bind(host, kind):
     with bind_listener("x", "--x", host, 0, kind) as sock:
         assert sock.getsockname()[1] > 0
         assert sock.getblocking() is False
+
+
+class WindowsSocket(socket.socket):
+    """A socket whose bind fails as Windows fails."""
+
+    winerror = 10013
+
+    def bind(self, address):
+        error = PermissionError(13, "An attempt was made to access a socket in a way forbidden by its permissions")
+        error.winerror = self.winerror
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("winerror", "words"),
+    [(10013, "in a range that Windows reserves"), (10048, "is in use by another program")],
+)
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_ports_that_windows_does_not_give(monkeypatch, winerror, words, kind):
+    monkeypatch.setattr(WindowsSocket, "winerror", winerror)
+    monkeypatch.setattr(socket, "socket", WindowsSocket)
+    with pytest.raises(ConfigError) as caught:
+        bind_listener("OSC", "--osc", "127.0.0.1", 9400, kind)
+    assert words in caught.value.message
+    assert "127.0.0.1:9400" in caught.value.message
+    assert "--osc HOST:PORT" in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the option exists")
+def test_on_windows_no_other_program_can_take_over_a_port(monkeypatch):
+    """SO_EXCLUSIVEADDRUSE there; SO_REUSEADDR would let two bridges listen at one port."""
+    options = []
+
+    class Watched(socket.socket):
+        def setsockopt(self, *option):
+            options.append(option[:2])
+            if option[1] != 0xFFFB:
+                super().setsockopt(*option)
+
+    monkeypatch.setattr(socket, "socket", Watched)
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", 0xFFFB, raising=False)
+    monkeypatch.setattr(sys, "platform", "win32")
+    with bind_listener("TCP", "--tcp", "127.0.0.1", 0, socket.SOCK_STREAM):
+        assert (socket.SOL_SOCKET, 0xFFFB) in options
+        assert (socket.SOL_SOCKET, socket.SO_REUSEADDR) not in options
