@@ -12,7 +12,8 @@ import aiohttp
 import msgspec
 
 from bridge.backends.address import ComfyAddress
-from bridge.backends.faults import AccessRefused, BackendCut, BackendGone, BackendSilent, WrongAnswer, is_refusal
+from bridge.backends.faults import BackendCut, BackendGone, BackendSilent, WrongAnswer, is_refusal
+from bridge.backends.foreign_answers import NOT_FOUND_ADVICE, foreign_answer
 from bridge.backends.records import ComfyLimits
 from bridge.errors import BackendError, ErrorCode
 
@@ -127,9 +128,9 @@ class ComfyHttp:
         """Cancel a prompt, waiting or running, in one step; False if this ComfyUI has no such route (asked once)."""
         if self._has_cancel_route is False:
             return False
-        status, data = await self._call("POST", f"/api/jobs/{prompt_id}/cancel", refuse=())
+        status, data = await self._call("POST", f"/api/jobs/{prompt_id}/cancel", foreign=False)
         # A 404 in JSON speaks of the job; one without is the server's own, for want of a route.
-        self._has_cancel_route = status < 400 or (status != 405 and data.lstrip()[:1] == b"{")
+        self._has_cancel_route = status < 300 or (status != 405 and data.lstrip()[:1] == b"{")
         return self._has_cancel_route
 
     async def free(self) -> None:
@@ -159,8 +160,8 @@ class ComfyHttp:
 
     async def facts(self, route: str) -> dict[str, Any]:
         """The JSON object of a route that an older ComfyUI may lack (/features, /system_stats): then empty."""
-        status, data = await self._call("GET", route, refuse=(401, 403))
         try:
+            status, data = await self._call("GET", route)
             return _json_object(status, data, route) if status == 200 else {}
         except WrongAnswer:
             return {}
@@ -200,9 +201,9 @@ class ComfyHttp:
         data: bytes | aiohttp.FormData | None = None,
         headers: dict[str, str] | None = None,
         timeout: aiohttp.ClientTimeout | None = None,
-        refuse: tuple[int, ...] = (401, 403, 500),
+        foreign: bool = True,
     ) -> tuple[int, bytes]:
-        """Status and body. Redirects and, with 500 in `refuse`, server errors are wrong answers."""
+        """Status and body. With `foreign`, what isn't ComfyUI's own answer and its server errors are raised."""
         if self._session is None:
             raise BackendGone("the backend is closed")
         try:
@@ -216,30 +217,29 @@ class ComfyHttp:
             ) as response:
                 body = await self._read(response, path)
                 status = response.status
-                location = response.headers.get("Location", "")
+                told = response.headers
         except aiohttp.ClientSSLError as error:
-            raise WrongAnswer(f"no trusted TLS at {self._address.http}: {_words(error)}") from None
+            raise WrongAnswer(
+                f"no trusted TLS at {self._address.http}: {self._words(error)}; `ca_file` names an own certificate"
+            ) from None
         except aiohttp.ClientConnectorError as error:
             if is_refusal(error.os_error):
-                raise BackendGone(f"nobody answers at {self._address.http}: {_words(error)}") from None
-            raise BackendSilent(f"no way to {self._address.http}: {_words(error)}") from None
+                raise BackendGone(f"nobody answers at {self._address.http}: {self._words(error)}") from None
+            raise BackendSilent(f"no way to {self._address.http}: {self._words(error)}") from None
         except aiohttp.ClientResponseError as error:
-            raise WrongAnswer(f"{method} {path}: answer can't be read: {_words(error)}") from None
+            raise WrongAnswer(f"{method} {path}: answer can't be read: {self._words(error)}") from None
         except TimeoutError:
             raise BackendSilent(f"{method} {path} at {self._address.http}: no answer in time") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise BackendCut(f"{method} {path} at {self._address.http}: {_words(error)}") from None
-        if 300 <= status < 400:
-            shown = location.split("?")[0].rsplit("@", 1)[-1][:200]
-            raise WrongAnswer(f"{self._address.http} sends elsewhere ({status} to {shown!r}): use that address")
-        if status in refuse and status in (401, 403):
-            raise AccessRefused(
-                f"{self._address.http} refuses access ({status}): give it the token or password in `headers`",
-                value=status,
-            )
-        if 500 in refuse and status >= 500:
+            raise BackendCut(f"{method} {path} at {self._address.http}: {self._words(error)}") from None
+        if foreign and (strange := foreign_answer(self._address, path, status, told, body)) is not None:
+            raise strange
+        if status >= 500 and foreign:
             raise _wrong(status, body, path)
         return status, body
+
+    def _words(self, error: BaseException) -> str:
+        return self._address.hide(str(error) or type(error).__name__)[:200]
 
     async def _read(self, response: aiohttp.ClientResponse, path: str) -> bytes:
         limit = self._limits.max_answer_bytes
@@ -273,8 +273,5 @@ def _json_object(status: int, data: bytes, path: str) -> dict[str, Any]:
 def _wrong(status: int, data: bytes, path: str) -> WrongAnswer:
     start = data[:60].decode("utf-8", "replace").strip().replace("\n", " ")
     what = f"starting with {start!r}" if start else "that is empty"
-    return WrongAnswer(f"{path} gave status {status} and an answer {what}: is this ComfyUI?", value=status)
-
-
-def _words(error: BaseException) -> str:
-    return (str(error) or type(error).__name__)[:200]
+    advice = NOT_FOUND_ADVICE if status == 404 else "is this ComfyUI?"
+    return WrongAnswer(f"{path} gave status {status} and an answer {what}: {advice}", value=status)
