@@ -18,7 +18,10 @@ ROOT = data_folder("workflows")
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 SHIPPED_INFO = ObjectInfo.from_json((ROOT / "object_info.json").read_bytes())
 
-MODEL_FREE = ("gradient", "shapes")
+MODEL_FREE = ("gradient", "shapes", "test_card")
+FIXED = ("test_card",)
+"""Neither a seed nor a size."""
+
 WITH_MODELS = {
     "depth_controlnet": {
         "v1-5-pruned-emaonly-fp16.safetensors",
@@ -83,7 +86,10 @@ def test_every_parameter_is_explained_in_the_readme(name: str) -> None:
     rows = [line for line in readme.splitlines() if line.startswith("| `")]
     explained = {word for row in rows for word in re.findall(r"`([a-z0-9_]+)`", row.split("|")[1])}
     spec = LIBRARY.get(name).spec
-    assert explained == {*(parameter.name for parameter in spec.parameters), "seed", "size"}
+    assert explained == {
+        *(parameter.name for parameter in spec.parameters),
+        *(() if name in FIXED else ("seed", "size")),
+    }
     for file in WITH_MODELS.get(name, ()):
         assert f"`{file}`" in readme
     assert ("Not tried here" in readme) == (name in WITH_MODELS)
@@ -91,10 +97,10 @@ def test_every_parameter_is_explained_in_the_readme(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_have_a_seed_a_size_and_one_colour_output(name: str) -> None:
+def test_all_but_the_card_have_a_seed_and_a_size_and_all_one_colour_output(name: str) -> None:
     spec = LIBRARY.get(name).spec
-    assert spec.has_seed
-    assert spec.size == Size(512, 512)
+    assert spec.has_seed == (name not in FIXED)
+    assert spec.size == (None if name in FIXED else Size(512, 512))
     assert [(output.name, output.kind) for output in spec.outputs] == [("image", "color")]
     assert LIBRARY.get(name).notes == ()
 
