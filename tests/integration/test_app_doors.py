@@ -241,10 +241,11 @@ def picture_of(data):
 
 def test_pictures_and_readiness_over_http(tmp_path):
     async def test():
-        async with AppRig(tmp_path, {"main": {"workflow": "solid", "mode": "live"}, "two": LIVE["two"]}) as rig:
+        modes = {"main": "live", "two": "oneshot"}
+        async with AppRig(tmp_path, {name: {"workflow": "solid", "mode": mode} for name, mode in modes.items()}) as rig:
             base = f"http://{rig.server.addresses.http}"
             async with aiohttp.ClientSession() as session:
-                async with session.get(f"{base}/streams/two.jpg") as answer:
+                async with session.get(f"{base}/streams/two.jpg?wait=0") as answer:
                     told = await answer.json()
                     assert (answer.status, told["error"]["code"]) == (503, 507)
                 # Whoever looks makes a live stream begin.

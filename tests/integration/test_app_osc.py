@@ -117,32 +117,29 @@ def test_feedback_goes_to_everybody_but_the_sender(tmp_path):
     async def test():
         async with AppRig(tmp_path, {"main": {"workflow": "batch", "mode": "oneshot"}}) as rig:
             engine = await rig.engine()
-            first, second = await _registered(rig), rig.osc()
+            first, second, stranger = await _registered(rig), await _registered(rig), rig.osc()
             await engine.set(params={"count": 3})
-            await first.until(lambda: first.at("/texbridge/main/count") == [(3,)])
-            first.send("/texbridge/main/count", 99)  # clamped to 64 by the node
+            for osc in (first, second):
+                await osc.until(lambda osc=osc: osc.at("/texbridge/main/count") == [(3,)])
+            first.send("/texbridge/main/count", 99_999)  # clamped to what the node takes
+            await second.until(lambda: second.at("/texbridge/main/count")[-1] == (4096,))
             await engine.set(params={"fill": color(0xFF)})
             await first.until(lambda: bool(first.at("/texbridge/main/fill")))
             assert first.at("/texbridge/main/fill") == [(0.0, 0.0, 1.0, 1.0)]
+            assert first.at("/texbridge/main/count") == [(3,)]
             second.send("/texbridge/main/count", 5)
             await first.until(lambda: first.at("/texbridge/main/count")[-1] == (5,))
-            assert (64,) not in first.at("/texbridge/main/count")
             first.heard.clear()
-            second.send("/texbridge/refresh")
+            stranger.send("/texbridge/refresh")
             await first.until(lambda: {"/texbridge/main/count", "/texbridge/main/fill"} <= _addresses(first))
-            assert second.heard == []  # never to a packet's source by itself
+            assert stranger.heard == []  # never to a packet's source by itself
             first.send("/texbridge/reply", 0)
             await engine.set(params={"count": 7})
-            await second_registered(rig, second)
-            await second.until(lambda: bool(second.at("/texbridge/main/status")))
+            await second.until(lambda: second.at("/texbridge/main/count")[-1] == (7,))
             assert (7,) not in first.at("/texbridge/main/count")
 
     def _addresses(osc):
         return {message.address for message in osc.heard}
-
-    async def second_registered(rig, osc):
-        osc.send("/texbridge/reply", osc.port)
-        await osc.until(lambda: bool(osc.heard))
 
     run(test)
 
