@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bridge.backends.address import parse_address
+from bridge.backends.address import ComfyAddress, parse_address
 from bridge.backends.attempts import Attempts
 from bridge.backends.comfy_http import ComfyHttp
 from bridge.backends.comfy_socket import SocketOpener, open_socket
@@ -77,6 +77,11 @@ class ComfyBackend:
         self._stuck_at = 0.0
         self._warned: str | None = None
         self._uploads: dict[str, str] = {}
+
+    @property
+    def address(self) -> ComfyAddress:
+        """Where it is, and what was understood of the address that was given; its `repr` shows no secret."""
+        return self._address
 
     # --- what the app calls --------------------------------------------------------------------------------
 
@@ -141,10 +146,12 @@ class ComfyBackend:
 
     def info(self) -> dict[str, Any]:
         """State, address without secrets, version, devices and counters, for people and /healthz."""
+        round_trip_s = self._watch.round_trips.smoothed_s
         return {
             "name": self.name,
             "url": self._address.http,
             "state": self.state.value,
+            "round_trip_ms": None if round_trip_s is None else round(round_trip_s * 1000, 1),
             **self._connection.describe(),
             "attempts": len(self._attempts),
             "warning": self._warned,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -105,7 +105,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class ComfyLimits:
-    """Times in seconds and sizes in bytes. The defaults fit a ComfyUI on this machine or across the internet.
+    """Times in seconds and sizes in bytes. The defaults fit a ComfyUI on this machine or in the same network.
 
     A ping goes out every `ping_interval_s`; without pong or message for `pong_timeout_s` the backend is doubted.
     Silence alone takes it down only after `doubt_timeout_s`: ComfyUI's loop may stall for a minute on a checkpoint.
@@ -133,3 +133,28 @@ class ComfyLimits:
     max_answer_bytes: int = 64 * 1024 * 1024
     max_failures: int = 3
     """Cut connections or wrong answers in a row that make a backend down."""
+
+
+def remote_limits(limits: ComfyLimits) -> ComfyLimits:
+    """`limits` for a ComfyUI across the internet: rarer pings, and patience with a tunnel's latency and hiccups.
+
+    A tunnel that answers 502 for a few seconds while it finds its way again is no death: eight failures take about six
+    seconds. What a ping really takes is added to the limits as it is measured.
+    """
+    return replace(
+        limits,
+        ping_interval_s=4.0,
+        pong_timeout_s=5.0,
+        probe_timeout_s=8.0,
+        open_timeout_s=15.0,
+        flags_timeout_s=3.0,
+        http_timeout_s=30.0,
+        long_timeout_s=180.0,
+        check_interval_s=2.0,
+        silence_s=5.0,
+        stuck_after_s=15.0,
+        retire_poll_s=0.5,
+        reconnect_first_s=0.25,
+        close_s=4.0,
+        max_failures=8,
+    )

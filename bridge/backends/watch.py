@@ -10,6 +10,7 @@ from bridge.backends.comfy_http import ComfyHttp
 from bridge.backends.comfy_socket import ComfySocket
 from bridge.backends.faults import AccessRefused, BackendGone, BackendSilent
 from bridge.backends.records import ComfyLimits
+from bridge.backends.round_trips import RoundTrips
 from bridge.errors import BackendError
 
 
@@ -28,6 +29,7 @@ class Watch:
         self._on_doubt = on_doubt
         self._on_trust = on_trust
         self._suspicion = asyncio.Event()
+        self.round_trips = RoundTrips()
         self.broken: BackendError | None = None
         """Set by `break_off`: the backend answers, and wrongly."""
 
@@ -44,7 +46,7 @@ class Watch:
         """Ping; in doubt ask HTTP. Returns, with the reason, when this socket is of no use any more."""
         while True:
             try:
-                async with asyncio.timeout(self._limits.ping_interval_s):
+                async with asyncio.timeout(self.round_trips.interval_s(self._limits.ping_interval_s)):
                     await self._suspicion.wait()
             except TimeoutError:
                 pass
@@ -53,13 +55,20 @@ class Watch:
             if self.broken is not None:
                 return "wrong answers"
             if not suspected:
-                if await socket.ping(self._limits.pong_timeout_s):
+                if await self._ping(socket):
                     continue
                 self._on_doubt()
             reason = await self._examine(socket)
             if reason is not None:
                 return reason
             self._on_trust()
+
+    async def _ping(self, socket: ComfySocket) -> bool:
+        sent_at = time.perf_counter()
+        answered = await socket.ping(self.round_trips.patience_s(self._limits.pong_timeout_s))
+        if answered:
+            self.round_trips.measured(time.perf_counter() - sent_at)
+        return answered
 
     async def _examine(self, socket: ComfySocket) -> str | None:
         """None when HTTP and socket both answer; else why the socket must be given up."""
@@ -76,7 +85,7 @@ class Watch:
                 if failures >= self._limits.max_failures:
                     return error.message
             else:
-                return None if await socket.ping(self._limits.pong_timeout_s) else "no pong, though HTTP answers"
+                return None if await self._ping(socket) else "no pong, though HTTP answers"
             if time.perf_counter() - began_at >= self._limits.doubt_timeout_s:
                 return f"silent for {self._limits.doubt_timeout_s:g} s"
             await asyncio.sleep(0.2)
