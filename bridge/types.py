@@ -230,6 +230,7 @@ class WorkflowSpec:
     size: Size | None
     size_step: int = 8
     size_maximum: int = 16384
+    size_minimum: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,10 @@ class Watcher(Protocol):
         """Parameters have other values now; `source` is who set them (a session's id, an OSC sender)."""
         ...
 
+    def control_changed(self, stream: Stream, name: str, source: object) -> None:
+        """`seed`, `size` or `workflow` of a stream is another one now; `source` as above."""
+        ...
+
     def stream_changed(self, stream: Stream) -> None:
         """A stream has another workflow or state, or is new."""
         ...
@@ -149,11 +153,12 @@ class Actions:
             self._tell_values_changed(stream, changed, session if source is None else source)
         return changed
 
-    def set_seed(self, stream: Stream, seed: object) -> None:
+    def set_seed(self, stream: Stream, seed: object, *, source: object = None) -> None:
         """Set the seed of the next picture. Raises as `Stream.set_seed`."""
         before = stream.seed
         if stream.set_seed(seed) != before:
             self._touch(stream)
+            self._tell_control_changed(stream, "seed", source)
 
     def set_size(self, stream: Stream, size: object, *, snap: bool = False) -> Size:
         """Set the size of a stream's pictures and give the one that holds. Raises as `Stream.set_size`."""
@@ -161,6 +166,8 @@ class Actions:
         held = stream.set_size(size, snap=snap)
         if held != before:
             self.configure(stream, touched=True)
+        # Told to its setter too: it may have been snapped.
+        self._tell_control_changed(stream, "size", None)
         return held
 
     def set_workflow(self, stream: Stream, name: str) -> None:
@@ -175,6 +182,11 @@ class Actions:
         self._use_outputs(stream)
         self.configure(stream, touched=True)
         self._tell_stream_changed(stream)
+        self._tell_control_changed(stream, "workflow", None)
+
+    def _tell_control_changed(self, stream: Stream, name: str, source: object) -> None:
+        for watcher in self.watchers:
+            watcher.control_changed(stream, name, source)
 
     def _use_outputs(self, stream: Stream) -> None:
         for viewer in self.bridge.viewers.of_stream(stream.number):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 from bridge import __version__
@@ -24,6 +24,8 @@ class HttpHub:
     def __init__(self, actions: Actions) -> None:
         self._actions = actions
         self._bridge = actions.bridge
+        self.door_counts: dict[str, Callable[[], Mapping[str, int]]] = {}
+        """What each door counted, by its name; filled by who opens them."""
         self._glances: dict[int, tuple[object, asyncio.TimerHandle]] = {}
 
     def health(self) -> dict[str, Any]:
@@ -39,6 +41,7 @@ class HttpHub:
             "requests": {"open": bridge.scheduler.open_requests(), **bridge.counts},
             "results": dict(bridge.results.counts),
             "backends": [backend.info() for backend in bridge.backends],
+            "doors": {name: dict(counts()) for name, counts in self.door_counts.items()},
             "buffers": bridge.buffers.stats()._asdict(),
             "decoding": bridge.decoders.stats()._asdict(),
         }

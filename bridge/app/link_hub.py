@@ -458,6 +458,9 @@ class LinkHub:
                     params = {name: plain_value(stream.values[name]) for name in names if name in stream.parameters}
                     connection.send(m.Changed(stream=stream.number, params=params))
 
+    def control_changed(self, stream: Stream, name: str, source: object) -> None:
+        """The link's `changed` has the workflow alone, which `stream_changed` tells."""
+
     def close(self) -> None:
         """Tell nothing more."""
         if self._changes_timer is not None:

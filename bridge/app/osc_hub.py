@@ -45,6 +45,9 @@ logger = logging.getLogger("bridge.app.osc")
 MAX_TARGETS: Final = 8
 MAX_PACKET_BYTES: Final = 1_400
 MAX_TEXT_BYTES: Final = 1_000
+CONTROLS: Final = ("workflow", "size", "seed")
+"""Told like parameters: what holds after snapping and clamping is what a controller wants to show."""
+
 FEEDBACK_EVERY_S: Final = 1 / 30
 MAX_WARNED: Final = 100
 INT32_MAX: Final = 2**31 - 1
@@ -126,7 +129,7 @@ class OscHub:
             case LiveSwitched():
                 actions.switch_live(self._stream(control.stream), control.on, control.fade_s)
             case SeedSet():
-                actions.set_seed(self._stream(control.stream), control.seed)
+                actions.set_seed(self._stream(control.stream), control.seed, source=sender)
             case SizeSet():
                 actions.set_size(self._stream(control.stream), control.size, snap=True)
             case WorkflowSet():
@@ -171,13 +174,13 @@ class OscHub:
         if not self._may_register(host):
             self.counts["reply_refused"] += 1
             return
-        kept = [
-            target
-            for target in self._targets
-            if target.registrant is None
-            or target.registrant[0] != host
-            or (port and target.registrant != sender and target.address != (host, port))
-        ]
+        if port:
+            gone = [known for known in self._targets if known.registrant == sender or known.address == (host, port)]
+        else:  # a sender that uses a port per message can only mean all of its host
+            gone = [known for known in self._targets if known.registrant == sender] or [
+                known for known in self._targets if known.registrant is not None and known.registrant[0] == host
+            ]
+        kept = [target for target in self._targets if target.registrant is None or target not in gone]
         if port:
             if len(kept) >= MAX_TARGETS:
                 self.counts["reply_full"] += 1
@@ -193,7 +196,7 @@ class OscHub:
         for target in self._targets:
             for stream in self._actions.streams.by_name.values():
                 self._tell_one(target.address, f"/texbridge/{stream.name}/status", stream.state.value)
-                for name in stream.parameters:
+                for name in (*CONTROLS, *stream.parameters):
                     target.pending[(stream.name, name)] = stream
         self._feed_back()
 
@@ -218,10 +221,9 @@ class OscHub:
         for target in self._targets:
             pending, target.pending = target.pending, {}
             for (stream_name, name), stream in pending.items():
-                if name in stream.parameters:
-                    arguments = _osc_arguments(stream.values[name])
-                    if arguments is not None:
-                        self._tell_one(target.address, f"/texbridge/{stream_name}/{name}", *arguments)
+                arguments = _feedback(stream, name)
+                if arguments is not None:
+                    self._tell_one(target.address, f"/texbridge/{stream_name}/{name}", *arguments)
 
     def request_finished(self, request: Request, command: Finish, now: float) -> None:
         """An OSC sender's failed request, and a live stream's, is told as an error."""
@@ -248,12 +250,31 @@ class OscHub:
     def values_changed(self, stream: Stream, names: tuple[str, ...], source: object) -> None:
         """Feed the new values back to every target but the sender's own."""
         for target in self._targets:
-            if source is not None and source in (target.registrant, target.address):
+            if self._is_own(target, source):
                 continue
             for name in names:
                 target.pending[(stream.name, name)] = stream
+        self._feed_back_soon()
+
+    def control_changed(self, stream: Stream, name: str, source: object) -> None:
+        """Feed a control back as a value."""
+        self.values_changed(stream, (name,), source)
+
+    def _feed_back_soon(self) -> None:
         if self._feedback_timer is None and any(target.pending for target in self._targets):
             self._feedback_timer = asyncio.get_running_loop().call_later(FEEDBACK_EVERY_S, self._feed_back)
+
+    def _is_own(self, target: _Target, source: object) -> bool:
+        """True if a target belongs to who set a value: by address, or, as many senders use a port per message, by host.
+
+        The host tells only where it has but one target.
+        """
+        if not isinstance(source, tuple):
+            return False
+        if source in (target.registrant, target.address):
+            return True
+        host = target.address[0]
+        return source[0] == host and sum(other.address[0] == host for other in self._targets) == 1
 
     def stream_changed(self, stream: Stream) -> None:
         """Tell of a stream's state."""
@@ -263,6 +284,18 @@ class OscHub:
         """Nothing is told of a stream that is gone."""
         for target in self._targets:
             target.pending = {key: other for key, other in target.pending.items() if other is not stream}
+
+
+def _feedback(stream: Stream, name: str) -> tuple[OscValue, ...] | None:
+    """Give what a parameter or control of a stream is now, as OSC arguments; None if there is nothing to tell."""
+    if name == "seed":
+        return (str(stream.seed),)
+    if name == "size":
+        size = stream.picture_size
+        return None if size is None else (size.width, size.height)
+    if name == "workflow":
+        return (stream.workflow.name,)
+    return _osc_arguments(stream.values[name]) if name in stream.parameters else None
 
 
 def _osc_arguments(value: Value) -> tuple[OscValue, ...] | None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import os
 import signal
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
-
-import aiohttp
 
 from bridge.app.actions import Actions
+from bridge.app.backends import Backends, find_comfy, no_comfy
 from bridge.app.bridge import Bridge
 from bridge.app.config import BackendConfig, Config, is_loopback, parse_listen
 from bridge.app.data import data_folder
@@ -24,7 +21,6 @@ from bridge.app.link_hub import LinkHub
 from bridge.app.osc_hub import OscHub
 from bridge.app.timer import PreciseTimer, needs_precise_timer
 from bridge.app.watch import Watch, load_library
-from bridge.backends.records import ComfyLimits
 from bridge.embedded import EmbeddedServer
 from bridge.errors import ConfigError, TexbridgeError, WorkflowError
 from bridge.links.connection import LinkLimits
@@ -39,8 +35,6 @@ from bridge.workflow.object_info import ObjectInfo
 
 logger = logging.getLogger("bridge.app")
 
-LOOK_EVERY_S: Final = 1.0
-REMIND_EVERY_S: Final = 60.0
 DRAIN_S: Final = 10.0
 UP_WITHIN_S: Final = 10.0
 """How long a ComfyUI that has to be there may take to answer."""
@@ -80,16 +74,18 @@ class Server:
     Args:
         config: the checked configuration.
         require_comfy: raise in `start` if no ComfyUI answers.
+        log_errors: log why a workflow can't be used.
     """
 
-    def __init__(self, config: Config, *, require_comfy: bool = False) -> None:
+    def __init__(self, config: Config, *, require_comfy: bool = False, log_errors: bool = True) -> None:
         self.config = config
         self.addresses = Addresses(None, None, None, None)
         self._require_comfy = require_comfy
-        library, self._folders = make_library(config.workflows.folders)
+        library, self._folders = make_library(config.workflows.folders, log_errors=log_errors)
         self._recorded = library.object_info
         self.bridge = Bridge(config, library)
         self.actions = Actions(self.bridge)
+        self.backends = Backends(self.bridge, config)
         self.embedded: EmbeddedServer | None = None
         self._link_hub = LinkHub(self.actions)
         self._osc_hub = OscHub(
@@ -125,13 +121,13 @@ class Server:
         if config.embedded.enabled:
             self.embedded = EmbeddedServer(step_delay_ms=config.embedded.step_delay_ms)
             await self.embedded.start()
-            self.bridge.backends.add("embedded", self.embedded.url, limits=self._comfy_limits())
+            self.backends.add(BackendConfig(url=self.embedded.url, name="embedded"))
         for backend in config.backend:
-            self._add_backend(backend)
+            self.backends.add(backend)
         if not len(self.bridge.backends):
             if self._require_comfy and await find_comfy(config.search.places) is None:
                 raise ConfigError(no_comfy(config.search.places))
-            self._spawn(self._look_for_comfy())
+            self._spawn(self.backends.search())
         self.bridge.backends.start()
         if self._require_comfy and not await self.wait_for_comfy():
             raise ConfigError("no ComfyUI answers at " + ", ".join(b.info()["url"] for b in self.bridge.backends))
@@ -159,27 +155,6 @@ class Server:
                 raise ConfigError(f"stream {name!r}: {error.message}") from error
 
     # --- ComfyUI -------------------------------------------------------------------------------------------
-
-    def _comfy_limits(self) -> ComfyLimits:
-        return ComfyLimits(doubt_timeout_s=self.config.scheduler.doubt_timeout_s)
-
-    def _add_backend(self, backend: BackendConfig) -> None:
-        name = backend.name or urlsplit(backend.url).netloc.rpartition("@")[2] or backend.url
-        headers = {key: _from_environment(key, value) for key, value in backend.headers.items()}
-        self.bridge.backends.add(name, backend.url, headers=headers, limits=self._comfy_limits())
-
-    async def _look_for_comfy(self) -> None:
-        """Look at the usual places until a ComfyUI answers, and say from time to time what to do."""
-        loop = asyncio.get_running_loop()
-        remind_at = loop.time()
-        places = self.config.search.places
-        while (url := await find_comfy(places)) is None:
-            if loop.time() >= remind_at:
-                logger.warning("%s", no_comfy(places))
-                remind_at = loop.time() + REMIND_EVERY_S
-            await asyncio.sleep(LOOK_EVERY_S)
-        logger.info("found ComfyUI at %s", url)
-        self._add_backend(BackendConfig(url=url))
 
     async def wait_for_comfy(self, timeout_s: float = UP_WITHIN_S) -> bool:
         """Give True as soon as a ComfyUI is up, False if none is within `timeout_s`."""
@@ -225,7 +200,7 @@ class Server:
         delays = TokenDelays()
         found: dict[str, str | None] = {"osc": None, "link": None, "tcp": None, "http": None}
         if config.http.listen:
-            self._http = HttpDoor(
+            http = self._http = HttpDoor(
                 self._http_hub,
                 HttpLimits(max_connections_per_address=limits.connections_per_address),
                 hosts=config.link.hosts,
@@ -234,6 +209,7 @@ class Server:
             )
             await self._http.start(*parse_listen(config.http.listen, "http.listen"))
             found["http"] = self._http.address
+            self._http_hub.door_counts["http"] = lambda: http.counts
         if config.link.listen:
             websocket = WebSocketDoor(
                 self._link_hub, link_limits, hosts=config.link.hosts, origins=config.link.origins, delays=delays
@@ -241,13 +217,15 @@ class Server:
             await websocket.start(*parse_listen(config.link.listen, "link.listen"))
             self._links.append(websocket)
             found["link"] = websocket.address
+            self._http_hub.door_counts["link"] = lambda: websocket.counts
         if config.tcp.listen:
             tcp = TcpDoor(self._link_hub, link_limits, delays=delays)
             await tcp.start(*parse_listen(config.tcp.listen, "tcp.listen"))
             self._links.append(tcp)
             found["tcp"] = tcp.address
+            self._http_hub.door_counts["tcp"] = lambda: tcp.counts
         if config.osc.listen:
-            self._osc = OscDoor(
+            osc = self._osc = OscDoor(
                 self._osc_hub,
                 allowed=self._allowed,
                 times=OscTimes(enabled=config.osc.time_tags, max_hold_ms=config.osc.max_hold_ms),
@@ -255,6 +233,7 @@ class Server:
             await self._osc.start(*parse_listen(config.osc.listen, "osc.listen"))
             self._osc_hub.use(self._osc.send)
             found["osc"] = self._osc.address
+            self._http_hub.door_counts["osc"] = lambda: {**osc.counts, **self._osc_hub.counts}
         self.addresses = Addresses(**found)
 
     # --- the end -------------------------------------------------------------------------------------------
@@ -276,6 +255,7 @@ class Server:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._osc is not None:
             await self._osc.close()
+        await self.backends.close()
         self.actions.drain()
         self._osc_hub.close()
         await asyncio.gather(*(link.close() for link in self._links))
@@ -287,37 +267,6 @@ class Server:
         await self.bridge.close()
         if self.embedded is not None:
             await self.embedded.close()
-
-
-async def find_comfy(places: tuple[str, ...]) -> str | None:
-    """Give the first of these base URLs at which a ComfyUI answers, or None. Takes 1 s for each at most."""
-    timeout = aiohttp.ClientTimeout(total=1.0)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        for url in places:
-            try:
-                async with session.get(f"{url.rstrip('/')}/prompt") as answer:
-                    told = await answer.json(content_type=None)
-                    if answer.status == 200 and isinstance(told, dict) and "exec_info" in told:
-                        return url
-            except (aiohttp.ClientError, TimeoutError, ValueError, UnicodeDecodeError):
-                continue
-    return None
-
-
-def no_comfy(places: tuple[str, ...]) -> str:
-    """Give the message that says where ComfyUI was looked for, and what to do."""
-    where = f"no ComfyUI at {' or '.join(places)}" if places else "no ComfyUI is named"
-    return f"{where}: start it, name it with --comfy URL, or try without one with --embedded"
-
-
-def _from_environment(key: str, value: str) -> str:
-    """Give a header's value; `env:NAME` is read from the environment, so that no secret stands in a file."""
-    if not value.startswith("env:"):
-        return value
-    name = value.removeprefix("env:")
-    if name not in os.environ:
-        raise ConfigError(f"header {key} is to come from the environment variable {name}, which is not set")
-    return os.environ[name]
 
 
 async def serve_until_stopped(server: Server, ready: Callable[[Server], None]) -> None:

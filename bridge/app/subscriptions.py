@@ -8,7 +8,7 @@ from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, Unknown
 from bridge.frames.packets import check_payload_spec
 from bridge.streams.session import Subscription
 from bridge.streams.stream import Stream
-from bridge.types import FORMATS_BY_WORD, Delivery, Fit, PayloadSpec, Size
+from bridge.types import ENCODED_FORMATS, FORMATS_BY_WORD, Delivery, Fit, Origin, PayloadSpec, Size
 
 
 def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> Subscription:
@@ -65,7 +65,7 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
             )
     spec = PayloadSpec(
         pixel_format,
-        message.origin,
+        Origin.TOP_LEFT if pixel_format in ENCODED_FORMATS else message.origin,
         None if message.size is None else Size(*message.size),
         message.fit or Fit.STRETCH,
         linear=message.color == "linear",

@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from bridge.app.config import FILE_NAME, commented_config
+from bridge.app.config import FILE_NAME
+from bridge.app.config_file import commented_config
 from bridge.app.data import data_folder
 from bridge.errors import ConfigError
 
@@ -48,9 +49,12 @@ def init(options: argparse.Namespace) -> int:
     text = commented_config().replace("# folders = []", 'folders = ["workflows"]')
     try:
         example.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(data_folder("workflows") / "gradient", example)
+        shutil.copytree(data_folder("workflows") / "gradient", example, ignore=shutil.ignore_patterns("README.md"))
+        binding = example / "binding.toml"
+        own = binding.read_text(encoding="utf-8").replace('label = "Gradient"', 'label = "My first workflow"')
+        binding.write_text(own, encoding="utf-8")
         config.write_text(text, encoding="utf-8")
     except (OSError, shutil.Error) as error:
         raise ConfigError(f"can't write in {folder}: {error}") from error
-    print(f"made {config}\nmade {example}\nnext: cd {folder}, then texbridge serve --embedded")
+    print(f"made {config}\nmade {example}\nnext: cd {folder}, then texbridge serve --embedded --stream show={EXAMPLE}")
     return 0

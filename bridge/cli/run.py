@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import msgspec
 
+from bridge.app.backends import find_comfy
 from bridge.app.config import BackendConfig, Config, parse_listen
-from bridge.app.serve import UP_WITHIN_S, Server, find_comfy, make_library
+from bridge.app.serve import UP_WITHIN_S, Server, make_library
 from bridge.cli.options import add_comfy, add_config, read_config, sendable, tell_config
 from bridge.client import Client, Frame
 from bridge.codec.messages import Finished
@@ -99,7 +100,7 @@ async def _run(picture: Picture, config: Config, *, private: bool) -> int:
     if not private and config.tcp.listen and (client := await _running_bridge(config)) is not None:
         async with client:
             return await _make(picture, client, f"the bridge at {config.tcp.listen}")
-    server = Server(await _choose_backend(picture.workflow, config))
+    server = Server(await _choose_backend(picture.workflow, config), log_errors=False)
     await server.start()
     try:
         where = " or ".join(str(backend.info()["url"]) for backend in server.bridge.backends)

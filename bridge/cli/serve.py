@@ -11,6 +11,7 @@ from typing import Any
 
 from bridge.app.serve import Server, serve_until_stopped
 from bridge.cli.options import add_comfy, add_config, parse_streams, read_config, tell_config
+from bridge.types import ParameterType
 
 DOORS = {"osc": "osc", "link": "link", "tcp": "tcp", "http": "http"}
 
@@ -104,7 +105,7 @@ def ready_block(server: Server, path: Path | None) -> str:
         + (" (embedded)" if server.embedded is not None else ""),
     ]
     if at.osc:
-        lines.append(f"  OSC            udp://{at.osc}       try: {send_hint(at.osc)}")
+        lines.append(f"  OSC            udp://{at.osc}       try: {send_hint(at.osc, server)}")
     if at.link:
         lines.append(f"  engine link    ws://{at.link}/link")
     if at.tcp:
@@ -117,8 +118,14 @@ def ready_block(server: Server, path: Path | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def send_hint(osc: str) -> str:
-    """Give a command line that moves the first picture."""
+def send_hint(osc: str, server: Server) -> str:
+    """Give a command line that moves the first picture: the first stream's first number, or a run."""
     port = osc.rpartition(":")[2]
     to = "" if port == "9400" else f" --to {osc}"
-    return f"texbridge send{to} /texbridge/main/blur 0.5"
+    for stream in server.actions.streams.by_name.values():
+        for spec in stream.parameters.values():
+            if spec.type is ParameterType.FLOAT:
+                value = spec.maximum if isinstance(spec.maximum, int | float) else 1
+                return f"texbridge send{to} /texbridge/{stream.name}/{spec.name} {value:g}"
+        return f"texbridge send{to} /texbridge/{stream.name}/run"
+    return f"texbridge send{to} /texbridge/refresh"

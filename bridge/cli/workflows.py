@@ -143,7 +143,7 @@ def show_workflow(options: argparse.Namespace) -> int:
         print(f"  {'seed':16} {'seed':7} {'0 .. 2^64-1':28} default {spec.default_seed}")
     if spec.size is not None:
         print(
-            f"  {'size':16} {'pixels':7} {f'steps of {spec.size_step}, to {spec.size_maximum}':28} "
+            f"  {'size':16} {'pixels':7} {f'{spec.size_minimum} .. {spec.size_maximum}, steps of {spec.size_step}':28} "
             f"default {spec.size.width} x {spec.size.height}"
         )
     for place, output in enumerate(spec.outputs):

@@ -103,6 +103,7 @@ class EmbeddedServer:
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
+        await self._close_door(runner)
         self._queue.close()
         self._executor.interrupt.set()
         await self._sockets.close()
@@ -114,8 +115,15 @@ class EmbeddedServer:
     async def abort(self) -> None:
         """End as if killed: every WebSocket is cut without a closing handshake, queue and history are gone."""
         if self._runner is not None:
+            await self._close_door(self._runner)
             self._sockets.abort_all()
             await self.close()
+
+    @staticmethod
+    async def _close_door(runner: web.AppRunner) -> None:
+        """Take nobody new: a client that is cut must not be back before everything has ended."""
+        for site in list(runner.sites):
+            await site.stop()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -4,7 +4,7 @@
 |---|---|
 | `/` | a page that shows every stream |
 | `/healthz`, `/readyz` | JSON; the second with 503 until it is ready |
-| `/streams/<name>.jpg` | the newest picture; `?wait=S` waits for the first one |
+| `/streams/<name>.jpg` | the newest picture; waits up to 5 s for the first one, or `?wait=S` (0 to 30) |
 | `/streams/<name>.mjpg` | multipart/x-mixed-replace: each newest picture; a slow viewer skips |
 
 Errors are JSON: `{"error": {"code", "name", "message", ...}}`.
@@ -46,6 +46,8 @@ logger = logging.getLogger("bridge.links.http")
 
 BOUNDARY: Final = "texbridge-picture"
 MAX_WAIT_S: Final = 30.0
+DEFAULT_WAIT: Final = "5"
+"""Seconds that a still waits for a stream's first picture unless `?wait=` says otherwise."""
 LIVE_ON_INDEX: Final = 4
 """Browsers open six connections to one host: the index shows so many streams live, and stills of the others."""
 
@@ -432,7 +434,7 @@ async def _close_iterator(pictures: AsyncIterator[bytes]) -> None:
 
 
 def _wait_s(request: web.Request) -> float:
-    text = request.query.get("wait", "0")
+    text = request.query.get("wait", DEFAULT_WAIT)
     try:
         wait_s = float(text)
     except ValueError:

@@ -43,8 +43,8 @@ def check_seed(raw: object) -> int:
 def check_size(workflow: WorkflowSpec, raw: object, *, snap: bool = False) -> Size:
     """Give `raw` ([width, height], pixels) as a size that `workflow` can make.
 
-    Each side must be a multiple of `size_step`, from one step to `size_maximum`. With `snap` it becomes the nearest
-    that is, as OSC wants it.
+    Each side must be a multiple of `size_step`, from `size_minimum` (one step at least) to `size_maximum`. With
+    `snap` it becomes the nearest that is, as OSC wants it.
     Raises: InvalidValueError (305 bad_size; 301 for what isn't two numbers), also if the graph has no size inputs.
     """
     if workflow.size is None:
@@ -65,7 +65,8 @@ def check_size(workflow: WorkflowSpec, raw: object, *, snap: bool = False) -> Si
 def _check_side(workflow: WorkflowSpec, word: str, raw: object, snap: bool) -> int:
     step = workflow.size_step
     most = workflow.size_maximum // step * step
-    limit = f"{step}..{most}, a multiple of {step}"
+    least = max(step, -(-workflow.size_minimum // step) * step)
+    limit = f"{least}..{most}, a multiple of {step}"
     if isinstance(raw, bool) or not isinstance(raw, int | float):
         raise InvalidValueError(f"size: {word} {shown(raw)} is not a number", field="size", value=plain(raw))
     if isinstance(raw, float) and not math.isfinite(raw):
@@ -74,8 +75,8 @@ def _check_side(workflow: WorkflowSpec, word: str, raw: object, snap: bool) -> i
         )
     if snap:
         # Clamped first: the nearest multiple of a side far out of range needs no large arithmetic.
-        return math.floor(min(max(raw, step), most) / step + 0.5) * step
-    if raw != int(raw) or not step <= raw <= most or raw % step:
+        return math.floor(min(max(raw, least), most) / step + 0.5) * step
+    if raw != int(raw) or not least <= raw <= most or raw % step:
         raise InvalidValueError(
             f"size: {word} {shown(raw)} is not {limit}",
             code=ErrorCode.BAD_SIZE,

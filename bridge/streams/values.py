@@ -16,6 +16,12 @@ __all__ = ["Snapshot", "ValueLimits", "Values", "check_value", "clamp_value"]
 
 _MAX_CLIENT_TIMES: Final = 256
 
+CONTROLS: Final = {
+    "seed": "the seed is a control, not a parameter: `run` takes `seed`, OSC has /texbridge/<stream>/seed",
+    "size": "the size is a control, not a parameter: `open` takes `size`, OSC has /texbridge/<stream>/size",
+}
+"""What to say of a control that somebody takes for a parameter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -72,7 +78,9 @@ class Values:
             spec = self._specs.get(name)
             if spec is None:
                 close = nearest(name, self._names)
-                hint = f"; nearest is {close!r}" if close else f"; there are: {', '.join(self._names[:20]) or 'none'}"
+                control = CONTROLS.get(name) if isinstance(name, str) else None
+                known = f"nearest is {close!r}" if close else f"there are: {', '.join(self._names[:20]) or 'none'}"
+                hint = f"; {control or known}"
                 raise UnknownNameError(
                     f"no parameter {shown(name)}{hint}",
                     code=ErrorCode.UNKNOWN_PARAMETER,

@@ -88,6 +88,7 @@ class _Loader:
             default_seed=default_seed if type(default_seed) is int and 0 <= default_seed <= MAX_SEED else 0,
             size=None if size is None else _own_size(widths, heights),
             size_step=DEFAULT_SIZE_STEP if size is None else size.step,
+            size_minimum=1 if size is None else size.minimum,
             size_maximum=DEFAULT_SIZE_MAXIMUM if size is None else size.maximum,
         )
         bound_seeds = tuple(BoundInput(t.node.id, t.input, seed_writer("seed", t)) for t in seeds)

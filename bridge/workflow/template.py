@@ -82,7 +82,7 @@ def parse_template(data: bytes) -> Graph:
             `MAX_NODES` nodes, NaN or Infinity, a key given twice, an export in UI format, a malformed node,
             a link to a node that isn't there, or a cycle. `problems` has one line for each.
     """
-    document = _parse_json(data)
+    document = parse_json(data, MAX_TEMPLATE_DEPTH)
     _refuse_other_formats(document)
     problems: list[str] = []
     nodes: dict[str, Node] = {}
@@ -101,7 +101,13 @@ def parse_template(data: bytes) -> Graph:
     return Graph(nodes)
 
 
-def _parse_json(data: bytes) -> dict[str, Any]:
+def parse_json(data: bytes, max_depth: int) -> dict[str, Any]:
+    """A workflow file of any format as a JSON map.
+
+    Raises:
+        WorkflowError: over `MAX_TEMPLATE_BYTES`, not UTF-8 JSON, deeper than `max_depth`, NaN or Infinity, a key
+            given twice, text that can't be encoded again, or no map.
+    """
     if len(data) > MAX_TEMPLATE_BYTES:
         raise WorkflowError(f"the workflow file has {len(data)} bytes, more than {MAX_TEMPLATE_BYTES}")
     try:
@@ -114,7 +120,7 @@ def _parse_json(data: bytes) -> dict[str, Any]:
             text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite_float
         )
     except RecursionError:
-        raise WorkflowError(f"the workflow file is nested deeper than {MAX_TEMPLATE_DEPTH} levels") from None
+        raise WorkflowError(f"the workflow file is nested deeper than {max_depth} levels") from None
     except json.JSONDecodeError as error:
         raise WorkflowError(
             f"the workflow file is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
@@ -122,7 +128,7 @@ def _parse_json(data: bytes) -> dict[str, Any]:
     except ValueError as error:
         # An integer of more digits than Python converts.
         raise WorkflowError(f"the workflow file has a number that can't be read: {error}") from None
-    _check_values(document)
+    _check_values(document, max_depth)
     if not isinstance(document, dict):
         raise WorkflowError(f"the workflow file holds a JSON {_json_type(document)}, not a map of nodes: {EXPORT_HINT}")
     return document
@@ -148,10 +154,10 @@ def _finite_float(text: str) -> float:
     return value
 
 
-def _check_values(document: Any) -> None:
+def _check_values(document: Any, max_depth: int) -> None:
     """Cap the depth and refuse text that can't be encoded again. Walks without recursion."""
     level = [document]
-    for _ in range(MAX_TEMPLATE_DEPTH):
+    for _ in range(max_depth):
         following: list[Any] = []
         for value in level:
             if isinstance(value, dict):
@@ -164,7 +170,7 @@ def _check_values(document: Any) -> None:
         if not following:
             return
         level = following
-    raise WorkflowError(f"the workflow file is nested deeper than {MAX_TEMPLATE_DEPTH} levels")
+    raise WorkflowError(f"the workflow file is nested deeper than {max_depth} levels")
 
 
 def _encodable(text: str) -> bool:
@@ -190,7 +196,7 @@ def _refuse_other_formats(document: dict[str, Any]) -> None:
     if isinstance(document.get("nodes"), list) or isinstance(document.get("links"), list):
         raise WorkflowError(
             "this is ComfyUI's UI format (it has 'nodes' and 'links'), which ComfyUI itself can't run from a file: "
-            + EXPORT_HINT
+            "`texbridge workflows bind FILE` converts it; or " + EXPORT_HINT
         )
     inner = document.get("prompt")
     if isinstance(inner, dict) and "class_type" not in document:

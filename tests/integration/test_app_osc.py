@@ -285,3 +285,45 @@ def test_a_datagram_of_the_largest_size_is_taken(tmp_path):
             engine.send(Set(stream="main", params={"note": ""}))
 
     run(test)
+
+
+def test_size_seed_and_workflow_are_told_like_values(tmp_path):
+    """What holds after snapping is what a controller wants to show."""
+
+    async def test():
+        async with AppRig(tmp_path, MAIN) as rig:
+            osc, other = await _registered(rig), await _registered(rig)
+            osc.send("/texbridge/main/size", 100, 99999)
+            await osc.until(lambda: bool(osc.at("/texbridge/main/size")))
+            width, height = osc.at("/texbridge/main/size")[-1]
+            assert width % 8 == 0
+            assert height < 99999
+            osc.send("/texbridge/main/seed", 77)
+            await other.until(lambda: other.at("/texbridge/main/seed") == [("77",)])
+            osc.send("/texbridge/refresh")
+            await osc.until(lambda: bool(osc.at("/texbridge/main/workflow")))
+            assert osc.at("/texbridge/main/seed")[-1] == ("77",)
+
+    run(test)
+
+
+def test_a_sender_with_a_port_per_message_hears_no_echo(tmp_path):
+    """Where a host has one target, values set from that host are that target's own, whatever port they came from."""
+
+    async def test():
+        async with AppRig(tmp_path, MAIN) as rig:
+            engine, osc, stranger = await rig.engine(), await _registered(rig), rig.osc()
+            stranger.send("/texbridge/main/note", "from another port")
+            stranger.send("/texbridge/main/fill", 1, 2, 3)
+            while (await _note(engine)) != "from another port":
+                pass
+            await engine.set(params={"note": "from the link"})
+            await osc.until(lambda: bool(osc.at("/texbridge/main/note")))
+            assert osc.at("/texbridge/main/note") == [("from the link",)]
+
+    run(test)
+
+
+async def _note(engine):
+    described = await engine.ask(Describe, stream="main")
+    return {parameter.name: parameter.value for parameter in described.parameters}["note"]

@@ -286,3 +286,16 @@ def test_strangers_going_change_nothing():
 
 def test_streams_from_the_config_stay():
     assert stream(configured=True).deadline is None
+
+
+# --- the least size ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("minimum", "least"), [(1, 16), (16, 16), (17, 32), (64, 64)])
+def test_a_side_is_never_under_what_the_nodes_take(minimum, least):
+    spec = workflow(size_minimum=minimum)
+    assert check_size(spec, (least, 512)) == Size(least, 512)
+    assert check_size(spec, (1, 512), snap=True) == Size(least, 512)
+    if least > 16:
+        with pytest.raises(InvalidValueError, match=f"{least}..992"):
+            check_size(spec, (least - 16, 512))

@@ -142,3 +142,10 @@ def test_another_workflow_from_the_defaults(values):
     assert dict(values.snapshot().values) == {"prompt": "a lake"}
     with pytest.raises(UnknownNameError):
         values.set({"blur": 3})
+
+
+@pytest.mark.parametrize(("name", "words"), [("seed", "`run` takes `seed`"), ("size", "`open` takes `size`")])
+def test_a_control_is_not_a_parameter(values, name, words):
+    with pytest.raises(UnknownNameError) as caught:
+        values.set({name: 4})
+    assert words in caught.value.message
