@@ -97,10 +97,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(picture: Picture, config: Config, *, private: bool) -> int:
-    if not private and config.tcp.listen and (client := await _running_bridge(config)) is not None:
+    if not private and config.tcp.listen and (client := await running_bridge(config, "texbridge run")) is not None:
         async with client:
             return await _make(picture, client, f"the bridge at {config.tcp.listen}")
-    server = Server(await _choose_backend(picture.workflow, config), log_errors=False)
+    server = Server(await choose_backend(picture.workflow, config), log_errors=False)
     await server.start()
     try:
         where = " or ".join(str(backend.info()["url"]) for backend in server.bridge.backends)
@@ -114,8 +114,8 @@ async def _run(picture: Picture, config: Config, *, private: bool) -> int:
         await server.close()
 
 
-async def _running_bridge(config: Config) -> Client | None:
-    """Give a connection to the bridge at the configured address, None if nothing listens there.
+async def running_bridge(config: Config, name: str) -> Client | None:
+    """Give a connection to the bridge at the configured address, None if nothing listens there; `name` is ours.
 
     Raises:
         BridgeError: something listens there that is no bridge. NotAllowedError: it refuses the token.
@@ -133,7 +133,7 @@ async def _running_bridge(config: Config) -> Client | None:
         await writer.wait_closed()
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        return await Client.connect(address, client="texbridge run", token=config.link.token or None)
+        return await Client.connect(address, client=name, token=config.link.token or None)
     except (OSError, DecodeError) as error:  # TimeoutError and LinkLostError are OSErrors
         raise BridgeError(
             f"something listens at {address}, but not as a bridge does ({error}); "
@@ -141,7 +141,7 @@ async def _running_bridge(config: Config) -> Client | None:
         ) from error
 
 
-async def _choose_backend(workflow: str, config: Config) -> Config:
+async def choose_backend(workflow: str, config: Config) -> Config:
     """Give the configuration of a private bridge, on whatever ComfyUI can run this workflow.
 
     Raises:
