@@ -129,7 +129,9 @@ def parse_address(url: str, headers: Mapping[str, str] | None = None) -> ComfyAd
     try:
         parts = urlsplit(f"{scheme or 'http'}://{head}")
         host, port = parts.hostname, parts.port
-    except ValueError:
+    except ValueError as error:  # whose other words may show a password
+        if str(error).startswith("Port out of range"):
+            raise ConfigError(f"ComfyUI address {shown!r}: {error}") from None
         raise ConfigError(
             f"ComfyUI address {shown!r}: host or port can't be read, e.g. http://127.0.0.1:8188 or"
             " https://user:password@host; in a password write / ? # @ as %2F %3F %23 %40"

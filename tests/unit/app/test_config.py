@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bridge.app.config import Config, commented_config, find_config, load_config, parse_listen, user_config_folder
+from bridge.app.config import Config, find_config, load_config, parse_listen, user_config_folder
+from bridge.app.config_file import commented_config
 from bridge.app.data import data_folder
 from bridge.errors import ConfigError
 from bridge.types import Mode
@@ -162,3 +163,27 @@ def test_data_folders_are_found_in_the_checkout() -> None:
     assert data_folder("workflows").name == "workflows"
     with pytest.raises(ConfigError):
         data_folder("nothing")
+
+
+def test_files_of_a_backend_are_taken_from_where_the_configuration_is(tmp_path: Path) -> None:
+    path = tmp_path / "texbridge.toml"
+    path.write_text(
+        '[[backend]]\nurl = "https://a"\nheaders_file = "cookies.txt"\nca_file = "/etc/ca.pem"\n'
+        '[[backend]]\nurl = "b"\n'
+    )
+    one, two = load_config(path, {}).backend
+    assert Path(one.headers_file) == tmp_path / "cookies.txt"
+    assert Path(one.ca_file) == Path("/etc/ca.pem")
+    assert (two.headers_file, two.ca_file, two.remote) == ("", "", None)
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    secret = "not-to-be-shown-1234"
+    backend = {"url": f"https://ann:{secret}@host/?token={secret}", "headers": {"X-Key": secret}}
+    config = load_config(None, {}, {"link": {"token": secret}, "backend": [backend]})
+    assert secret not in repr(config)
+
+
+def test_doors_may_be_looked_at_later() -> None:
+    overrides = {"tcp": {"listen": "0.0.0.0:0"}}
+    assert load_config(None, {}, overrides, check_doors=False).tcp.listen == "0.0.0.0:0"
