@@ -104,9 +104,7 @@ def decoder_check(pillow: str, features: Sequence[str], extras: Mapping[str, str
     return Check("decoders", Verdict.OK, found)
 
 
-def timer_check(
-    lateness_s: float, resolution_s: float, platform: str, python: tuple[int, int, int]
-) -> Check:
+def timer_check(lateness_s: float, resolution_s: float, platform: str, python: tuple[int, int, int]) -> Check:
     """Judge the event loop's timer: how late one of a millisecond is, and the resolution of its clock.
 
     Late binding posts a few milliseconds before the running prompt ends; a tick of 15.6 ms stands in its way.
@@ -117,7 +115,9 @@ def timer_check(
         return Check("timer", Verdict.OK, found)
     if coarse or platform == "win32":
         old = platform == "win32" and python[:2] < PRECISE_PYTHON
-        advice = "`serve` has a thread wait for its own deadlines, so late binding works; bundles held by an OSC time tag "
+        advice = (
+            "`serve` has a thread wait for its own deadlines, so late binding works; bundles held by an OSC time tag "
+        )
         advice += "still come up to 16 ms late"
         return Check("timer", Verdict.WARN, found, advice + ("; Python 3.13 or newer ticks finely" if old else ""))
     return Check("timer", Verdict.WARN, found, "the machine is busy: close other programs, and look again")
@@ -137,7 +137,9 @@ def loopback_check(addresses: Sequence[str], bindable: Mapping[str, bool]) -> Ch
         advice = "OSC senders that say localhost may send to ::1, where nobody listens: write 127.0.0.1 there"
         return Check("localhost", Verdict.WARN, f"{found}, in this order", advice)
     if not bindable.get("::1", False):
-        found += "; no IPv6 loopback"
+        found += "; there is no IPv6 loopback"
+    elif "::1" not in addresses:
+        found += " alone, not ::1 as well"
     return Check("localhost", Verdict.OK, found)
 
 

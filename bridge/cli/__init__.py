@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "send": "send one OSC message",
     "workflows": "list, show and check workflows",
     "init": "make a configuration and a workflows folder",
+    "doctor": "see what stands in the way, and what to do",
     "embedded": "run the embedded ComfyUI alone",
 }
 """Each command and what it is for; `bridge.cli.<command>` adds its own options."""

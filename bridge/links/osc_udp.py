@@ -128,7 +128,7 @@ class OscDoor:
             ConfigError: the port is taken, or the address can't be used.
         """
         sock = bind_listener("OSC", "--osc", host, port, socket.SOCK_DGRAM)
-        _raise_receive_buffer(sock)
+        raise_receive_buffer(sock)
         self._address = socket_address(sock.getsockname())
         loop = asyncio.get_running_loop()
         # Only selector loops let us read from the socket beside them (on Windows a read is always under way), and go
@@ -337,7 +337,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._door._failed(exc)
 
 
-def _raise_receive_buffer(sock: socket.socket) -> None:
+def raise_receive_buffer(sock: socket.socket) -> None:
     """Ask for room for bursts; systems that refuse the size get half of it, and so on down to their own."""
     size = RECEIVE_BUFFER_BYTES
     while size >= 64 * 1024:

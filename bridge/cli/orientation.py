@@ -1,0 +1,108 @@
+"""`texbridge doctor --orientation`: the test card in every format and both origins, and how wrong ones look."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from bridge.app.card import WORKFLOW
+from bridge.app.config import Config
+from bridge.app.doctor import Check, Verdict
+from bridge.app.orientation import ENGINES, GREYS, draw_sheet, judge_frame
+from bridge.app.serve import UP_WITHIN_S, Server
+from bridge.cli.round_trip import WITHIN_S, make_one, new_stream_name
+from bridge.cli.run import choose_backend, running_bridge
+from bridge.client import Client, Frame
+from bridge.errors import BackendError, ConfigError, ErrorCode, TexbridgeError, UnknownNameError
+from bridge.types import BYTES_PER_PIXEL, ENCODED_FORMATS, FORMATS_BY_WORD, Origin, PixelFormat
+
+
+async def orientation_checks(config: Config, *, private: bool) -> list[Check]:
+    """Ask the running bridge, or a private one, for the card in every way, and judge each.
+
+    Raises:
+        TexbridgeError: no bridge or no ComfyUI can be asked.
+    """
+    if not private and config.tcp.listen and (client := await running_bridge(config, "texbridge doctor")) is not None:
+        async with client:
+            return await _ask(client, f"the bridge at {config.tcp.listen}")
+    server = Server(await choose_backend(WORKFLOW, config))
+    await server.start()
+    try:
+        where = " or ".join(str(backend.info()["url"]) for backend in server.bridge.backends)
+        if not await server.wait_for_comfy(UP_WITHIN_S):
+            raise BackendError(f"no ComfyUI answers at {where}; is it running?", code=ErrorCode.BACKEND_UNAVAILABLE)
+        assert server.addresses.tcp is not None
+        token = config.link.token or None
+        async with await Client.connect(server.addresses.tcp, client="texbridge doctor", token=token) as client:
+            where = "the embedded ComfyUI" if server.embedded else where
+            return await _ask(client, f"a bridge of its own, on {where}")
+    finally:
+        await server.close()
+
+
+async def _ask(client: Client, where: str) -> list[Check]:
+    stream = new_stream_name()
+    try:
+        await client.open(stream, WORKFLOW, mode="oneshot")
+    except UnknownNameError:
+        advice = "it is an older texbridge, or its workflows are others: end it, and try again"
+        return [Check("orientation", Verdict.BAD, f"{where} has no workflow {WORKFLOW!r}", advice)]
+    checks = [Check("orientation", Verdict.OK, f"asked {where}")]
+    try:
+        frames = await client.subscribe(stream)
+        await make_one(client, stream, frames)
+        for word in client.welcome.formats:
+            for origin in Origin:
+                checks.append(await _check_form(client, stream, word, origin))
+    finally:
+        with contextlib.suppress(TexbridgeError, OSError):
+            await client.close_stream(stream)
+    return checks
+
+
+async def _check_form(client: Client, stream: str, word: str, origin: Origin) -> Check:
+    """Judge one format in one origin. The stream's last set comes as a held frame right after `subscribed`."""
+    topic = f"{word} {origin.value}"
+    kind = FORMATS_BY_WORD.get(word)
+    if kind is None or (kind not in BYTES_PER_PIXEL and kind not in ENCODED_FORMATS):
+        return Check(topic, Verdict.OK, "not looked at: this command can't read the format")
+    frames = await client.subscribe(stream, format=word, origin=origin)
+    frame = await frames.next(timeout_s=WITHIN_S)
+    while not frame.number:  # a placeholder
+        frame = await frames.next(timeout_s=WITHIN_S)
+    return _check_frame(topic, origin, frame, encoded=kind in ENCODED_FORMATS)
+
+
+def _check_frame(topic: str, origin: Origin, frame: Frame, *, encoded: bool) -> Check:
+    header = frame.header
+    pixels = None if encoded else frame.pixels
+    judgement = judge_frame(header.format, header.flags, origin, pixels, bytes(frame.data) if encoded else b"")
+    if judgement.fault:
+        advice = "this is a fault of texbridge: please report it with this line"
+        return Check(topic, Verdict.BAD, f"{judgement.fault} (difference {judgement.difference:.1f} of 255)", advice)
+    rows = "the top row first" if encoded or origin is Origin.TOP_LEFT else "the bottom row first"
+    if encoded and origin is Origin.BOTTOM_LEFT:
+        rows += ", as in every file"
+    colours = "" if PixelFormat(header.format) in GREYS else ", red is red"
+    close = f"levels within {judgement.difference:.1f} of 255" if judgement.difference else "every level exact"
+    return Check(topic, Verdict.OK, f"{rows}, not mirrored{colours}, sRGB-encoded, {close}")
+
+
+def engine_lines() -> list[str]:
+    """Give what each engine subscribes to, a line each."""
+    return [f"{engine.name:14} format={engine.format}, origin={engine.origin:12} {engine.call}" for engine in ENGINES]
+
+
+def save_sheet(path: Path) -> None:
+    """Save the sheet of how the card looks when it is wrong.
+
+    Raises:
+        ConfigError: it can't be written there.
+    """
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"--out {path} must end in .png")
+    try:
+        draw_sheet().save(path)
+    except OSError as error:
+        raise ConfigError(f"can't write {path}: {error}") from error
