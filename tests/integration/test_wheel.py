@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 LIMIT_S = 300
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis", "dist", "build", "demo-out", "node_modules", "shared"
+    ".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis", "dist", "build", "demo-out"
 )
 SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 SUFFIX = ".exe" if os.name == "nt" else ""
