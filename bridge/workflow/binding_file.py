@@ -101,11 +101,25 @@ def parse_binding_file(data: bytes) -> BindingFile:
         raise WorkflowError(f"binding.toml is not UTF-8 text (byte {error.start})") from None
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise WorkflowError(f"binding.toml is not TOML: {error}") from None
+    _check_numbers(document)
     reader = _Reader()
     result = reader.file(document)
     if reader.problems:
         raise WorkflowError("binding.toml is not usable:", tuple(reader.problems))
     return result
+
+
+def _check_numbers(document: Any) -> None:
+    """Raise WorkflowError for a whole number that 64 bits can't hold: TOML, as Python reads it, has no limit."""
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+            raise WorkflowError(f"binding.toml has the number {hex(value)[:40]}, which is over 64 bits")
 
 
 class _Reader:

@@ -101,13 +101,12 @@ class Library:
         known = self._files.keys() | self._errors.keys()
         if name not in known and len(known) >= MAX_WORKFLOWS:
             return WorkflowError(f"workflow {name[:80]!r}: there are {MAX_WORKFLOWS} already, which is the limit")
-        try:
-            workflow = self._load(name, files)
-        except WorkflowError as error:
-            self._errors[name] = error
-            return error
+        loaded = self._try(name, files, self._object_info)
+        if isinstance(loaded, WorkflowError):
+            self._errors[name] = loaded
+            return loaded
         self._files[name] = {file: files[file] for file in (WORKFLOW_FILE, BINDING_FILE) if file in files}
-        self._workflows[name] = workflow
+        self._workflows[name] = loaded
         self._errors.pop(name, None)
         return None
 
@@ -121,17 +120,28 @@ class Library:
 
         A workflow that doesn't load against it keeps its old form, with the error in `errors`.
         """
+        # All of it is loaded before any of it holds: a fault in the middle must not leave two halves.
+        loaded = {name: self._try(name, files, object_info) for name, files in self._files.items()}
         self._object_info = object_info
         changed: list[str] = []
-        for name, files in list(self._files.items()):
-            old = self._workflows[name].spec
-            if self.reload(name, files) is None and self._workflows[name].spec != old:
+        for name, result in loaded.items():
+            if isinstance(result, WorkflowError):
+                self._errors[name] = result
+                continue
+            if result.spec != self._workflows[name].spec:
                 changed.append(name)
+            self._workflows[name] = result
+            self._errors.pop(name, None)
         return tuple(changed)
 
-    def _load(self, name: str, files: Mapping[str, bytes]) -> Workflow:
-        if WORKFLOW_FILE not in files:
-            near = nearest(WORKFLOW_FILE, files)
-            hint = f"rename {near!r}" if near else "export it from ComfyUI with Workflow > Export (API)"
-            raise WorkflowError(f"workflow {name[:80]!r}: has no {WORKFLOW_FILE}; {hint}")
-        return load_workflow(name, files[WORKFLOW_FILE], files.get(BINDING_FILE), self._object_info)
+    @staticmethod
+    def _try(name: str, files: Mapping[str, bytes], object_info: ObjectInfo) -> Workflow | WorkflowError:
+        """The workflow of these files, or why they can't be used."""
+        try:
+            if WORKFLOW_FILE not in files:
+                near = nearest(WORKFLOW_FILE, files)
+                hint = f"rename {near!r}" if near else "export it from ComfyUI with Workflow > Export (API)"
+                raise WorkflowError(f"workflow {name[:80]!r}: has no {WORKFLOW_FILE}; {hint}")
+            return load_workflow(name, files[WORKFLOW_FILE], files.get(BINDING_FILE), object_info)
+        except WorkflowError as error:
+            return error

@@ -8,6 +8,7 @@ Source: ComfyUI's `/object_info`; both ways of writing a COMBO are read: `[[...o
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -194,4 +195,7 @@ def _parse_input(name: str, spec: Any, required: bool) -> InputInfo | None:
 
 
 def _number(value: Any) -> float | int | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A bound or step that says something; infinity, NaN and what 64 bits can't hold are none (nodes write them)."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**64 else None

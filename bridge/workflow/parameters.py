@@ -30,6 +30,9 @@ from bridge.workflow.writers import (
     vector_writer,
 )
 
+INT_MINIMUM: Final = -(2**63)
+"""Of what 64 bits hold, as the link carries it; `MAX_SEED` is the other end."""
+
 VECTORS: Final = (ParameterType.VEC2, ParameterType.VEC3, ParameterType.VEC4)
 
 _TYPES_OF_INPUT: Final[dict[str, tuple[ParameterType, ...]]] = {
@@ -198,8 +201,8 @@ class _Maker:
         if kind in (ParameterType.INT, ParameterType.SEED):
             # A FLOAT input's range may end between whole numbers.
             return (
-                None if minimum is None else math.ceil(minimum),
-                None if maximum is None else math.floor(maximum),
+                None if minimum is None else max(INT_MINIMUM, math.ceil(minimum)),
+                None if maximum is None else min(MAX_SEED, math.floor(maximum)),
             )
         return minimum, maximum
 
@@ -313,7 +316,9 @@ def _input_type(target: Target) -> str:
 def _read_value(kind: ParameterType, value: Any) -> Value | None:
     """A default as it stands in a graph or a binding, as a value of the wire; None if it is none of this type."""
     if kind in (ParameterType.INT, ParameterType.SEED):
-        return int(value) if is_number(value) and float(value).is_integer() else None
+        if not is_number(value) or not float(value).is_integer() or not INT_MINIMUM <= value <= MAX_SEED:
+            return None
+        return int(value)
     if kind is ParameterType.FLOAT:
         return float(value) if is_number(value) else None
     if kind is ParameterType.BOOL:

@@ -117,7 +117,11 @@ def parse_json(data: bytes, max_depth: int) -> dict[str, Any]:
         raise WorkflowError(f"the workflow file is not UTF-8 text (byte {error.start})") from None
     try:
         document = json.loads(
-            text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite_float
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_refuse_constant,
+            parse_float=_finite_float,
+            parse_int=_whole_number,
         )
     except RecursionError:
         raise WorkflowError(f"the workflow file is nested deeper than {max_depth} levels") from None
@@ -151,6 +155,14 @@ def _finite_float(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
         raise WorkflowError(f"the workflow file has the number {text[:40]}, which is too large: give a finite number")
+    return value
+
+
+def _whole_number(text: str) -> int:
+    # Nothing on the wire carries more than 64 bits, and int() of thousands of digits is slow.
+    value = int(text) if len(text) <= 20 else 2**64
+    if not -(2**63) <= value < 2**64:
+        raise WorkflowError(f"the workflow file has the number {text[:40]}, which is over 64 bits")
     return value
 
 
