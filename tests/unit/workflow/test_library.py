@@ -107,6 +107,25 @@ def test_refresh_takes_choices_from_the_new_object_info() -> None:
     assert made.get("loader").spec.parameters[0].choices == ("a.ckpt", "b.ckpt")
 
 
+def test_refresh_that_fails_in_an_unforeseen_way_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams keep the spec that they were told: the library must not go on without them."""
+    made = library(first=GOOD, second=OTHER)
+    before = {name: made.get(name) for name in made.names}
+    load = library_module.load_workflow
+
+    def fail_at_second(name: str, *more: object) -> object:
+        if name == "second":
+            raise ZeroDivisionError("a bug")
+        return load(name, *more)
+
+    monkeypatch.setattr(library_module, "load_workflow", fail_at_second)
+    with pytest.raises(ZeroDivisionError):
+        made.refresh(ObjectInfo({}))
+    assert {name: made.get(name) for name in made.names} == before
+    assert made.object_info is INFO
+    assert not made.errors
+
+
 def test_refresh_keeps_what_no_longer_loads() -> None:
     made = library(a=GOOD)
     blur = {"input": {"required": {"image": ["IMAGE"], "sigma": ["IMAGE"]}}, "output": ["IMAGE"]}

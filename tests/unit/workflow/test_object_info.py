@@ -27,6 +27,13 @@ def one_input(spec: object, class_type: str = "A", name: str = "x") -> InputInfo
             InputInfo("x", "INT", True, default=3, minimum=0, maximum=9, step=1),
         ),
         (["FLOAT", {"min": 0.5, "max": "many"}], InputInfo("x", "FLOAT", True, minimum=0.5)),
+        # Python's writer says Infinity and NaN, and node authors write float("inf") or 2 ** 100: no bound at all.
+        (["FLOAT", {"min": -float("inf"), "max": float("inf"), "step": float("nan")}], InputInfo("x", "FLOAT", True)),
+        (["INT", {"min": -float("inf"), "max": 10**400, "step": 2**100}], InputInfo("x", "INT", True)),
+        (
+            ["INT", {"min": -(2**63), "max": 2**64 - 1}],
+            InputInfo("x", "INT", True, minimum=-(2**63), maximum=2**64 - 1),
+        ),
         (["STRING", {"multiline": True}], InputInfo("x", "STRING", True, multiline=True)),
         (["BOOLEAN"], InputInfo("x", "BOOLEAN", True)),
         (["IMAGE"], InputInfo("x", "IMAGE", True)),

@@ -131,6 +131,7 @@ REFUSED = [
     ('input = "2.blur_radius"\nmin = 9\nmax = 5\ndefault = 9', "min 9 is over max 5"),
     ('input = "2.blur_radius"\nmax = 2', "default 3 (from the graph) is outside 1..2"),
     ('input = "2.blur_radius"\ndefault = 40', "default 40 (from binding.toml) is outside 1..31"),
+    ('input = "4.x"\ntype = "int"\ndefault = 1e300', "default '1e+300' is no int"),
     ('input = "2.blur_radius"\ndefault = "x"', "default 'x' is no int"),
     ('input = "2.blur_radius"\ndefault = true', "default 'True' is no int"),
     ('input = "2.sigma"\ntype = "int"', f"{BLUR} input 'sigma' holds '1.5', which is no int"),
@@ -159,6 +160,13 @@ def test_refused(body: str, problem: str) -> None:
     with pytest.raises(WorkflowError) as caught:
         load(place(), f"[parameters.a]\n{body}")
     assert caught.value.problems == (f"{NAME}: {problem}",)
+
+
+@pytest.mark.parametrize("key", ["default", "min", "max", "step"])
+@pytest.mark.parametrize("number", ["9" * 400, str(2**64), str(-(2**63) - 1)])
+def test_a_number_over_64_bits_is_refused(key: str, number: str) -> None:
+    with pytest.raises(WorkflowError, match="over 64 bits"):
+        load(place(), f'[parameters.a]\ninput = "2.blur_radius"\n{key} = {number}')
 
 
 def test_a_value_that_the_input_cannot_have() -> None:

@@ -43,6 +43,9 @@ REFUSED = [
     (b"\xff{}", "the workflow file is not UTF-8 text (byte 0)"),
     (b'{"1": NaN}', "the workflow file has the number NaN, which is not JSON: give a finite number"),
     (b'{"1": -Infinity}', "the workflow file has the number -Infinity, which is not JSON: give a finite number"),
+    (b'{"1": 18446744073709551616}', "the workflow file has the number 18446744073709551616, which is over 64 bits"),
+    (b'{"1": -9223372036854775809}', "the workflow file has the number -9223372036854775809, which is over 64 bits"),
+    (b'{"1": ' + b"9" * 400 + b"}", f"the workflow file has the number {'9' * 40}, which is over 64 bits"),
     (b'{"1": 1e400}', "the workflow file has the number 1e400, which is too large: give a finite number"),
     (b'{"1": {}, "1": {}}', "the workflow file has the key '1' twice in one map: keep one of them"),
     (b'{"1": "\\ud800"}', "the workflow file has a lone surrogate in the text '\\ud800'"),
@@ -84,7 +87,7 @@ def test_refuses_too_many_bytes_and_nodes(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_number_with_too_many_digits_is_refused_in_words() -> None:
-    with pytest.raises(WorkflowError, match="a number that can't be read"):
+    with pytest.raises(WorkflowError, match="over 64 bits"):
         parse_template(b'{"1": ' + b"9" * 5000 + b"}")
 
 
