@@ -58,8 +58,7 @@ class Backends:
         Raises:
             ConfigError: bad address, header, file or certificate, or the name is taken.
         """
-        address = parse_address(backend.url)
-        headers = gather_headers(address, backend.headers, backend.headers_file, now=time.time())
+        headers = headers_for(backend.url, backend.headers, backend.headers_file)
         return self._take(backend, headers, trust(file=backend.ca_file))
 
     def _take(self, backend: BackendConfig, headers: Mapping[str, str], tls: ssl.SSLContext | None) -> ComfyBackend:
@@ -178,6 +177,15 @@ class Backends:
         """Let changes that are under way end."""
         if self._changes:
             await asyncio.wait(list(self._changes))
+
+
+def headers_for(url: str, headers: Mapping[str, str], file: str) -> dict[str, str]:
+    """Give all headers for a ComfyUI at `url`, variables and `file` read: see `gather_headers`.
+
+    Raises:
+        ConfigError: bad address, variable or file.
+    """
+    return gather_headers(parse_address(url), headers, file, now=time.time())
 
 
 def trust(*, file: str = "", text: str = "") -> ssl.SSLContext | None:

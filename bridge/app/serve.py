@@ -206,6 +206,7 @@ class Server:
                 hosts=config.link.hosts,
                 origins=config.link.origins,
                 token=config.link.token,
+                admin=self.backends,
             )
             await self._http.start(*parse_listen(config.http.listen, "http.listen"))
             found["http"] = self._http.address

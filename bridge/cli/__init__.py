@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "run": "make one picture and save it",
     "send": "send one OSC message",
     "workflows": "list, show and check workflows",
+    "backends": "see and change which ComfyUIs a running bridge uses",
     "init": "make a configuration and a workflows folder",
     "doctor": "see what stands in the way, and what to do",
     "embedded": "run the embedded ComfyUI alone",

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bridge.app.backend_headers import parse_header
 from bridge.app.config import Config, find_config, load_config
 from bridge.errors import ConfigError
 from bridge.types import Mode
@@ -22,13 +23,45 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def add_comfy(parser: argparse.ArgumentParser) -> None:
-    """`--comfy`, `--workflows`."""
+    """`--comfy` and what opens its door, `--workflows`."""
     parser.add_argument(
         "--comfy", metavar="URL", action="append", help="a ComfyUI, e.g. http://127.0.0.1:8188; may be given again"
     )
+    add_comfy_headers(parser)
     parser.add_argument(
         "--workflows", metavar="DIR", action="append", help="a folder of workflows besides the shipped ones"
     )
+
+
+def add_comfy_headers(parser: argparse.ArgumentParser) -> None:
+    """`--comfy-header`, `--comfy-header-file`, `--comfy-ca-file`."""
+    parser.add_argument(
+        "--comfy-header",
+        metavar="'NAME: VALUE'",
+        action="append",
+        help="a header for the ComfyUI; may be given again. Other users of this machine could see its value here:"
+        " 'Authorization: env:NAME' takes it from the environment",
+    )
+    parser.add_argument(
+        "--comfy-header-file", metavar="FILE", help="headers, 'Name: value' a line, or a cookies file (Netscape)"
+    )
+    parser.add_argument("--comfy-ca-file", metavar="FILE", help="PEM certificates to trust besides the system's")
+
+
+def read_comfy_headers(options: argparse.Namespace) -> dict[str, Any]:
+    """Give the keys of a `[[backend]]` that these options set.
+
+    Raises:
+        ConfigError: a header isn't `Name: value`.
+    """
+    keys: dict[str, Any] = {}
+    if options.comfy_header:
+        keys["headers"] = dict(parse_header(line, "--comfy-header") for line in options.comfy_header)
+    if options.comfy_header_file:
+        keys["headers_file"] = options.comfy_header_file
+    if options.comfy_ca_file:
+        keys["ca_file"] = options.comfy_ca_file
+    return keys
 
 
 def tell_config(path: Path | None) -> None:
@@ -37,20 +70,30 @@ def tell_config(path: Path | None) -> None:
         print(f"configuration: {path.absolute()}", file=sys.stderr)
 
 
-def read_config(options: argparse.Namespace, overrides: dict[str, Any]) -> tuple[Config, Path | None]:
+def read_config(
+    options: argparse.Namespace, overrides: dict[str, Any], *, check_doors: bool = True
+) -> tuple[Config, Path | None]:
     """Give the configuration with the command line's overrides, and the file it came from, None if there is none.
 
     Raises:
-        ConfigError: see `load_config`.
+        ConfigError: see `load_config`; or headers are given for no ComfyUI, or for several.
     """
     path = find_config(options.config)
+    keys = read_comfy_headers(options) if hasattr(options, "comfy_header") else {}
+    if keys and len(options.comfy or ()) != 1:
+        raise ConfigError(
+            "--comfy-header, --comfy-header-file and --comfy-ca-file go with one --comfy URL; for several, or for"
+            " those of the configuration, write headers, headers_file and ca_file below each [[backend]]"
+        )
     if options.comfy:
-        overrides["backend"] = [{"url": url} for url in options.comfy]
+        overrides["backend"] = [{"url": url, **keys} for url in options.comfy]
         overrides.setdefault("embedded", {}).setdefault("enabled", False)
-    config = load_config(path, overrides=overrides)
+    config = load_config(path, overrides=overrides, check_doors=check_doors)
     if options.workflows:
         folders = (*config.workflows.folders, *options.workflows)
-        config = load_config(path, overrides={**overrides, "workflows": {"folders": list(folders)}})
+        config = load_config(
+            path, overrides={**overrides, "workflows": {"folders": list(folders)}}, check_doors=check_doors
+        )
     return config, path
 
 

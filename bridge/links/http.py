@@ -39,6 +39,7 @@ from bridge.errors import (
     UnknownNameError,
 )
 from bridge.links.gate import Gate
+from bridge.links.http_admin import AdminHub, AdminPages, admin_refusal, is_admin
 from bridge.links.http_guard import GuardedConnection, HttpLimits
 from bridge.links.listener import bind_listener, host_names, is_loopback_peer, is_own_host, socket_address
 
@@ -144,6 +145,7 @@ class HttpDoor:
     `hosts` are further `Host` names, with or without a port, beside loopback and the address it listens at;
     `origins` are further pages that may ask, exact (`http://show.local:8080`), beside its own. With a `token`, who
     asks from another machine must carry it: `Authorization: Bearer TOKEN`, or `?token=TOKEN` for a browser or OBS.
+    With `admin` there are also the pages of `http_admin`.
     """
 
     def __init__(
@@ -154,8 +156,10 @@ class HttpDoor:
         hosts: Iterable[str] = (),
         origins: Iterable[str] = (),
         token: str = "",
+        admin: AdminHub | None = None,
     ) -> None:
         self._hub = hub
+        self._admin = admin
         self._token = token
         self._limits = HttpLimits() if limits is None else limits
         self._more_hosts = tuple(hosts)
@@ -204,6 +208,8 @@ class HttpDoor:
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/streams/{name}.jpg", self._jpg)
         app.router.add_get("/streams/{name}.mjpg", self._mjpg)
+        if self._admin is not None:
+            AdminPages(self._admin).add_to(app)
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -268,6 +274,8 @@ class HttpDoor:
             except Exception:
                 logger.exception("%s %s failed", request.method, request.path)
                 response = error_response(BridgeError("the bridge failed at this request; its log says why"))
+            if is_admin(request):  # what follows a body is never taken for another request
+                response.force_close()
         if response.status >= 400:
             self._counts[f"http_{response.status}"] += 1
         return response
@@ -286,12 +294,16 @@ class HttpDoor:
             )
             return error_response(error, 403)
         origins = request.headers.getall("Origin", [])
-        if len(origins) > 1 or (origins and origins[0].lower() not in self._origins):
+        own = f"http://{hosts[0].lower()}"  # the page's own address, which the check above knows to be ours
+        if len(origins) > 1 or (origins and origins[0].lower() not in (own, *self._origins)):
             error = NotAllowedError(
                 f"Origin {origins[0][:200]!r} may not ask here; add it to the allowed origins if it should",
                 field="Origin",
             )
             return error_response(error, 403)
+        if self._admin is not None and is_admin(request):
+            refused = admin_refusal(request, self._token)
+            return None if refused is None else error_response(*refused)
         if not self._has_token(request):
             error = NotAllowedError(
                 "no token, or a wrong one; send Authorization: Bearer TOKEN, or ?token=TOKEN", code=ErrorCode.BAD_TOKEN
