@@ -19,6 +19,7 @@ from bridge.codec.osc import OscMessage, encode_osc_message
 from bridge.codec.osc_pattern import match_part
 from bridge.errors import ErrorCode, OscDecodeError, TexbridgeError
 from bridge.scheduler.events import Finish
+from bridge.streams.components import whole_values
 from bridge.streams.control_records import (
     CancelRequested,
     Control,
@@ -118,7 +119,9 @@ class OscHub:
         actions = self._actions
         match control:
             case SetValues():
-                actions.set_values(self._stream(control.stream), control.params, clamp=True, source=sender)
+                stream = self._stream(control.stream)
+                params = whole_values(control.params, stream.values.snapshot().values)
+                actions.set_values(stream, params, clamp=True, source=sender)
             case RunRequested():
                 actions.run(self._stream(control.stream), control.params, seed=control.seed, clamp=True, source=sender)
             case CancelRequested():

@@ -11,11 +11,22 @@ from bridge.types import Size, Value
 
 
 @dataclass(frozen=True, slots=True)
+class Components:
+    """Some numbers of a colour or vector, checked, by their place from 0; the others keep the values that hold."""
+
+    numbers: Mapping[int, float]
+
+    def over(self, held: tuple[float, ...]) -> tuple[float, ...]:
+        """Give `held` with these numbers in it."""
+        return tuple(self.numbers.get(place, number) for place, number in enumerate(held))
+
+
+@dataclass(frozen=True, slots=True)
 class SetValues:
-    """Checked and clamped values for parameters of one stream."""
+    """Checked and clamped values for parameters of one stream, whole ones or components of them."""
 
     stream: str
-    params: Mapping[str, Value]
+    params: Mapping[str, Value | Components]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +146,7 @@ def merge_controls(controls: Iterable[Control]) -> list[Control]:
             place = open_sets.get(control.stream)
             before = None if place is None else merged[place]
             if place is not None and isinstance(before, SetValues):
-                merged[place] = SetValues(control.stream, {**before.params, **control.params})
+                merged[place] = SetValues(control.stream, _merged(before.params, control.params))
                 continue
             open_sets[control.stream] = len(merged)
         elif isinstance(control, PanicPressed | ResumePressed):
@@ -143,4 +154,19 @@ def merge_controls(controls: Iterable[Control]) -> list[Control]:
         elif not isinstance(control, Ignored | Rejected | RefreshRequested | ReplyRegistered):
             open_sets.pop(control.stream, None)
         merged.append(control)
+    return merged
+
+
+def _merged(
+    before: Mapping[str, Value | Components], after: Mapping[str, Value | Components]
+) -> dict[str, Value | Components]:
+    """Give the values of `before`, then of `after`: components go into what is there, a whole value replaces it."""
+    merged = dict(before)
+    for name, value in after.items():
+        held = merged.get(name)
+        if isinstance(value, Components) and isinstance(held, Components):
+            value = Components({**held.numbers, **value.numbers})
+        elif isinstance(value, Components) and isinstance(held, tuple):
+            value = value.over(held)
+        merged[name] = value
     return merged

@@ -1,6 +1,6 @@
 """What an OSC message means: an address and its arguments become typed control records. Nothing is done here.
 
-    /texbridge/<stream>/<parameter>  value(s)        SetValues
+    /texbridge/<stream>/<parameter>  value(s)        SetValues; /norm and components below it: see `components`
     /texbridge/<stream>/run          (name value)... RunRequested, or Ignored for a button's release
     /texbridge/<stream>/live         0|1 (fade_s)    LiveSwitched
     /texbridge/<stream>/cancel                       CancelRequested
@@ -22,8 +22,10 @@ from typing import Final, Protocol
 
 from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, TexbridgeError, UnknownNameError
 from bridge.streams.arguments import is_impulse, read_number, read_switch, read_value, spread
+from bridge.streams.components import find_below, read_below, words_below
 from bridge.streams.control_records import (
     CancelRequested,
+    Components,
     Control,
     Ignored,
     LiveSwitched,
@@ -45,6 +47,7 @@ from bridge.types import COMPONENTS, ParameterSpec, Size, Value
 
 __all__ = [
     "CancelRequested",
+    "Components",
     "Control",
     "Ignored",
     "LiveSwitched",
@@ -67,7 +70,6 @@ __all__ = [
 PREFIX: Final = "texbridge"
 STREAM_WORDS: Final = ("run", "live", "cancel", "seed", "size", "workflow", "freeze", "blackout")
 BRIDGE_WORDS: Final = ("panic", "resume", "refresh", "reply")
-_COMPONENT_WORDS: Final = frozenset({"norm", *"rgbaxyzw"})
 _MAX_ADDRESS: Final = 1_024
 _PATTERN: Final = frozenset("*?[]{}")
 
@@ -147,14 +149,18 @@ def _read(
             value=plain(name),
             limit=right,
         )
-    if rest:
-        _refuse_below(address, name, word, rest, stream)
     if word in STREAM_WORDS:
+        if rest:
+            raise _unknown_address(address, "nothing stands below it", f"/{PREFIX}/{name}/{word}")
         return (_stream_control(name, word, arguments, stream),)
     spec = stream.parameters.get(word)
     if spec is None:
         raise _unknown_parameter(name, word, stream)
-    return (SetValues(name, {word: read_value(spec, arguments)}),)
+    below = find_below(spec, rest)
+    if below is None:
+        has, path = words_below(spec, rest)
+        raise _unknown_address(address, has, f"/{PREFIX}/{name}/{word}{path}", has)
+    return (SetValues(name, {word: read_below(spec, below, arguments)}),)
 
 
 def _bridge_control(
@@ -363,24 +369,20 @@ def _pattern_controls(
 ) -> tuple[Control, ...]:
     """Give what a pattern sets: each parameter that it matches and whose type takes the arguments.
 
-    Parameters that don't take them are told in one record behind, so that the answer stays small.
+    Parameters that don't take them are told in one record behind, so that the answer stays small. What stands below
+    (`/norm`, a component) has no pattern; a parameter that has no such component isn't matched.
     """
-    if rest:
-        raise NotAllowedError(
-            f"{shown(address)}: a pattern reaches no /norm and no components in this build",
-            code=ErrorCode.NOT_SUPPORTED,
-            field="address",
-        )
     found: list[Control] = []
     refused: list[TexbridgeError] = []
     _spend(budget, address, name, len(streams))
     for stream_name in [known for known in streams if match_part(name, known)]:
         _spend(budget, address, word, len(streams[stream_name].parameters))
-        params: dict[str, Value] = {}
+        params: dict[str, Value | Components] = {}
         for parameter, spec in streams[stream_name].parameters.items():
-            if match_part(word, parameter):
+            below = find_below(spec, rest)
+            if below is not None and match_part(word, parameter):
                 try:
-                    params[parameter] = read_value(spec, arguments)
+                    params[parameter] = read_below(spec, below, arguments)
                 except (InvalidValueError, NotAllowedError) as error:
                     refused.append(error)
         if params:
@@ -403,24 +405,9 @@ def _spend(budget: PatternBudget, address: str, pattern: str, names: int) -> Non
         )
 
 
-def _refuse_below(address: str, name: str, word: str, rest: Sequence[str], stream: StreamParameters) -> None:
-    """Refuse what stands below a parameter: known words as not in this build, others as unknown."""
-    spec = stream.parameters.get(word)
-    if spec is None and word not in STREAM_WORDS:
-        raise _unknown_parameter(name, word, stream)
-    known = all(part in _COMPONENT_WORDS or part.isdecimal() for part in rest) and len(rest) <= 2
-    if spec is not None and known and not (len(rest) == 2 and rest[0] != "norm"):
-        raise NotAllowedError(
-            f"/{rest[0]} below a parameter is not in this build; send /{PREFIX}/{name}/{word} with real values",
-            code=ErrorCode.NOT_SUPPORTED,
-            field=word,
-        )
-    raise _unknown_address(address, "nothing stands below it", f"/{PREFIX}/{name}/{word}")
-
-
-def _unknown_address(address: str, hint: str, right: str | None) -> UnknownNameError:
+def _unknown_address(address: str, hint: str, right: str | None, more: str = "") -> UnknownNameError:
     return UnknownNameError(
-        f"no address {shown(address)}; {f'nearest is {right}' if right else hint}",
+        f"no address {shown(address)}; {f'nearest is {right}' if right else hint}{more and f'; {more}'}",
         code=ErrorCode.UNKNOWN_ADDRESS,
         field="address",
         value=shown(address),

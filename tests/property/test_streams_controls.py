@@ -7,10 +7,11 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.streams.control_records import Control, Rejected, RunRequested, SetValues
+from bridge.streams.components import whole_values
+from bridge.streams.control_records import Components, Control, Rejected, RunRequested, SetValues
 from bridge.streams.controls import merge_controls, read_controls
 from bridge.streams.values import check_value
-from bridge.types import ParameterSpec, ParameterType
+from bridge.types import COMPONENTS, ParameterSpec, ParameterType
 
 
 class Rgba(NamedTuple):
@@ -40,7 +41,7 @@ STREAMS = {
     "panic": Parameters("int"),
 }
 PARTS = ["texbridge", "main", "left", "panic", "run", "live", "cancel", "seed", "size", "workflow", "freeze", "resume"]
-PARTS += ["reply", "norm", "r", "0", "*", "?*", "", *ParameterType]
+PARTS += ["reply", "norm", "r", "0", "x", "2", "*", "?*", "", *ParameterType]
 
 arguments = st.lists(
     st.none()
@@ -62,6 +63,7 @@ arguments = st.lists(
 addresses = st.text(max_size=30) | st.lists(st.sampled_from(PARTS) | st.text(max_size=4), max_size=6).map(
     lambda parts: "/texbridge/" + "/".join(parts)
 )
+PRESENT = {kind: (0.25,) * count for kind, count in COMPONENTS.items()}
 
 
 def match_part(pattern: str, name: str) -> bool:
@@ -72,7 +74,12 @@ def check_record(control: Control) -> None:
     """Values are checked ones; words can be sent."""
     if isinstance(control, SetValues | RunRequested):
         specs = STREAMS[control.stream].parameters
+        held = dict.fromkeys(control.params, (0.0,) * 4)
         for name, value in control.params.items():
+            if isinstance(value, Components):
+                places = COMPONENTS[specs[name].type]
+                assert all(0 <= place < places for place in value.numbers)
+                value = whole_values({name: value}, held)[name][:places]
             assert check_value(specs[name], value) == value
     elif isinstance(control, Rejected):
         assert len(control.message) < 1000
@@ -103,7 +110,8 @@ def test_merging_keeps_what_the_messages_say(messages):
         told: list[object] = []
         for control in some:
             if isinstance(control, SetValues):
-                values.setdefault(control.stream, {}).update(control.params)
+                held = values.setdefault(control.stream, {})
+                held.update(whole_values(control.params, {**PRESENT, **held}))
             elif hasattr(control, "stream"):
                 told.append((control, dict(values.get(control.stream, {}))))
         return [*told, values]
