@@ -244,7 +244,9 @@ BAD = {
     "negative seed": (encode_osc_message("/texbridge/main/seed", -1), "/texbridge/main/error", 302),
     "later": (encode_osc_message("/texbridge/main/freeze", 1), "/texbridge/main/error", 411),
     "a fade, later": (encode_osc_message("/texbridge/main/live", 1, 0.5), "/texbridge/main/error", 411),
-    "norm, later": (encode_osc_message("/texbridge/main/fill/norm", 0.5), "/texbridge/main/error", 411),
+    "norm of text": (encode_osc_message("/texbridge/main/note/norm", 0.5), "/texbridge/main/error", 411),
+    "one number for a colour": (encode_osc_message("/texbridge/main/fill/norm", 0.5), "/texbridge/main/error", 304),
+    "no such component": (encode_osc_message("/texbridge/main/fill/x", 0.5), "/texbridge/main/error", 207),
     "reply without a port": (encode_osc_message("/texbridge/reply", "home"), "/texbridge/error", 302),
     "panics": (encode_osc_message("/texbridge/panik"), "/texbridge/error", 207),
 }
