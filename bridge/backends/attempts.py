@@ -104,7 +104,9 @@ class Attempts:
         self._by_prompt[attempt.prompt_id] = attempt
 
     def rename(self, attempt: Attempt, prompt_id: str) -> None:
-        """ComfyUI chose its own prompt id (an old version)."""
+        """ComfyUI chose its own prompt id (an old version); one that another attempt has names nothing."""
+        if prompt_id in self._by_prompt:
+            return
         del self._by_prompt[attempt.prompt_id]
         attempt.prompt_id = prompt_id
         self._by_prompt[prompt_id] = attempt

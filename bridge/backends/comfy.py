@@ -21,7 +21,7 @@ from bridge.backends.attempts import Attempts
 from bridge.backends.comfy_http import ComfyHttp
 from bridge.backends.comfy_socket import SocketOpener, open_socket
 from bridge.backends.connection import Connection
-from bridge.backends.faults import AccessRefused, BackendGone, BackendSilent
+from bridge.backends.faults import AccessRefused, BackendCut, BackendGone, BackendSilent
 from bridge.backends.prompts import Prompts, Verdict
 from bridge.backends.records import BackendRecord, BackendState, BackendWarning, ComfyLimits, Counts
 from bridge.backends.watch import Watch
@@ -138,7 +138,13 @@ class ComfyBackend:
         """
         known = self._uploads.get(name)
         if known is None:
-            known = await self._http.upload(data, name, UPLOAD_FOLDER)
+            try:
+                known = await self._http.upload(data, name, UPLOAD_FOLDER)
+            except (BackendGone, BackendCut):
+                # Not to be tried again at once: that would use up a request's tries within milliseconds.
+                self._doubt()
+                self._watch.suspect()
+                raise
             if len(self._uploads) >= _MOST_UPLOADS:
                 self._uploads.pop(next(iter(self._uploads)))
             self._uploads[name] = known

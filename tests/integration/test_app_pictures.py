@@ -8,7 +8,8 @@ import pytest
 from app_rig import AppRig, run
 from PIL import Image
 
-from bridge.codec.messages import Cancel, Run
+from bridge.backends.faults import BackendGone
+from bridge.codec.messages import Cancel, Ping, Run
 from bridge.scheduler.events import BackendDown, BackendUp
 
 STREAMS = {"main": {"workflow": "photo", "mode": "oneshot"}}
@@ -146,5 +147,33 @@ def test_pictures_of_waiting_runs_are_bounded_in_bytes(tmp_path):
             rig.gate.open()
             await engine.finish(*requests)
             assert (rig.bridge.retained.bytes, len(rig.bridge.retained)) == (0, 0)
+
+    run(test)
+
+
+def test_a_comfyui_that_goes_away_during_an_upload_is_waited_for(tmp_path, monkeypatch):
+    """Nothing was posted yet, so the run waits for its deadline, as any that came while no ComfyUI is there."""
+
+    async def test():
+        async with AppRig(tmp_path, STREAMS) as rig:
+            engine = await rig.engine()
+            backend = rig.bridge.backends.get("comfy")
+            uploads = 0
+
+            async def refuse(*_):
+                nonlocal uploads
+                uploads += 1
+                raise BackendGone("nobody answers")
+
+            with monkeypatch.context() as away:
+                away.setattr(backend._http, "upload", refuse)
+                away.setattr(backend._http, "probe", refuse)
+                request = await engine.run(params={"picture": picture(3)})
+                await rig.until(lambda: not rig.bridge.backends_up, "the backend to be down")
+                assert not engine.finished
+                assert rig.bridge.scheduler.waiting(1) == 1
+                await engine.ask(Ping)
+            assert [answer.outcome for answer in await engine.finish(request)] == ["done"]
+            assert rig.gate.begun == 1
 
     run(test)

@@ -174,6 +174,20 @@ def test_a_number_is_live_once():
     assert len(bench.attempts) == 1
 
 
+def test_an_id_that_another_attempt_has_is_not_taken_over():
+    """A server that names every prompt alike must not take the records of one attempt away with another."""
+    bench = Bench()
+    other = Attempt(2, "p2", OUTPUTS, posted_at=1.0, heard_at=1.0, posting=False, taken=True)
+    bench.attempts.add(other)
+    bench.attempts.rename(bench.attempt, "theirs")
+    bench.attempts.rename(other, "theirs")
+    bench.attempts.rename(bench.attempt, "theirs")
+    bench.attempts.lose(other)
+    bench.feed(ExecutionStart("theirs"), Executing(None, "theirs"))
+    assert bench.records == [AttemptLost(2), STARTED, ENDED]
+    assert not len(bench.attempts)
+
+
 def test_rename_follows_comfyuis_own_prompt_id():
     bench = Bench()
     bench.attempts.rename(bench.attempt, "theirs")
