@@ -19,7 +19,7 @@ COMMANDS: Final = {
     "demo": "see the whole path work, checked pixel by pixel",
     "run": "make one picture and save it",
     "send": "send one OSC message",
-    "workflows": "list, show and check workflows",
+    "workflows": "list, show, check and bind workflows",
     "backends": "see and change which ComfyUIs a running bridge uses",
     "init": "make a configuration and a workflows folder",
     "doctor": "see what stands in the way, and what to do",

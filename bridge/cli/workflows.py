@@ -1,4 +1,4 @@
-"""`texbridge workflows`: list, show and check workflows."""
+"""`texbridge workflows`: list, show, check and bind workflows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 
 from bridge.app.answers import describe
 from bridge.app.config import find_config, load_config
+from bridge.app.data import data_folder
 from bridge.app.object_info import fetch_object_info
 from bridge.app.serve import make_library
 from bridge.app.watch import MAX_FILE_BYTES, read_files
+from bridge.cli import bind
 from bridge.cli.options import add_config, tell_config
 from bridge.codec.messages import encode_message
 from bridge.errors import ConfigError, WorkflowError
@@ -21,6 +23,7 @@ from bridge.workflow.binding import load_workflow
 from bridge.workflow.check import Problem, ProblemKind, check_against
 from bridge.workflow.library import BINDING_FILE, WORKFLOW_FILE, Library
 from bridge.workflow.object_info import ObjectInfo
+from bridge.workflow.packs import NodePacks
 from bridge.workflow.workflow import Workflow
 
 DESCRIPTION = """\
@@ -30,6 +33,7 @@ Look at the workflows that the bridge can run: the shipped ones, and those of th
   texbridge workflows list
   texbridge workflows show gradient
   texbridge workflows check
+  texbridge workflows bind my_sky.json      # one of your own, out of ComfyUI
 
 `texbridge workflows VERB --help` tells more of each.
 """
@@ -78,6 +82,10 @@ def add_parser(commands: Any, purpose: str) -> None:
     check.add_argument("names", metavar="NAME|FILE", nargs="*", default=[], help="all by default")
     check.add_argument("--comfy", metavar="URL", help="check against this ComfyUI and its models")
     check.set_defaults(action=check_workflows)
+    binding = _add_verb(
+        verbs, "bind", "make a workflow of your own ComfyUI file, with named parameters", bind.DESCRIPTION
+    )
+    bind.add_parser(binding)
 
 
 def _add_verb(verbs: Any, name: str, purpose: str, description: str) -> argparse.ArgumentParser:
@@ -167,6 +175,7 @@ def check_workflows(options: argparse.Namespace) -> int:
     library = _library(options)
     live = None if options.comfy is None else asyncio.run(fetch_object_info(options.comfy))
     known = library.object_info if live is None else library.object_info.merged(live)
+    packs = NodePacks.from_json((data_folder("workflows") / "node_packs.json").read_bytes())
     rows: list[dict[str, Any]] = []
     for name in options.names or sorted({*library.names, *library.errors}):
         try:
@@ -174,7 +183,7 @@ def check_workflows(options: argparse.Namespace) -> int:
         except WorkflowError as error:
             rows.append({"name": name, "problems": list(error.problems or (str(error),)), "notes": [], "ok": False})
             continue
-        problems = check_against(workflow, known if live is None else live)
+        problems = check_against(workflow, known if live is None else live, packs)
         # Which model files there are is known of a live ComfyUI alone.
         problems = tuple(p for p in problems if live is not None or p.kind is not ProblemKind.MISSING_MODEL)
         rows.append(

@@ -11,6 +11,7 @@ from typing import Final
 
 from bridge.workflow.names import nearest
 from bridge.workflow.object_info import InputInfo, NodeInfo, ObjectInfo
+from bridge.workflow.packs import NO_PACKS, NodePacks
 from bridge.workflow.template import Graph, Link, Node, Scalar
 from bridge.workflow.workflow import Workflow
 
@@ -66,23 +67,32 @@ MODEL_FOLDERS: Final = {
 """Input name of the stock loaders -> folder under ComfyUI's `models`."""
 
 
-def check_against(subject: Workflow | Graph, object_info: ObjectInfo) -> tuple[Problem, ...]:
+def check_against(
+    subject: Workflow | Graph, object_info: ObjectInfo, packs: NodePacks = NO_PACKS
+) -> tuple[Problem, ...]:
     """Every reason why a ComfyUI with these nodes can't run the graph, in the order of the graph; empty if it can.
 
     A model file that isn't listed is a `missing_model`, so that a graph can be checked offline against an
-    `object_info` without models.
+    `object_info` without models. `packs` names the node pack that brings a missing node.
     """
     graph = subject.graph if isinstance(subject, Workflow) else subject
     problems: list[Problem] = []
     for node in graph.nodes.values():
         info = object_info.get(node.class_type)
         if info is None:
-            near = nearest(node.class_type, object_info.nodes)
-            hint = f"did you mean {near!r}?" if near else "install the custom node that brings it, or update ComfyUI"
+            hint = _missing_hint(node.class_type, object_info, packs)
             problems.append(Problem(ProblemKind.MISSING_NODE, f"{node.words}: this ComfyUI has no such node; {hint}"))
         else:
             problems.extend(_input_problems(node, info, graph, object_info))
     return tuple(problems)
+
+
+def _missing_hint(class_type: str, object_info: ObjectInfo, packs: NodePacks) -> str:
+    pack = packs.find(class_type)
+    if pack is not None:
+        return f"it is of the node pack {pack.words}: install it, e.g. with ComfyUI-Manager"
+    near = nearest(class_type, object_info.nodes)
+    return f"did you mean {near!r}?" if near else "install the custom node that brings it, or update ComfyUI"
 
 
 def _input_problems(node: Node, info: NodeInfo, graph: Graph, object_info: ObjectInfo) -> Iterator[Problem]:
