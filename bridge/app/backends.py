@@ -112,7 +112,7 @@ class Backends:
         try:
             request = msgspec.json.decode(body, type=BackendRequest)
         except (msgspec.MsgspecError, RecursionError) as error:
-            words = str(error).partition(" - at")[0][:200]
+            words = str(error).replace("`", "").replace("$.", "")[:200]
             raise InvalidValueError(f"the request can't be read: {words}", code=ErrorCode.BAD_TEXT) from None
         return await self._changed(self._add(request))
 
