@@ -34,15 +34,24 @@ def find_workflows(folders: Iterable[Path]) -> dict[str, Path]:
 
 def read_files(folder: Path) -> dict[str, bytes]:
     """Give the files of one workflow's folder that matter, by name; one over 16 MiB, or unreadable, is left out."""
+    files, unreadable = _read(folder)
+    for error in unreadable:
+        logger.warning("%s", error)
+    return files
+
+
+def _read(folder: Path) -> tuple[dict[str, bytes], list[str]]:
+    """Give the files that matter, and what kept others from being read."""
     files: dict[str, bytes] = {}
+    unreadable: list[str] = []
     for name in FILES:
         path = folder / name
         try:
             if path.is_file() and path.stat().st_size <= MAX_FILE_BYTES:
                 files[name] = path.read_bytes()
         except OSError as error:
-            logger.warning("%s can't be read: %s", path, error)
-    return files
+            unreadable.append(f"{path} can't be read: {error}")
+    return files, unreadable
 
 
 def fingerprint(folder: Path) -> Fingerprint:
@@ -69,7 +78,8 @@ class Watch:
     """Looks at workflow folders once a second and takes over what was edited.
 
     `edited(name)` is called on the event loop after a workflow was loaded anew. A bad edition is logged once and the
-    old one stays.
+    old one stays. A file that can't be read is read again at the next look: on Windows the program that saves it, or a
+    virus scanner, holds it for a moment.
     """
 
     def __init__(self, library: Library, folders: Iterable[Path], edited: Callable[[str], None]) -> None:
@@ -77,6 +87,7 @@ class Watch:
         self._folders = tuple(folders)
         self._edited = edited
         self._seen = self._look()
+        self._unread: set[str] = set()
 
     def _look(self) -> dict[str, Fingerprint]:
         return {name: fingerprint(folder) for name, folder in find_workflows(self._folders).items()}
@@ -85,17 +96,28 @@ class Watch:
         """Look, for ever; cancel it to end it."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            now = await asyncio.to_thread(self._look)
-            changes = find_changes(self._seen, now)
-            self._seen = now
-            places = find_workflows(self._folders) if changes else {}
-            for name in (*changes.added, *changes.changed):
-                if name in places:
-                    self.take_over(name, places[name])
+            self.take_over_changes(await asyncio.to_thread(self._look))
+
+    def take_over_changes(self, now: dict[str, Fingerprint]) -> None:
+        """Load what has another fingerprint `now`."""
+        changes = find_changes(self._seen, now)
+        self._seen = now
+        places = find_workflows(self._folders) if changes else {}
+        for name in (*changes.added, *changes.changed):
+            if name in places:
+                self.take_over(name, places[name])
 
     def take_over(self, name: str, folder: Path) -> None:
         """Load one workflow anew."""
-        error = self._library.reload(name, read_files(folder))
+        files, unreadable = _read(folder)
+        if unreadable:
+            if name not in self._unread:
+                logger.warning("workflow %s: %s; it is tried again every second", name, "; ".join(unreadable))
+            self._unread.add(name)
+            self._seen.pop(name, None)
+            return
+        self._unread.discard(name)
+        error = self._library.reload(name, files)
         if error is not None:
             logger.error("workflow %s: the edited files can't be used, the old ones stay: %s", name, error)
             return

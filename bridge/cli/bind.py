@@ -18,6 +18,7 @@ from bridge.app.config import Config, find_config, load_config
 from bridge.app.data import data_folder
 from bridge.app.object_info import fetch_object_info
 from bridge.app.watch import MAX_FILE_BYTES, read_files
+from bridge.app.whole_files import write_whole
 from bridge.cli.options import tell_config
 from bridge.errors import ConfigError, TexbridgeError
 from bridge.workflow.bind import BoundFile, bind_workflow
@@ -183,9 +184,7 @@ def _write(folder: Path, files: dict[str, bytes], changes: dict[str, str]) -> di
                 backup = _backup_path(path)
                 shutil.copy2(path, backup)
                 backups[file] = str(backup)
-            fresh = folder / f"{file}.new"
-            fresh.write_bytes(text)
-            os.replace(fresh, path)
+            write_whole(path, text)
     except OSError as error:
         raise ConfigError(f"can't write in {folder}: {error}") from error
     return backups
