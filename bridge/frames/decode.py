@@ -99,6 +99,22 @@ class DecodePool:
         self._start()
         return future
 
+    async def run(self, work: Callable[[], T], dispose: Callable[[T], None]) -> T | None:
+        """The result of `work()`, or None if the pool closed before its turn. Raises as `submit` does.
+
+        Whenever the caller is cancelled, `dispose` gets a result that nobody takes any more.
+        """
+        future = self.submit(work, dispose=dispose)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # Cancelled in the turn in which the result came: the future has it, the caller never will.
+            if future.done() and not future.cancelled() and future.exception() is None:
+                late = future.result()
+                if late is not None:
+                    dispose(late)
+            raise
+
     async def decode(
         self,
         data: bytes | bytearray | memoryview,

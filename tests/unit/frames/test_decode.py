@@ -174,6 +174,31 @@ def test_the_result_of_cancelled_running_work_is_disposed_of() -> None:
     run(test)
 
 
+def test_a_result_that_comes_as_its_asker_leaves_is_disposed_of() -> None:
+    """The asker is cancelled in the very turn in which the result is there: nobody else knows of it."""
+
+    async def test() -> None:
+        pool = DecodePool(workers=1)
+        disposed: list[object] = []
+        finish = pool._finish
+
+        def finish_and_cancel(*arguments: Any) -> None:
+            finish(*arguments)
+            asker.cancel()
+
+        pool._finish = finish_and_cancel  # type: ignore[method-assign]
+        asker = asyncio.create_task(pool.run(lambda: "picture", disposed.append))
+        with pytest.raises(asyncio.CancelledError):
+            await asker
+        assert disposed == ["picture"]
+        pool._finish = finish  # type: ignore[method-assign]
+        assert await pool.run(lambda: "kept", disposed.append) == "kept"
+        assert disposed == ["picture"]
+        await pool.close()
+
+    run(test)
+
+
 def test_a_failing_wanted_is_told_to_its_caller_and_stops_nothing() -> None:
     async def test() -> None:
         pool = DecodePool(1)
