@@ -298,7 +298,9 @@ class _Proposer:
     def _titled(self) -> None:
         for node in self.walks.nodes():
             places = [place for place in self._open(node) if not self._unusable(place)]
-            titled = is_titled(node, self.object_info) and not self.titles[node.id].marks
+            # A sampler with a title has its usual knobs by now; nobody means all the others.
+            is_new = not any((node.id, name) in self.taken for name in node.inputs)
+            titled = is_titled(node, self.object_info) and not self.titles[node.id].marks and is_new
             for place in places:
                 title = self.hints.get(place, "") or (node.title if titled else "")
                 if not title or len(self.found) >= TITLED_LIMIT:
