@@ -187,7 +187,7 @@ class LinkWriter(ABC):
                     return
                 elif self._phase is not Phase.OPEN or not await self._write_next_frame():
                     await self._woken.wait()
-        except ConnectionError:
+        except OSError:  # ConnectionError, or ENOTCONN from a socket that was reset under us
             self._abort()
         except Exception:
             logger.exception("writing to %s failed", self.address)

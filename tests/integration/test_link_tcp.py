@@ -1,6 +1,7 @@
 """The TCP door: lengths, segments, refusals, and that what is in flight arrives before a close. Raw sockets."""
 
 import asyncio
+import errno
 import struct
 
 import link_rig
@@ -115,6 +116,34 @@ def test_a_half_close_is_an_end():
             await client.closed()
 
     run(test)
+
+
+def test_a_socket_that_is_reset_before_our_end_is_no_fault_of_ours(caplog):
+    """The system knows of the reset before the loop does: shutting the socket down fails then."""
+
+    async def test():
+        async with Rig("tcp") as rig:
+            await rig.connect()
+            connection = rig.hub.connections[0]
+            connection._transport = Reset(connection._transport)
+            connection.close()
+            await rig.hub.until(lambda: len(rig.hub.ended) == 1)
+
+    run(test)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+class Reset:
+    """A transport whose peer has reset it."""
+
+    def __init__(self, transport):
+        self._transport = transport
+
+    def __getattr__(self, name):
+        return getattr(self._transport, name)
+
+    def write_eof(self):
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
 
 
 def test_an_unfinished_message_waits_and_costs_nobody():
