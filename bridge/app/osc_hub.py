@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from bridge.app.actions import Actions
+from bridge.app.osc_monitor import OscMonitor, failure_entry, message_entry, read_packet
 from bridge.app.records import ReleasedSet, Request
 from bridge.codec.osc import OscMessage, encode_osc_message
-from bridge.codec.osc_pattern import match_part
 from bridge.errors import ErrorCode, OscDecodeError, TexbridgeError
 from bridge.scheduler.events import Finish
 from bridge.streams.components import whole_values
@@ -37,7 +37,6 @@ from bridge.streams.control_records import (
     WorkflowSet,
     merge_controls,
 )
-from bridge.streams.controls import PatternBudget, read_controls
 from bridge.streams.stream import Stream
 from bridge.types import Outcome, Picture, Size, Value
 
@@ -86,16 +85,22 @@ class OscHub:
         self._feedback_timer: asyncio.TimerHandle | None = None
         self._warned: set[str] = set()
         self.counts: Counter[str] = Counter()
+        self.monitor = OscMonitor()
         self._bridge.listeners.append(self)
         actions.watchers.append(self)
+
+    def monitor_lines(self) -> AsyncIterator[bytes]:
+        """Give what `GET /admin/osc` sends: a line of JSON for each message from now on."""
+        return self.monitor.lines({"listening": True, "streams": sorted(self._actions.streams.by_name)})
 
     def use(self, send: Callable[[bytes, Address], object]) -> None:
         """Send by this door from now on."""
         self._send = send
 
     def close(self) -> None:
-        """Send nothing more."""
+        """Send nothing more, and end what watchers read."""
         self._send = None
+        self.monitor.close()
         if self._feedback_timer is not None:
             self._feedback_timer.cancel()
 
@@ -103,16 +108,16 @@ class OscHub:
 
     def osc(self, messages: tuple[OscMessage, ...], sender: Address) -> None:
         """Take the messages of one packet, in order; neighbouring values of a stream are one revision."""
-        budget = PatternBudget()
-        controls: list[Control] = []
-        for message in messages:
-            controls += read_controls(
-                message.address, message.arguments, self._actions.streams.by_name, match_part, budget
-            )
-        for control in merge_controls(controls):
+        read = read_packet(messages, self._actions.streams.by_name)
+        if self.monitor.watched:
+            for message, controls in read:
+                self.monitor.tell(message_entry(message, sender, controls))
+        for control in merge_controls([control for _, controls in read for control in controls]):
             try:
                 self._do(control, sender)
             except TexbridgeError as error:
+                if self.monitor.watched:
+                    self.monitor.tell(failure_entry(sender, getattr(control, "stream", None), error))
                 self._reject(getattr(control, "stream", None), error.code, error.message)
 
     def _do(self, control: Control, sender: Address) -> None:
@@ -152,6 +157,8 @@ class OscHub:
 
     def bad_packet(self, error: OscDecodeError, sender: Address) -> None:
         """A packet that could not be read did nothing: say so to the targets."""
+        if self.monitor.watched:
+            self.monitor.tell(failure_entry(sender, None, error))
         self._reject(None, error.code, error.message)
 
     def _stream(self, name: str) -> Stream:

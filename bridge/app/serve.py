@@ -207,6 +207,7 @@ class Server:
                 origins=config.link.origins,
                 token=config.link.token,
                 admin=self.backends,
+                osc_lines=self._osc_hub.monitor_lines,
             )
             await self._http.start(*parse_listen(config.http.listen, "http.listen"))
             found["http"] = self._http.address

@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "demo": "see the whole path work, checked pixel by pixel",
     "run": "make one picture and save it",
     "send": "send one OSC message",
+    "osc": "see what OSC senders send, and what it means",
     "workflows": "list, show, check and bind workflows",
     "backends": "see and change which ComfyUIs a running bridge uses",
     "init": "make a configuration and a workflows folder",

@@ -145,7 +145,7 @@ class HttpDoor:
     `hosts` are further `Host` names, with or without a port, beside loopback and the address it listens at;
     `origins` are further pages that may ask, exact (`http://show.local:8080`), beside its own. With a `token`, who
     asks from another machine must carry it: `Authorization: Bearer TOKEN`, or `?token=TOKEN` for a browser or OBS.
-    With `admin` there are also the pages of `http_admin`.
+    With `admin` there are also the pages of `http_admin`, and with `osc_lines` that of OSC among them.
     """
 
     def __init__(
@@ -157,9 +157,11 @@ class HttpDoor:
         origins: Iterable[str] = (),
         token: str = "",
         admin: AdminHub | None = None,
+        osc_lines: Callable[[], AsyncIterator[bytes]] | None = None,
     ) -> None:
         self._hub = hub
         self._admin = admin
+        self._osc_lines = osc_lines
         self._token = token
         self._limits = HttpLimits() if limits is None else limits
         self._more_hosts = tuple(hosts)
@@ -209,7 +211,7 @@ class HttpDoor:
         app.router.add_get("/streams/{name}.jpg", self._jpg)
         app.router.add_get("/streams/{name}.mjpg", self._mjpg)
         if self._admin is not None:
-            AdminPages(self._admin).add_to(app)
+            AdminPages(self._admin, self._osc_lines).add_to(app)
         self._runner = web.AppRunner(
             app,
             access_log=None,

@@ -5,6 +5,7 @@
 | `GET /admin/backends` | lists them |
 | `POST /admin/backends` | adds one; the body is JSON |
 | `DELETE /admin/backends/<name>` | removes one |
+| `GET /admin/osc` | each OSC message from now on and what became of it, as lines of JSON, without an end |
 
 Only from loopback, under a loopback name, straight (no proxy between), by no browser, and with the token as
 `Authorization: Bearer` if the bridge has one. Source: protocols/http-admin.md.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import hmac
 import json
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, Protocol
 
 from aiohttp import web
@@ -83,14 +85,17 @@ def admin_refusal(request: web.Request, token: str) -> tuple[TexbridgeError, int
 class AdminPages:
     """The handlers."""
 
-    def __init__(self, hub: AdminHub) -> None:
+    def __init__(self, hub: AdminHub, osc_lines: Callable[[], AsyncIterator[bytes]] | None = None) -> None:
         self._hub = hub
+        self._osc_lines = osc_lines
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
         app.router.add_get(f"{PREFIX}backends", self._list, allow_head=False)
         app.router.add_post(f"{PREFIX}backends", self._add)
         app.router.add_delete(PREFIX + "backends/{name:.+}", self._remove)
+        if self._osc_lines is not None:
+            app.router.add_get(f"{PREFIX}osc", self._osc, allow_head=False)
 
     async def _list(self, _: web.Request) -> web.Response:
         return _answer({"backends": self._hub.backends()})
@@ -105,6 +110,26 @@ class AdminPages:
 
     async def _remove(self, request: web.Request) -> web.Response:
         return _answer({"removed": await self._hub.remove_backend(request.match_info["name"])})
+
+    async def _osc(self, request: web.Request) -> web.StreamResponse:
+        assert self._osc_lines is not None
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        response.force_close()
+        lines = self._osc_lines()
+        try:
+            first = await anext(lines)  # before the status goes out: there may be no room
+            await response.prepare(request)
+            await response.write(first)
+            async for line in lines:
+                await response.write(line)
+            await response.write_eof()
+        except ConnectionError:
+            pass  # the watcher is gone
+        finally:
+            end = getattr(lines, "aclose", None)
+            if end is not None:
+                await end()
+        return response
 
 
 def _too_large() -> NotAllowedError:

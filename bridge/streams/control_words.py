@@ -1,0 +1,64 @@
+"""A control record in words, for people who look at what their controller sends. Source: protocols/osc.md."""
+
+from __future__ import annotations
+
+from bridge.streams.control_records import (
+    Components,
+    Control,
+    Ignored,
+    Rejected,
+    ReplyRegistered,
+    RunRequested,
+    SeedSet,
+    SetValues,
+    SizeSet,
+    WorkflowSet,
+)
+from bridge.streams.names import shown
+from bridge.types import Picture, Value
+
+
+def control_words(control: Control) -> str:
+    """Give in a few words what a control does; for one that is rejected, why."""
+    match control:
+        case SetValues():
+            return f"{control.stream}: {', '.join(_set(name, value) for name, value in control.params.items())}"
+        case RunRequested():
+            values = ", ".join(_set(name, value) for name, value in control.params.items())
+            seed = "" if control.seed is None else f" with seed {control.seed}"
+            return f"{control.stream}: run{seed}{values and f', first {values}'}"
+        case SeedSet():
+            return f"{control.stream}: seed = {control.seed}"
+        case SizeSet():
+            return f"{control.stream}: size = {control.size.width} x {control.size.height}, snapped"
+        case WorkflowSet():
+            return f"{control.stream}: workflow = {shown(control.workflow)[1:-1]}"
+        case ReplyRegistered():
+            return f"answers to port {control.port}" if control.port else "no more answers"
+        case Ignored():
+            return f"nothing ({control.reason})"
+        case Rejected():
+            return control.message
+    # What is left has its meaning in its name: LiveSwitched, CancelRequested, PanicPressed ...
+    name = type(control).__name__
+    for ending in ("Switched", "Requested", "Pressed"):
+        name = name.removesuffix(ending)
+    word = name.lower()
+    if hasattr(control, "on"):
+        word += " on" if control.on else " off"
+        fade_s = getattr(control, "fade_s", 0.0)
+        word += f" in {fade_s:g} s" if fade_s else ""
+    stream = getattr(control, "stream", None)
+    return word if stream is None else f"{stream}: {word}"
+
+
+def _set(name: str, value: Value | Components) -> str:
+    if isinstance(value, Components):
+        return ", ".join(f"{name}[{place}] = {number:.6g}" for place, number in sorted(value.numbers.items()))
+    if isinstance(value, Picture):
+        return f"{name} = a picture"
+    if isinstance(value, tuple):
+        return f"{name} = ({', '.join(f'{number:.6g}' for number in value)})"
+    if isinstance(value, float):
+        return f"{name} = {value:.6g}"
+    return f"{name} = {shown(value)}"

@@ -1,0 +1,78 @@
+"""`texbridge osc monitor` as a process: beside a running bridge, alone, and where neither is possible."""
+
+import json
+import socket
+
+import pytest
+from cli_rig import FREE, Home
+
+from bridge.codec.osc import encode_osc_message
+
+
+@pytest.fixture
+def home(tmp_path):
+    return Home(tmp_path)
+
+
+@pytest.fixture
+def sender():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        yield sender
+
+
+def send(sender, target, address, *arguments):
+    host, _, port = target.rpartition(":")
+    sender.sendto(encode_osc_message(address, *arguments), (host, int(port)))
+
+
+def test_beside_a_running_bridge(home, sender):
+    with home.serve("--embedded") as bridge:
+        with home.start("osc", "monitor", "--json", "--http", bridge.addresses["http"]) as watching:
+            assert json.loads(watching.line()) == {"listening": True, "streams": ["main"]}
+            send(sender, bridge.addresses["osc"], "/texbridge/main/blur/norm", 1.0)
+            entry = json.loads(watching.line())
+            assert entry["address"] == "/texbridge/main/blur/norm"
+            assert entry["sender"].endswith(f":{sender.getsockname()[1]}")
+            assert (entry["tags"], entry["arguments"]) == ("f", [1.0])
+            (meaning,) = entry["meaning"]
+            assert meaning.startswith("main: blur = ")
+            send(sender, bridge.addresses["osc"], "/texbridge/main/blurr", 1.0)
+            error = json.loads(watching.line())["error"]
+            assert (error["code"], error["nearest"]) == (204, "/texbridge/main/blur")
+            send(sender, bridge.addresses["osc"], "/texbridge/main/workflow", "nothing_such")
+            assert "meaning" in json.loads(watching.line())
+            assert json.loads(watching.line())["error"]["code"] == 202
+            sender.sendto(b"no osc", (bridge.addresses["osc"].rpartition(":")[0], int(bridge.addresses["osc"][10:])))
+            assert json.loads(watching.line())["error"]["code"] == 108
+        with home.start("osc", "monitor", "--http", bridge.addresses["http"]) as watching:
+            assert watching.line().startswith("OSC messages, as the running bridge hears them; streams: main")
+            send(sender, bridge.addresses["osc"], "/texbridge/main/run")
+            assert watching.line().rstrip().endswith("/texbridge/main/run ,                            -> main: run")
+
+
+def test_alone_it_listens_itself(home, sender):
+    with home.start("osc", "monitor", "--json", "--listen", FREE) as watching:
+        first = json.loads(watching.line())
+        assert first["streams"] == ["main"]
+        send(sender, first["osc"], "/texbridge/main/top_left/g", 51)
+        assert json.loads(watching.line())["meaning"] == ["main: top_left[1] = 0.2"]
+        send(sender, first["osc"], "/1/fader3", 0.5)
+        assert json.loads(watching.line())["error"]["code"] == 207
+        sender.sendto(b"no osc", ("127.0.0.1", int(first["osc"].rpartition(":")[2])))
+        assert json.loads(watching.line())["error"]["code"] == 108
+
+
+def test_a_port_that_is_taken(home):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        done = home.run("osc", "monitor", "--listen", "127.0.0.1:{1}".format(*taken.getsockname()))
+    assert done.code == 2
+    assert "--http HOST:PORT" in done.err
+
+
+def test_no_bridge_where_one_is_named(home):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        done = home.run("osc", "monitor", "--http", "127.0.0.1:{1}".format(*free.getsockname()))
+    assert done.code == 1
+    assert "no bridge answers" in done.err

@@ -1,0 +1,47 @@
+"""Controls in words."""
+
+import pytest
+
+from bridge.errors import ErrorCode
+from bridge.streams.control_records import (
+    CancelRequested,
+    Components,
+    Ignored,
+    LiveSwitched,
+    PanicPressed,
+    Rejected,
+    ReplyRegistered,
+    RunRequested,
+    SeedSet,
+    SetValues,
+    SizeSet,
+    WorkflowSet,
+)
+from bridge.streams.control_words import control_words
+from bridge.types import Picture, Size
+
+
+@pytest.mark.parametrize(
+    ("control", "words"),
+    [
+        (SetValues("main", {"blur": 3, "tint": (1.0, 0.5, 0.0, 1.0)}), "main: blur = 3, tint = (1, 0.5, 0, 1)"),
+        (SetValues("main", {"tint": Components({2: 0.5, 0: 0.1})}), "main: tint[0] = 0.1, tint[2] = 0.5"),
+        (SetValues("main", {"grain": 0.1 + 0.2, "lamp": True}), "main: grain = 0.3, lamp = True"),
+        (SetValues("main", {"note": "a\nb", "photo": Picture(b"x", "0")}), "main: note = 'a\\nb', photo = a picture"),
+        (RunRequested("main"), "main: run"),
+        (RunRequested("main", {"blur": 3}, 7), "main: run with seed 7, first blur = 3"),
+        (SeedSet("main", 2**62), f"main: seed = {2**62}"),
+        (SizeSet("main", Size(512, 256)), "main: size = 512 x 256, snapped"),
+        (WorkflowSet("main", "sky"), "main: workflow = sky"),
+        (CancelRequested("main"), "main: cancel"),
+        (LiveSwitched("main", True), "main: live on"),
+        (LiveSwitched("main", False, 1.5), "main: live off in 1.5 s"),
+        (PanicPressed(), "panic"),
+        (ReplyRegistered(9000), "answers to port 9000"),
+        (ReplyRegistered(0), "no more answers"),
+        (Ignored("run: a button's release"), "nothing (run: a button's release)"),
+        (Rejected("/x", ErrorCode.UNKNOWN_ADDRESS, "no address '/x'"), "no address '/x'"),
+    ],
+)
+def test_words(control, words):
+    assert control_words(control) == words
