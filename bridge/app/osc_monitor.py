@@ -1,6 +1,6 @@
 """What each OSC message was and what became of it, for who looks: `texbridge osc monitor`.
 
-A running bridge tells its watchers by HTTP (`GET /admin/osc`); without one, `LoneMonitor` listens itself. An entry is
+A running bridge tells its watchers by HTTP (`GET /admin/osc`); without one, `osc_alone` listens. An entry is
 a JSON object, one a line; its keys stand in protocols/osc.md.
 """
 
@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from types import SimpleNamespace
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
-from bridge.app.config import Config
 from bridge.codec.osc import OscColor, OscMessage
 from bridge.codec.osc_pattern import match_part
-from bridge.errors import ErrorCode, NotAllowedError, OscDecodeError, TexbridgeError
+from bridge.errors import ErrorCode, NotAllowedError, TexbridgeError
 from bridge.links.listener import format_address
 from bridge.streams.control_records import Control, Rejected
 from bridge.streams.control_words import control_words
 from bridge.streams.controls import PatternBudget, StreamParameters, read_controls
-from bridge.workflow.library import Library
-
-logger = logging.getLogger("bridge.app.osc")
 
 Entry = dict[str, Any]
 
@@ -170,39 +164,6 @@ def _plain(argument: object) -> Any:
 
 def _cut(text: str, most: int = MAX_TEXT) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
-
-
-# --- without a bridge ------------------------------------------------------------------------------------------
-
-
-class LoneMonitor:
-    """The `OscHub` of an OSC door that only looks: messages are read against the configured streams, nothing is done.
-
-    Args:
-        config: its streams and their workflows.
-        library: the workflows.
-        tell: takes each entry.
-    """
-
-    def __init__(self, config: Config, library: Library, tell: Callable[[Entry], None]) -> None:
-        self._tell = tell
-        self.streams: dict[str, StreamParameters] = {}
-        for name, stream in config.streams.items():
-            try:
-                parameters = library.get(stream.workflow).spec.parameters
-            except TexbridgeError as error:
-                logger.warning("stream %s: %s", name, error.message)
-                continue
-            self.streams[name] = SimpleNamespace(parameters={spec.name: spec for spec in parameters})
-
-    def osc(self, messages: tuple[OscMessage, ...], sender: tuple[str, int]) -> None:
-        """Tell what each message means."""
-        for message, controls in read_packet(messages, self.streams):
-            self._tell(message_entry(message, sender, controls))
-
-    def bad_packet(self, error: OscDecodeError, sender: tuple[str, int]) -> None:
-        """Tell of a packet that can't be read."""
-        self._tell(failure_entry(sender, None, error))
 
 
 def read_packet(

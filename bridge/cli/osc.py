@@ -11,13 +11,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from bridge.app.config import Config, find_config, is_loopback, load_config, parse_listen, user_config_folder
+from bridge.app.config import Config, find_config, load_config, parse_listen, user_config_folder
 from bridge.app.lan import read_token
-from bridge.app.osc_monitor import LoneMonitor
-from bridge.app.serve import catch_signals, make_library
+from bridge.app.osc_alone import listen_alone
 from bridge.cli.options import add_config
 from bridge.errors import BridgeError, ConfigError
-from bridge.links.osc_udp import OscDoor
 
 DESCRIPTION = """\
 Show each OSC message and what became of it: sender, address, arguments with their type tags, then its meaning, or what
@@ -66,7 +64,8 @@ def monitor(options: argparse.Namespace) -> int:
     listen = options.listen or config.osc.listen
     if not listen:
         raise ConfigError("osc.listen is empty: say where to listen with --listen HOST:PORT")
-    asyncio.run(_listen(config, *parse_listen(listen, "--listen" if options.listen else "osc.listen"), options.json))
+    host, port = parse_listen(listen, "--listen" if options.listen else "osc.listen")
+    asyncio.run(listen_alone(config, host, port, lambda entry: _show(entry, options.json)))
     return 0
 
 
@@ -139,30 +138,6 @@ def _lines(connection: http.client.HTTPConnection, response: http.client.HTTPRes
     finally:
         response.close()
         connection.close()
-
-
-async def _listen(config: Config, host: str, port: int, as_json: bool) -> None:
-    """Listen until a signal. Beyond loopback everybody may send: nothing is done with it."""
-    library, _ = make_library(config.workflows.folders, log_errors=False)
-    stopped = asyncio.Event()
-    undo = catch_signals(asyncio.get_running_loop(), stopped.set)
-    try:
-        lone = LoneMonitor(config, library, lambda entry: _show(entry, as_json))
-        door = OscDoor(lone, allowed=() if is_loopback(host) else None)
-        try:
-            await door.start(host, port)
-        except ConfigError as error:
-            raise ConfigError(
-                f"{error}. If a bridge has this port, let it tell: name its HTTP door with --http HOST:PORT; or listen"
-                " at another port with --listen HOST:PORT"
-            ) from None
-        try:
-            _show({"listening": True, "osc": door.address, "streams": sorted(lone.streams)}, as_json)
-            await stopped.wait()
-        finally:
-            await door.close()
-    finally:
-        undo()
 
 
 def _show(entry: Mapping[str, Any], as_json: bool) -> None:
