@@ -87,12 +87,12 @@ def bind(options: argparse.Namespace) -> int:
         notes.append(
             f"{source} is the workflow's own file, so what it was before isn't known: inputs are taken by title and id"
         )
-    problems = [
-        problem
-        for problem in check_against(bound.workflow, known if live is None else live, packs)
-        # Which models, pictures and nodes of packs there are is known of a live ComfyUI alone.
-        if live is not None or problem.kind not in (ProblemKind.MISSING_MODEL, ProblemKind.MISSING_PICTURE)
-    ]
+    problems = check_against(bound.workflow, known if live is None else live, packs)
+    if live is None:
+        # Which models, pictures and nodes there are is known of a live ComfyUI alone.
+        notes += _unknown_nodes(bound, known, packs)
+        unsure = (ProblemKind.MISSING_MODEL, ProblemKind.MISSING_PICTURE, ProblemKind.MISSING_NODE)
+        problems = tuple(problem for problem in problems if problem.kind not in unsure)
     files = {WORKFLOW_FILE: bound.workflow_json, BINDING_FILE: bound.binding_toml}
     changes = {file: _change(before.get(file), text) for file, text in files.items()}
     backups = {} if options.dry_run else _write(folder, files, changes)
@@ -158,6 +158,14 @@ def _places(config: Config) -> Iterator[tuple[str, dict[str, str] | None]]:
         yield backend.url, headers_for(backend.url, backend.headers, backend.headers_file)
     if not config.backend:
         yield from ((place, None) for place in config.search.places)
+
+
+def _unknown_nodes(bound: BoundFile, known: ObjectInfo, packs: NodePacks) -> Iterator[str]:
+    """What isn't among the recorded nodes, with the pack that brings it."""
+    for class_type in sorted(bound.workflow.required_class_types - set(known.nodes)):
+        pack = packs.find(class_type)
+        brings = f"; it is of the node pack {pack.words}" if pack else ""
+        yield f"{class_type} is not among the recorded nodes, so its ranges and choices aren't known{brings}"
 
 
 def _is_same_file(one: Path, other: Path) -> bool:

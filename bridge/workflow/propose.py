@@ -299,7 +299,7 @@ class _Proposer:
         for node in self.walks.nodes():
             places = [place for place in self._open(node) if not self._unusable(place)]
             # A sampler with a title has its usual knobs by now; nobody means all the others.
-            is_new = not any((node.id, name) in self.taken for name in node.inputs)
+            is_new = not any(node.id == node_id for each in self.found.values() for node_id, _ in each.places)
             titled = is_titled(node, self.object_info) and not self.titles[node.id].marks and is_new
             for place in places:
                 title = self.hints.get(place, "") or (node.title if titled else "")
