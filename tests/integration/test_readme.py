@@ -11,7 +11,7 @@ import time
 import urllib.request
 
 import pytest
-from cli_rig import DOORS, FREE_DOORS, LIMIT_S, REPOSITORY, Home
+from cli_rig import DOORS, FREE, FREE_DOORS, LIMIT_S, REPOSITORY, Home
 
 from bridge.app.config import Config
 from bridge.client import BlockingClient
@@ -46,6 +46,7 @@ ELSEWHERE = {
     "make check": "is what runs these tests",
     "pip install .": "needs the network; test_wheel.py builds, installs and uses the wheel",
 }
+FREE_LISTENS = {f"TEXBRIDGE_{door.upper()}_LISTEN": FREE for door in DOORS}
 ANOTHER_HOST = "http://192.168.1.20:8188"
 
 
@@ -134,11 +135,12 @@ def test_send_moves_the_picture_and_the_page_is_there(home):
 
 def test_the_other_commands_one_after_the_other(home):
     """init, workflows and run, in one folder, as a person would."""
-    lines = [line for line in TYPED if line.startswith(("texbridge init", "texbridge workflows", "texbridge run"))]
-    assert {line.split()[1] for line in lines} == {"init", "workflows", "run"}
+    names = ("init", "workflows", "run", "doctor")
+    lines = [line for line in TYPED if line.startswith(tuple(f"texbridge {name}" for name in names))]
+    assert {line.split()[1] for line in lines} == set(names)
     for line in lines:
-        done = home.run(*shlex.split(line)[1:])
-        assert done.code == 0, f"{line}\n{done.err}"
+        done = home.run(*shlex.split(line)[1:], **FREE_LISTENS)
+        assert done.code == 0, f"{line}\n{done.out}\n{done.err}"
         assert done.out
     assert (home.work / "my_show" / "texbridge.toml").is_file()
     assert (home.work / "out.png").read_bytes().startswith(b"\x89PNG")
