@@ -250,7 +250,9 @@ class WebSocketDoor:
             )
         if request.path.partition("?")[0] != PATH:
             return self._refuse(
-                peer, http.HTTPStatus.NOT_FOUND, f"the engine link is at {PATH}, not at {request.path.partition('?')[0]!r}"
+                peer,
+                http.HTTPStatus.NOT_FOUND,
+                f"the engine link is at {PATH}, not at {request.path.partition('?')[0]!r}",
             )
         return None
 
