@@ -297,7 +297,8 @@ def _print(row: dict[str, Any], into: Path) -> None:
         kept = f" (before: {file['backup']})" if file["backup"] else ""
         print(f"{what if row['written'] else 'would be ' + file['change']}: {file['path']}{kept}")
     if row["written"]:
-        print(f"next: texbridge serve --workflows {into} --stream main={row['name']}")
+        where = f'"{into}"' if " " in str(into) else into
+        print(f"next: texbridge serve --workflows {where} --stream main={row['name']}")
 
 
 def _print_table(rows: list[tuple[str, ...]]) -> None:

@@ -82,17 +82,18 @@ def add_parser(commands: Any, purpose: str) -> None:
     check.add_argument("names", metavar="NAME|FILE", nargs="*", default=[], help="all by default")
     check.add_argument("--comfy", metavar="URL", help="check against this ComfyUI and its models")
     check.set_defaults(action=check_workflows)
-    binding = _add_verb(
-        verbs, "bind", "make a workflow of your own ComfyUI file, with named parameters", bind.DESCRIPTION
-    )
+    binding = _add_verb(verbs, "bind", "make a workflow of a ComfyUI file", bind.DESCRIPTION, folders=False)
     bind.add_parser(binding)
 
 
-def _add_verb(verbs: Any, name: str, purpose: str, description: str) -> argparse.ArgumentParser:
+def _add_verb(
+    verbs: Any, name: str, purpose: str, description: str, *, folders: bool = True
+) -> argparse.ArgumentParser:
     verb: argparse.ArgumentParser = verbs.add_parser(
         name, help=purpose, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verb.add_argument("--workflows", metavar="DIR", action="append", help="a further folder of workflows")
+    if folders:
+        verb.add_argument("--workflows", metavar="DIR", action="append", help="a further folder of workflows")
     verb.add_argument("--json", action="store_true", help="print JSON, for a script")
     add_config(verb)
     return verb
