@@ -46,6 +46,11 @@ KEEP_PIXELS_BYTES: Final = 16 << 20
 """Decoded pixels up to this size (2048 x 2048) are kept for newcomers; larger pictures are decoded again."""
 
 
+KEEP_PAYLOADS_BYTES: Final = 16 << 20
+"""So much of what was made is kept for newcomers, the newest of it: on a stream that stands still, one who asks for one
+size after another would else fill the sink for good."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Payload:
     """The bytes of one frame and the header fields that every subscriber shares.
@@ -115,8 +120,8 @@ class _Made:
 class PayloadSource:
     """One released picture: its encoded bytes, its pixels once somebody wants them, its payloads.
 
-    It belongs to the event loop's thread. It keeps every payload that it made until `close`, which the owner calls
-    when a newer picture has taken its place; the bytes then live on until their last user has released them.
+    It belongs to the event loop's thread. It keeps the payloads that it made last until `close`, which the owner
+    calls when a newer picture has taken its place; the bytes then live on until their last user has released them.
     """
 
     def __init__(
@@ -129,6 +134,7 @@ class PayloadSource:
         limits: PictureLimits | None = None,
         jpeg_quality: int = 90,
         keep_pixels_bytes: int = KEEP_PIXELS_BYTES,
+        keep_payloads_bytes: int = KEEP_PAYLOADS_BYTES,
     ) -> None:
         """A source over an encoded file (kept, not copied) or over pixels, for placeholders and raw-pixel nodes.
 
@@ -151,6 +157,7 @@ class PayloadSource:
         self._sink = sink
         self._quality = jpeg_quality
         self._keep_bytes = keep_pixels_bytes
+        self._keep_payloads_bytes = keep_payloads_bytes
         self._made: dict[PayloadSpec, Payload] = {}
         self._making: dict[PayloadSpec, _Making] = {}
         self._queue: list[_Making] = []
@@ -231,15 +238,14 @@ class PayloadSource:
     def _ready(self, spec: PayloadSpec) -> Payload | None:
         if self._closed:
             raise RuntimeError("the picture is superseded: its source is closed")
-        payload = self._made.get(spec)
+        payload = self._made.pop(spec, None)
         if payload is None and self._passes_through(spec):
             assert self._data is not None
             view = memoryview(self._data).cast("B").toreadonly()
-            payload = self._made[spec] = Payload(
-                spec.format, *self.size, 0, view.nbytes, self._flags(spec), CountedLease(view)
-            )
+            payload = Payload(spec.format, *self.size, 0, view.nbytes, self._flags(spec), CountedLease(view))
         if payload is not None:
             payload.retain()
+            self._keep(spec, payload)
         return payload
 
     def _passes_through(self, spec: PayloadSpec) -> bool:
@@ -340,7 +346,13 @@ class PayloadSource:
             if self._closed:
                 result.release()
             else:
-                self._made[making.spec] = result
+                self._keep(making.spec, result)
+
+    def _keep(self, spec: PayloadSpec, payload: Payload) -> None:
+        """Keep a payload for newcomers, in place of those that were used longest ago."""
+        self._made[spec] = payload
+        while sum(kept.payload_bytes for kept in self._made.values()) > self._keep_payloads_bytes:
+            self._made.pop(next(iter(self._made))).release()
 
     def _too_large(self) -> bool:
         return self._pixels is not None and self._pixels.byte_count > self._keep_bytes

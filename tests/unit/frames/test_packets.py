@@ -151,6 +151,31 @@ def test_the_same_payload_said_in_two_ways_is_one(one: PayloadSpec, other: Paylo
     run(test)
 
 
+def test_payloads_are_kept_up_to_a_limit_those_used_last() -> None:
+    """Whoever asks for one size after another must not fill the sink; what viewers hold is theirs all the same."""
+
+    async def test(setting: Setting) -> None:
+        source = setting.source(keep_payloads_bytes=2 * 16)
+        first, second = await made(source, RGBA), await made(source, BGRA)
+        assert setting.buffers.stats().lent == 2
+        again = await made(source, RGBA)  # used: BGRA goes first now
+        assert again is first
+        others = [await made(source, PayloadSpec(PixelFormat.RGBA8, size=Size(side, 1))) for side in range(1, 5)]
+        assert bytes(second.data) == BGRA_BYTES
+        for payload in (first, again, second, *others):
+            payload.release()
+        kept = setting.buffers.stats().lent
+        assert 1 <= kept <= 2
+        large = await made(source, PayloadSpec(PixelFormat.RGBA8, size=Size(3, 3)))
+        assert large.payload_bytes == 36
+        assert setting.buffers.stats().lent == 1, "what is over the limit by itself is not kept"
+        large.release()
+        assert setting.buffers.stats().lent == 0
+        source.close()
+
+    run(test)
+
+
 def test_large_pixels_are_not_kept_but_decoded_again() -> None:
     async def test(setting: Setting) -> None:
         source = setting.source(keep_pixels_bytes=4)
