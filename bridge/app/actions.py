@@ -6,19 +6,16 @@ Each action checks first and changes afterwards: one that raises has changed not
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import secrets
-from collections.abc import Callable, Coroutine, Hashable, Mapping
-from functools import partial
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Protocol
 
 from bridge.app.bridge import Bridge
-from bridge.app.placeholder import black_payload, placeholder_payload
-from bridge.app.records import ReleasedSet, Request, ViewerSet
+from bridge.app.covers import Covers
+from bridge.app.held import HeldPictures
+from bridge.app.records import ReleasedSet, Request
 from bridge.app.viewers import Viewer
-from bridge.errors import BridgeError, ErrorCode, NotAllowedError, TexbridgeError
-from bridge.frames.packets import Payload
+from bridge.errors import BridgeError, ErrorCode, NotAllowedError
 from bridge.scheduler import policy
 from bridge.scheduler.events import (
     Finish,
@@ -35,14 +32,6 @@ from bridge.streams.registry import Opened
 from bridge.streams.session import Sessions
 from bridge.streams.stream import Stream
 from bridge.types import Mode, Outcome, Size, StreamState, WorkflowSpec
-
-logger = logging.getLogger("bridge.app")
-
-DEFAULT_SIZE: Final = Size(512, 512)
-"""Of a placeholder, where the graph alone knows its size."""
-
-PIXELS_ON_LOOP: Final = 512 * 1024
-"""A placeholder up to here takes a few milliseconds; a larger one is made in a decoder's thread."""
 
 
 class Watcher(Protocol):
@@ -73,12 +62,17 @@ class Actions:
         self.streams = bridge.streams
         self.sessions = Sessions(lambda: secrets.token_hex(16), limit=bridge.config.limits.sessions)
         self.watchers: list[Watcher] = []
-        self.panicked = False
         self.draining = False
+        self.held = HeldPictures(bridge)
+        self.covers = Covers(bridge, self.held, self._cover_changed)
         self._revisions: dict[int, int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         bridge.listeners.append(self)
         bridge.add_deadline(self._next_deadline, self._expire)
+
+    @property
+    def panicked(self) -> bool:
+        """True between panic and resume."""
+        return self.held.panicked
 
     # --- what the loop says --------------------------------------------------------------------------------
 
@@ -222,6 +216,8 @@ class Actions:
     def _stream_gone(self, stream: Stream) -> None:
         self.bridge.tell(StreamClosed(stream.number))
         self.bridge.viewers.remove_stream(stream.number)
+        self.covers.forget_stream(stream.number)
+        self.held.forget_stream(stream.number)
         self.bridge.results.forget_stream(stream.number)
         self._revisions.pop(stream.number, None)
         for session in self.sessions:
@@ -238,7 +234,7 @@ class Actions:
             watcher.values_changed(stream, names, source)
 
     def _note_state(self, stream: Stream, outcome: Outcome | None) -> None:
-        if self.panicked:
+        if self.panicked or self.covers.is_frozen(stream):
             state = StreamState.PAUSED
         elif not self.bridge.backends_up:
             state = StreamState.WAITING_FOR_COMFY
@@ -288,6 +284,8 @@ class Actions:
                 limit=limit,
             )
         params = params or {}
+        if self.bridge.before_bind is not None:
+            self.bridge.before_bind(stream)
         self.bridge.retained.check_room(params, stream.values.snapshot().values)
         workflow = self.bridge.library.get(stream.workflow.name)
         changed = stream.values.set(params, session=session, client_time=client_time, clamp=clamp)
@@ -340,40 +338,25 @@ class Actions:
         """Everything stops now, and every viewer's next picture is the panic picture."""
         if self.panicked:
             return
-        self.panicked = True
+        self.held.panicked = True
         for stream in self.streams.by_name.values():
             if stream.mode is Mode.LIVE:
                 stream.switch_live(False)
                 self.configure(stream)
         self.bridge.results.paused = True
         self.bridge.tell(Panicked())
+        self.covers.end_fades()
         for stream in self.streams.by_name.values():
-            for viewer in self.bridge.viewers.of_stream(stream.number):
-                item = self.panic_set(stream, viewer)
-                viewer.panic(item)
-                if item is None:
-                    self._spawn(self._hold_later(stream, viewer))
+            self.held.show_all(stream)
         self.backends_changed()
 
     def resume(self) -> None:
         """Panic is over. Streams stay in the mode that they have; `live` starts them again."""
         if self.panicked:
-            self.panicked = False
+            self.held.panicked = False
             self.bridge.results.paused = False
             self.bridge.tell(Resumed())
             self.backends_changed()
-
-    def panic_set(self, stream: Stream, viewer: Viewer) -> ViewerSet | None:
-        """The panic picture in a viewer's form; None if it has to be made first, which `_hold_later` does."""
-        if self._holds_last(stream):
-            return self.bridge.results.held_now(stream.number, viewer)
-        return self._placeholder_now(stream, viewer)
-
-    def _holds_last(self, stream: Stream) -> bool:
-        """Whether a held picture of this stream is its last set now, and not one that no workflow made."""
-        if self.panicked and self.bridge.config.panic.picture != "hold":
-            return False
-        return self.bridge.results.shown(stream.number) is not None
 
     # --- viewers -------------------------------------------------------------------------------------------
 
@@ -381,16 +364,8 @@ class Actions:
         """Somebody looks at a stream: the newcomer gets its last set, or a placeholder, as a held picture."""
         stream.subscribe(viewer.key)
         self.bridge.viewers.add(viewer)
-        self.show_newcomer(stream, viewer)
+        self.held.show_newcomer(stream, viewer)
         self.tell_viewers(stream)
-
-    def show_newcomer(self, stream: Stream, viewer: Viewer) -> None:
-        """Give a viewer the stream's last set, or the placeholder, as its held picture."""
-        held = self.panic_set(stream, viewer)
-        if held is not None:
-            viewer.hold(held)
-        else:
-            self._spawn(self._hold_later(stream, viewer))
 
     def remove_viewer(self, stream: Stream, key: Hashable) -> None:
         """Somebody looks away; unknown ones are ignored."""
@@ -400,70 +375,12 @@ class Actions:
 
     def tell_viewers(self, stream: Stream) -> None:
         """Tell the scheduler how many look at a stream now."""
-        self.bridge.tell(ViewersChanged(stream.number, stream.viewers))
+        self.bridge.tell(ViewersChanged(stream.number, 0 if self.covers.is_frozen(stream) else stream.viewers))
 
-    async def _hold_later(self, stream: Stream, viewer: Viewer) -> None:
-        """Give a viewer the held picture that can't be had at once."""
-        panicked = self.panicked
-        try:
-            held = await self.make_held(stream, viewer)
-        except TexbridgeError as error:
-            logger.debug("stream %s: no held picture: %s", stream.name, error)
-            return
-        if held is None:
-            return
-        if self.bridge.viewers.get(stream.number, viewer.key) is not viewer or (self.panicked and not panicked):
-            held.release()  # nobody looks any more, or has the panic picture, after which nothing may come
-        elif self.panicked:
-            viewer.panic(held)
-        else:
-            viewer.hold(held)
-
-    async def make_held(self, stream: Stream, viewer: Viewer) -> ViewerSet | None:
-        """The panic picture, the stream's last set or a placeholder in a viewer's form, made in a decoder's thread.
-
-        Raises:
-            TexbridgeError: the form can't be made, or no buffer is left.
-        """
-        if self._holds_last(stream):
-            return await self.bridge.results.held_set(stream.number, viewer.wants)
-        work = partial(self.placeholder, stream, viewer, self._is_black)
-        return await self.bridge.decoders.submit(work, dispose=_release)
-
-    @property
-    def _is_black(self) -> bool:
-        return self.panicked and self.bridge.config.panic.picture == "black"
-
-    def _placeholder_now(self, stream: Stream, viewer: Viewer) -> ViewerSet | None:
-        """A small placeholder, or black; None for one that would hold up the loop."""
-        width, height = viewer.wants[1].size or stream.picture_size or DEFAULT_SIZE
-        if width * height * len(viewer.wants[0]) > PIXELS_ON_LOOP:
-            return None
-        return self.placeholder(stream, viewer, self._is_black)
-
-    def placeholder(self, stream: Stream, viewer: Viewer, black: bool = False) -> ViewerSet | None:
-        """A picture that is none of the stream's own, for each output of a viewer; None if there is no room for it."""
-        size = stream.picture_size or DEFAULT_SIZE
-        make = black_payload if black else placeholder_payload
-        payloads: list[tuple[int, Payload]] = []
-        try:
-            for output in viewer.wants[0]:
-                if output < len(stream.workflow.outputs):
-                    kind = stream.workflow.outputs[output].kind
-                    payloads.append((output, make(viewer.wants[1], size, self.bridge.buffers, kind)))
-        except TexbridgeError as error:
-            logger.debug("stream %s: no placeholder: %s", stream.name, error)
-            for _, payload in payloads:
-                payload.release()
-            return None
-        if not payloads:
-            return None
-        return ViewerSet(ReleasedSet(number=0, request=0, index=0, last=False), tuple(payloads), held=True)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _cover_changed(self, stream: Stream) -> None:
+        """A stream was frozen or goes on: a frozen one rests as if nobody looked."""
+        self.tell_viewers(stream)
+        self._note_state(stream, None)
 
     def _expire(self, now: float) -> None:
         for session in self.sessions.expire(now):
@@ -486,11 +403,5 @@ class Actions:
 
     async def close(self) -> None:
         """End what is still being prepared for viewers."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _release(held: ViewerSet | None) -> None:
-    if held is not None:
-        held.release()
+        await self.covers.close()
+        await self.held.close()

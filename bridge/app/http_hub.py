@@ -60,8 +60,8 @@ class HttpHub:
         """Give a stream's newest picture. Raises as the door's `HttpHub` says."""
         stream = self._actions.streams.find(name)
         self._glance(stream)
-        if self._actions.panicked:
-            held = await self._actions.make_held(stream, Viewer(object(), stream.number, (0,), JPEG, _nobody))
+        if self._actions.held.is_covered(stream):
+            held = await self._actions.held.make(stream, Viewer(object(), stream.number, (0,), JPEG, _nobody))
         else:
             held = await self._bridge.results.held_set(stream.number, ((0,), JPEG))
         if held is None:
@@ -89,7 +89,7 @@ class HttpHub:
                     woken.clear()
                     continue
                 try:
-                    shown = item.number or self._actions.panicked  # a newcomer's placeholder is not
+                    shown = item.number or self._actions.held.is_covered(stream)  # a newcomer's placeholder is not
                     picture = bytes(item.payloads[0][1].data) if shown else b""
                 finally:
                     item.release()

@@ -26,18 +26,13 @@ from bridge.scheduler.events import Finish
 from bridge.streams.requests import MAX_KEYS
 from bridge.streams.session import MAX_SUBSCRIPTIONS, Session, Subscription
 from bridge.streams.stream import Stream
-from bridge.types import (
-    Mode,
-    Size,
-    StreamState,
-    WorkflowSpec,
-)
+from bridge.types import Mode, Size, StreamState, WorkflowSpec
 
 logger = logging.getLogger("bridge.app.link")
 
 PROTOCOL_VERSION: Final = 1
-FEATURES: Final[tuple[str, ...]] = ()
-"""What this build can do beyond the plain contract: nothing yet. Words: protocols/engine-link.md."""
+FEATURES: Final = ("freeze", "blackout")
+"""What this build can do beyond the plain contract. Words: protocols/engine-link.md."""
 
 EVENTS: Final = frozenset({"live"})
 CHANGED_EVERY_S: Final = 1 / 30
@@ -63,6 +58,8 @@ class LinkHub:
             m.Run: self._run,
             m.Cancel: self._cancel,
             m.Live: self._live,
+            m.Freeze: self._cover,
+            m.Blackout: self._cover,
             m.Subscribe: self._subscribe,
             m.Unsubscribe: self._unsubscribe,
             m.Ack: self._ack,
@@ -125,7 +122,7 @@ class LinkHub:
             else:
                 viewer.wake = connection.wake
                 viewer.restart()
-                self._actions.show_newcomer(stream, viewer)
+                self._actions.held.show_newcomer(stream, viewer)
                 self._actions.tell_viewers(stream)
         for answer in session.requests.take_finished(connection):
             connection.send(answer, after_frames=True)  # type: ignore[arg-type]
@@ -298,6 +295,12 @@ class LinkHub:
 
     def _live(self, connection: Connection, session: Session, message: m.Live) -> None:
         self._actions.switch_live(self._stream(message.stream), message.on, message.fade_s)
+        self._ok(connection, message.id)
+
+    def _cover(self, connection: Connection, session: Session, message: m.Freeze | m.Blackout) -> None:
+        covers = self._actions.covers
+        switch = covers.freeze if isinstance(message, m.Freeze) else covers.blackout
+        switch(self._stream(message.stream), message.on, message.fade_s)
         self._ok(connection, message.id)
 
     def _subscribe(self, connection: Connection, session: Session, message: m.Subscribe) -> None:

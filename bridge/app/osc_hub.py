@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from bridge.app.actions import Actions
+from bridge.app.osc_maps import OscMaps
 from bridge.app.osc_monitor import OscMonitor, failure_entry, message_entry, read_packet
 from bridge.app.records import ReleasedSet, Request
 from bridge.codec.osc import OscMessage, encode_osc_message
@@ -21,10 +22,13 @@ from bridge.errors import ErrorCode, OscDecodeError, TexbridgeError
 from bridge.scheduler.events import Finish
 from bridge.streams.components import whole_values
 from bridge.streams.control_records import (
+    BlackoutSwitched,
     CancelRequested,
     Control,
+    FreezeSwitched,
     Ignored,
     LiveSwitched,
+    Moving,
     PanicPressed,
     RefreshRequested,
     Rejected,
@@ -86,6 +90,7 @@ class OscHub:
         self._warned: set[str] = set()
         self.counts: Counter[str] = Counter()
         self.monitor = OscMonitor()
+        self.maps = OscMaps(actions, self._carry_out)
         self._bridge.listeners.append(self)
         actions.watchers.append(self)
 
@@ -108,11 +113,19 @@ class OscHub:
 
     def osc(self, messages: tuple[OscMessage, ...], sender: Address) -> None:
         """Take the messages of one packet, in order; neighbouring values of a stream are one revision."""
-        read = read_packet(messages, self._actions.streams.by_name)
+        mappings = self.maps.mappings
+        read = read_packet(messages, self._actions.streams.by_name, mappings, self._bridge.clock(), sender)
         if self.monitor.watched:
             for message, controls in read:
                 self.monitor.tell(message_entry(message, sender, controls))
-        for control in merge_controls([control for _, controls in read for control in controls]):
+        self._carry_out([control for _, controls in read for control in controls], sender)
+        if len(mappings):
+            self._bridge.set_timer()
+
+    def _carry_out(self, controls: Sequence[Control], source: object) -> None:
+        """Do what controls say; what goes wrong is told."""
+        sender = source if isinstance(source, tuple) else ("", 0)
+        for control in merge_controls(controls):
             try:
                 self._do(control, sender)
             except TexbridgeError as error:
@@ -136,6 +149,10 @@ class OscHub:
                 )
             case LiveSwitched():
                 actions.switch_live(self._stream(control.stream), control.on, control.fade_s)
+            case FreezeSwitched():
+                actions.covers.freeze(self._stream(control.stream), control.on, control.fade_s)
+            case BlackoutSwitched():
+                actions.covers.blackout(self._stream(control.stream), control.on, control.fade_s)
             case SeedSet():
                 actions.set_seed(self._stream(control.stream), control.seed, source=sender)
             case SizeSet():
@@ -150,6 +167,8 @@ class OscHub:
                 self._register(control.port, sender)
             case RefreshRequested():
                 self._refresh()
+            case Moving():
+                self.counts["moving"] += 1
             case Ignored():
                 self.counts["ignored"] += 1
             case Rejected():

@@ -61,8 +61,13 @@ class Results:
         self._shown: dict[int, tuple[ReleasedSet, PictureSet]] = {}
         """The set that is shown now, by stream: for newcomers."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._frozen: set[int] = set()
+        self._newer: dict[int, tuple[ReleasedSet, PictureSet]] = {}
+        """The set that came last of a frozen stream, which still shows an older one."""
         self.paused = False
         """True during panic: a set that was released just before goes to nobody any more."""
+        self.withholds: Callable[[int, int], bool] = lambda stream, number: False
+        """Tells whether set `number` of a stream goes to nobody, though it is released: freeze and blackout."""
         self.counts: Counter[str] = Counter()
 
     # --- what backends say ---------------------------------------------------------------------------------
@@ -207,7 +212,8 @@ class Results:
         attempt = made.attempt
         making: dict[Wants, asyncio.Task[tuple[tuple[int, Payload], ...] | None]] = {}
         try:
-            for viewer in self._viewers.of_stream(stream.number):
+            withheld = self.withholds(stream.number, stream.number_in_work)
+            for viewer in () if withheld else self._viewers.of_stream(stream.number):
                 if viewer.wants not in making:
                     making[viewer.wants] = asyncio.ensure_future(self._payloads(made, viewer.wants))
             usable = await self._first_usable(making) if making else not made.overtaken
@@ -300,8 +306,9 @@ class Results:
         request.number_of_last = shared.number
         request.received_at = made.received_at
         request.comfy_s = comfy_s
-        before = self._shown.get(stream.number)
-        self._shown[stream.number] = (shared, made)
+        place = self._newer if stream.number in self._frozen else self._shown
+        before = place.get(stream.number)
+        place[stream.number] = (shared, made)
         if before is not None:
             before[1].close()
         self.counts["released"] += 1
@@ -316,7 +323,8 @@ class Results:
         making: dict[Wants, asyncio.Task[tuple[tuple[int, Payload], ...] | None]],
     ) -> None:
         """Offer a released set to each viewer as soon as its form is ready, newcomers with another form included."""
-        for viewer in self._viewers.of_stream(stream.number):
+        withheld = self.withholds(stream.number, shared.number)
+        for viewer in () if withheld else self._viewers.of_stream(stream.number):
             if viewer.wants not in making:
                 making[viewer.wants] = asyncio.ensure_future(self._payloads_of_shown(made, viewer.wants))
         waiting = {task: wants for wants, task in making.items()}
@@ -337,7 +345,7 @@ class Results:
             logger.debug("stream %s: a payload failed: %s", stream.name, task.exception())
             return
         payloads = task.result()
-        if not payloads or self.paused:
+        if not payloads or self.paused or self.withholds(stream.number, shared.number):
             return
         for viewer in self._viewers.of_stream(stream.number):
             if viewer.wants == wants:
@@ -376,8 +384,7 @@ class Results:
         stream = made.attempt.request.stream.number
         if self._newest.get(stream) is made:
             del self._newest[stream]
-        shown = self._shown.get(stream)
-        if shown is None or shown[1] is not made:
+        if not any(kept is not None and kept[1] is made for kept in (self._shown.get(stream), self._newer.get(stream))):
             made.close()
         made.attempt.open_sets -= 1
         self._settle_if_done(made.attempt)
@@ -435,11 +442,26 @@ class Results:
             payloads.append((output, payload))
         return ViewerSet(shared, tuple(payloads), held=True)
 
+    def freeze(self, stream: int) -> None:
+        """The set that a stream shows now stays the one that it shows; newer ones are released behind it."""
+        self._frozen.add(stream)
+
+    def thaw(self, stream: int) -> tuple[bool, PictureSet | None]:
+        """Show the newest set again. Gives whether that is another one, and the one before, for the caller to close."""
+        self._frozen.discard(stream)
+        newer = self._newer.pop(stream, None)
+        if newer is None:
+            return False, None
+        before = self._shown.get(stream)
+        self._shown[stream] = newer
+        return True, None if before is None else before[1]
+
     def forget_stream(self, stream: int) -> None:
         """The stream is gone, and with it what it showed."""
-        known = self._shown.pop(stream, None)
-        if known is not None:
-            known[1].close()
+        for place in (self._shown, self._newer):
+            known = place.pop(stream, None)
+            if known is not None:
+                known[1].close()
 
     async def close(self) -> None:
         """Drop everything on its way."""

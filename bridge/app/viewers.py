@@ -64,6 +64,11 @@ class Viewer:
         self._dispose(self.outbox.hold(item))
         self.wake()
 
+    def blend(self, item: ViewerSet, now: float) -> None:
+        """A step of a fade, which costs a credit as a set does."""
+        self._dispose(self.outbox.blend(item, now))
+        self.wake()
+
     def panic(self, item: ViewerSet | None) -> None:
         """What waits is dropped; `item`, if any, is the next picture."""
         self._dispose(self.outbox.panic(item))

@@ -262,6 +262,14 @@ class BlockingClient:
         """Let a stream go on by itself, or end that."""
         self._loop.call(self._client.live(stream, on))
 
+    def freeze(self, stream: StreamName, on: bool = True, fade_s: float = 0.0) -> None:
+        """Hold the picture of a stream, or let it go on."""
+        self._loop.call(self._client.freeze(stream, on, fade_s))
+
+    def blackout(self, stream: StreamName, on: bool = True, fade_s: float = 0.0) -> None:
+        """Show black in place of a stream, or its picture again."""
+        self._loop.call(self._client.blackout(stream, on, fade_s))
+
     def panic(self) -> None:
         """Stop everything, for everybody, until `resume`."""
         self._loop.call(self._client.panic())

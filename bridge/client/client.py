@@ -222,6 +222,14 @@ class Client:
             m.Live(stream=name, on=on), m.Ok, lambda _: self._session.opened.live_switched(name, on)
         )
 
+    async def freeze(self, stream: StreamName, on: bool = True, fade_s: float = 0.0) -> None:
+        """Hold the picture of a stream, or let it go on."""
+        await self._session.ask(m.Freeze(stream=self._name(stream), on=on, fade_s=fade_s), m.Ok)
+
+    async def blackout(self, stream: StreamName, on: bool = True, fade_s: float = 0.0) -> None:
+        """Show black in place of a stream, or its picture again."""
+        await self._session.ask(m.Blackout(stream=self._name(stream), on=on, fade_s=fade_s), m.Ok)
+
     async def panic(self) -> None:
         """Stop everything, for everybody, until `resume`."""
         await self._session.ask(m.Panic(), m.Ok, lambda _: self._session.opened.all_live_off())

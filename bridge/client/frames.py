@@ -30,7 +30,7 @@ _LAYOUTS: Final[dict[int, tuple[type[np.generic], int]]] = {
     PixelFormat.R32F: (np.float32, 1),
 }
 _FREE: Final = int(FrameFlags.HELD | FrameFlags.PREVIEW)
-"""Frames with one of these cost no credit and are never acked."""
+"""Frames with one of these are no new set. A held one that shows a set is acked: the blends of a fade cost credit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +152,9 @@ class Frames:
         async with asyncio.timeout(timeout_s):
             while not self._current:
                 self._done = max(self._done, self._in_hand)
+                repeats = 0 < self._in_hand <= self._acked
                 self._in_hand = 0
-                self._send_ack()
+                self._send_ack(repeats)
                 if self._waiting:
                     self._current.extend(self._waiting)
                     self._in_hand = self._waiting_number
@@ -191,8 +192,8 @@ class Frames:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _send_ack(self) -> None:
-        if self._done > self._acked and self.is_open:
+    def _send_ack(self, again: bool) -> None:
+        if (self._done > self._acked or again) and self.is_open:
             self._acked = self._done
             self._owner.send_ack(self.number, self._done)
 
@@ -209,13 +210,11 @@ class Frames:
                 building.clear()
             return
         self._building = []
-        if self._waiting:
-            if frame.held and frame.number and frame.number == self._waiting[-1].number:
-                return  # a repeat of what waits here
+        if self._waiting and not (frame.held and frame.number == self._waiting[-1].number):  # else: the same set
             self.missed += 1
             self._done = max(self._done, self._waiting_number)
         self._waiting = building
-        self._waiting_number = 0 if frame.header.flags & _FREE else frame.number
+        self._waiting_number = 0 if frame.header.flags & FrameFlags.PREVIEW else frame.number
         self._came.set()
 
     def restart(self, subscribed: Subscribed | None = None) -> None:

@@ -4,7 +4,8 @@
 most one set waits, and a newer one takes its place: a slow reader sees fewer, newer pictures, and nobody else slows
 down. Order of `take()`:
 
-    panic picture > held picture (newcomer's set, placeholder) > waiting set, if there is credit > preview
+    panic or blackout picture > held picture (newcomer's set, placeholder) > waiting set or blend, if there is credit
+    > preview
 
 Items are the caller's own; only `number` is read. Whatever will never be sent comes back from the call that threw it
 out, so that its buffer is released: each item is returned exactly once, by `take` or by one of the others.
@@ -33,7 +34,7 @@ class OutboxStats(NamedTuple):
     """For the link's `stats` answer. Counts are since the outbox began.
 
     Attributes:
-        sent: sets that were taken; held pictures and previews are not counted.
+        sent: sets and blends that were taken; held pictures and previews are not counted.
         dropped: sets that a newer one, a panic or `clear` threw out, or that came too late.
         credit_stalls: sets that had to wait because no credit was left.
         age_s: how long ago the oldest set was offered that still waits or is not acked; 0 if there is none.
@@ -114,7 +115,7 @@ class Outbox(Generic[Item]):
         return tuple(out)
 
     def panic(self, item: Item | None) -> tuple[Item, ...]:
-        """Panic: `item` is the next picture, before any credit (None: the viewer keeps what it shows).
+        """Panic, blackout and its end: `item` is the next picture, before any credit (None: there is none yet).
 
         Gives back everything that waited.
         """
@@ -122,6 +123,19 @@ class Outbox(Generic[Item]):
         self._panic = item
         if item is not None:
             self._newest = max(self._newest, item.number)
+        return out
+
+    def blend(self, item: Item, now: float) -> tuple[Item, ...]:
+        """A step of a fade. It costs a credit as a set does, and takes the place of whatever waits for one.
+
+        Its number is that of the set that it shows, so it may repeat the last one. Gives back what it replaces, or
+        itself if it shows an older set than the viewer has.
+        """
+        if item.number < self._last_sent:
+            return (item,)
+        out = tuple(thrown for thrown in (self._waiting, self._preview) if thrown is not None)
+        self._newest = max(self._newest, item.number)
+        self._waiting, self._waiting_since, self._preview = item, now, None
         return out
 
     def preview(self, item: Item) -> tuple[Item, ...]:

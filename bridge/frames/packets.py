@@ -24,7 +24,7 @@ from bridge.codec.pixels import (
     resize_pixels,
     write_pixels,
 )
-from bridge.errors import NotAllowedError, PictureDecodeError, TexbridgeError
+from bridge.errors import BridgeError, ErrorCode, NotAllowedError, PictureDecodeError, TexbridgeError
 from bridge.frames.decode import DecodePool
 from bridge.frames.leases import CountedLease
 from bridge.types import (
@@ -183,6 +183,23 @@ class PayloadSource:
             RuntimeError: the source is closed.
         """
         return self._ready(self._normal(spec))
+
+    async def pixels(self) -> Pixels:
+        """The decoded pixels, for pictures that are made of this one. They are shared: not to be written to.
+
+        Raises:
+            PictureDecodeError: the picture doesn't decode.
+            BridgeError: too many pictures wait for decoding (603); closing (601).
+            RuntimeError: the source is closed.
+        """
+        if self._pixels is not None:
+            return self._pixels
+        if self._closed or self._data is None:
+            raise RuntimeError("the picture is superseded: its source is closed")
+        pixels = await self._pool.decode(self._data, self._limits)
+        if pixels is None:
+            raise BridgeError("pictures are no longer decoded: the bridge is closing", code=ErrorCode.DRAINING)
+        return pixels
 
     async def payload(self, spec: PayloadSpec, wanted: Wanted | None = None) -> Payload | None:
         """The payload by `spec`, retained for the caller; None if nobody wanted it any more at its turn.

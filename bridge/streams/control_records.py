@@ -55,6 +55,24 @@ class LiveSwitched:
 
 
 @dataclass(frozen=True, slots=True)
+class FreezeSwitched:
+    """Hold the picture, or let it go on."""
+
+    stream: str
+    on: bool
+    fade_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BlackoutSwitched:
+    """Show black, or the picture again."""
+
+    stream: str
+    on: bool
+    fade_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class SeedSet:
     """The seed of the next picture, 0..2^64-1."""
 
@@ -108,6 +126,15 @@ class Ignored:
 
 
 @dataclass(frozen=True, slots=True)
+class Moving:
+    """A map took numbers that are reached later, with its smoothing; nothing to do now."""
+
+    to: str
+    numbers: tuple[float, ...]
+    smoothing_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """The message did nothing, or not all it could. `nearest` is the nearest right address, if any looks alike."""
 
@@ -122,6 +149,8 @@ Control: TypeAlias = (
     | RunRequested
     | CancelRequested
     | LiveSwitched
+    | FreezeSwitched
+    | BlackoutSwitched
     | SeedSet
     | SizeSet
     | WorkflowSet
@@ -130,6 +159,7 @@ Control: TypeAlias = (
     | RefreshRequested
     | ReplyRegistered
     | Ignored
+    | Moving
     | Rejected
 )
 
@@ -151,7 +181,7 @@ def merge_controls(controls: Iterable[Control]) -> list[Control]:
             open_sets[control.stream] = len(merged)
         elif isinstance(control, PanicPressed | ResumePressed):
             open_sets.clear()
-        elif not isinstance(control, Ignored | Rejected | RefreshRequested | ReplyRegistered):
+        elif not isinstance(control, Ignored | Moving | Rejected | RefreshRequested | ReplyRegistered):
             open_sets.pop(control.stream, None)
         merged.append(control)
     return merged

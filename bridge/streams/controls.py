@@ -3,6 +3,7 @@
     /texbridge/<stream>/<parameter>  value(s)        SetValues; /norm and components below it: see `components`
     /texbridge/<stream>/run          (name value)... RunRequested, or Ignored for a button's release
     /texbridge/<stream>/live         0|1 (fade_s)    LiveSwitched
+    /texbridge/<stream>/freeze       0|1 (fade_s)    FreezeSwitched, /blackout likewise
     /texbridge/<stream>/cancel                       CancelRequested
     /texbridge/<stream>/seed         number          SeedSet
     /texbridge/<stream>/size         w h             SizeSet
@@ -24,9 +25,11 @@ from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, Texbrid
 from bridge.streams.arguments import is_impulse, read_number, read_switch, read_value, spread
 from bridge.streams.components import find_below, read_below, words_below
 from bridge.streams.control_records import (
+    BlackoutSwitched,
     CancelRequested,
     Components,
     Control,
+    FreezeSwitched,
     Ignored,
     LiveSwitched,
     PanicPressed,
@@ -46,9 +49,11 @@ from bridge.streams.stream import check_seed
 from bridge.types import COMPONENTS, ParameterSpec, Size, Value
 
 __all__ = [
+    "BlackoutSwitched",
     "CancelRequested",
     "Components",
     "Control",
+    "FreezeSwitched",
     "Ignored",
     "LiveSwitched",
     "PanicPressed",
@@ -189,7 +194,11 @@ def _stream_control(name: str, word: str, arguments: Sequence[object], stream: S
                 return Ignored("cancel: a button's release")
             return CancelRequested(name)
         case "live":
-            return _live(name, arguments)
+            return LiveSwitched(name, *_switch(word, arguments))
+        case "freeze":
+            return FreezeSwitched(name, *_switch(word, arguments))
+        case "blackout":
+            return BlackoutSwitched(name, *_switch(word, arguments))
         case "seed":
             return SeedSet(name, _seed(arguments))
         case "size":
@@ -197,9 +206,7 @@ def _stream_control(name: str, word: str, arguments: Sequence[object], stream: S
         case "workflow":
             return WorkflowSet(name, _workflow(arguments))
         case _:
-            raise NotAllowedError(
-                f"{word} is not in this build; it does nothing", code=ErrorCode.NOT_SUPPORTED, field=word
-            )
+            raise _unknown_parameter(name, word, stream)
 
 
 def _pressed(word: str, arguments: Sequence[object]) -> bool:
@@ -284,21 +291,22 @@ def _is_component(argument: object) -> bool:
     return read_number(argument) is not None
 
 
-def _live(name: str, arguments: Sequence[object]) -> LiveSwitched:
+def _switch(word: str, arguments: Sequence[object]) -> tuple[bool, float]:
+    """Give on or off, and the seconds of the fade."""
     on = read_switch(arguments[0]) if arguments else None
     if on is None or len(arguments) > 2:
         given = shown(arguments[0] if len(arguments) == 1 else tuple(arguments)) if arguments else "nothing"
-        raise InvalidValueError(f"live takes 0 or 1; got {given}", field="live", value=given, limit="0 or 1")
+        raise InvalidValueError(f"{word} takes 0 or 1; got {given}", field=word, value=given, limit="0 or 1")
     fade_s = read_number(arguments[1]) if len(arguments) == 2 else 0.0
     if fade_s is None or not 0 <= fade_s <= 3600:
         raise InvalidValueError(
-            f"live: fade of {shown(arguments[1])} is not 0..3600 seconds",
+            f"{word}: fade of {shown(arguments[1])} is not 0..3600 seconds",
             code=ErrorCode.OUT_OF_RANGE,
             field="fade_s",
             value=plain(arguments[1]),
             limit="0..3600",
         )
-    return LiveSwitched(name, on, float(fade_s))
+    return on, float(fade_s)
 
 
 def _seed(arguments: Sequence[object]) -> int:

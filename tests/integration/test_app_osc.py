@@ -242,7 +242,7 @@ BAD = {
     "unknown workflow": (encode_osc_message("/texbridge/main/workflow", "../x"), "/texbridge/main/error", 202),
     "bad size": (encode_osc_message("/texbridge/main/size", "wide"), "/texbridge/main/error", 305),
     "negative seed": (encode_osc_message("/texbridge/main/seed", -1), "/texbridge/main/error", 302),
-    "later": (encode_osc_message("/texbridge/main/freeze", 1), "/texbridge/main/error", 411),
+    "freeze what": (encode_osc_message("/texbridge/main/freeze", "now"), "/texbridge/main/error", 301),
     "a fade, later": (encode_osc_message("/texbridge/main/live", 1, 0.5), "/texbridge/main/error", 411),
     "norm of text": (encode_osc_message("/texbridge/main/note/norm", 0.5), "/texbridge/main/error", 411),
     "one number for a colour": (encode_osc_message("/texbridge/main/fill/norm", 0.5), "/texbridge/main/error", 304),

@@ -10,7 +10,7 @@ import pytest
 from app_rig import AppRig, color, run
 from PIL import Image
 
-from bridge.app import actions
+from bridge.app import held
 from bridge.codec.messages import Panic, Ping, Resume
 
 LARGE = (2048, 1024)
@@ -29,8 +29,8 @@ def makers(monkeypatch):
 
         return watched
 
-    for make in (actions.placeholder_payload, actions.black_payload):
-        monkeypatch.setattr(actions, make.__name__, watch(make))
+    for make in (held.placeholder_payload, held.black_payload):
+        monkeypatch.setattr(held, make.__name__, watch(make))
     return found
 
 
@@ -99,7 +99,7 @@ def test_the_last_set_that_a_newcomer_waits_for_does_not_come_after_black(tmp_pa
             go_on.set()
             for _ in range(3):
                 await engine.ask(Ping)
-            tasks = list(rig.server.actions._tasks)
+            tasks = list(rig.server.actions.held._tasks)
             await asyncio.gather(*tasks)
             await engine.ask(Ping)
             assert len(engine.held) == 1
