@@ -1,4 +1,4 @@
-"""The headers that open a hosted ComfyUI's door: from the configuration, the environment, and files.
+"""What opens a hosted ComfyUI's door: headers and certificates, from the configuration, the environment, and files.
 
 A file holds header lines (`Name: value`) or is a cookies file in Netscape's format, as browser extensions and curl
 write it. Of such a file only the cookies for this very host, path and scheme are sent.
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import stat
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from bridge.backends.address import ComfyAddress
+from bridge.backends.address import ComfyAddress, parse_address
 from bridge.errors import ConfigError
 
 logger = logging.getLogger("bridge.app")
@@ -95,6 +97,39 @@ def gather_headers(
     own = {name.lower() for name in headers}
     found = {name: value for name, value in found.items() if name.lower() not in own}
     return {name: from_environment(name, value, environment) for name, value in {**found, **headers}.items()}
+
+
+def headers_for(url: str, headers: Mapping[str, str], file: str) -> dict[str, str]:
+    """Give all headers for a ComfyUI at `url`, variables and `file` read: see `gather_headers`.
+
+    Raises:
+        ConfigError: bad address, variable or file.
+    """
+    return gather_headers(parse_address(url), headers, file, now=time.time())
+
+
+def shown_address(url: str) -> str:
+    """Give the address in `url` without its secrets. Raises ConfigError for a bad one."""
+    return parse_address(url).http
+
+
+def trust(*, file: str = "", text: str = "") -> ssl.SSLContext | None:
+    """Give what to trust besides the system's certificates: PEM in a file or a text. None if there is neither.
+
+    Raises:
+        ConfigError: it can't be read, or is no certificate.
+    """
+    if not file and not text:
+        return None
+    where = f"ca_file {Path(file).expanduser()}" if file else "the certificate"
+    context = ssl.create_default_context()
+    try:
+        if file:
+            text = Path(file).expanduser().read_text(encoding="ascii")
+        context.load_verify_locations(cadata=text)
+    except (OSError, ValueError) as error:  # ssl.SSLError and UnicodeDecodeError are among these
+        raise ConfigError(f"{where} can't be used: {error}; it must hold certificates as PEM text") from None
+    return context
 
 
 def _headers_of_file(path: Path, address: ComfyAddress, now: float) -> dict[str, str]:

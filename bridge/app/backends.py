@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import msgspec
 
-from bridge.app.backend_headers import gather_headers
+from bridge.app.backend_headers import headers_for, trust
 from bridge.app.bridge import Bridge
 from bridge.app.config import BackendConfig, Config
 from bridge.backends.address import ComfyAddress, parse_address
@@ -177,34 +175,6 @@ class Backends:
         """Let changes that are under way end."""
         if self._changes:
             await asyncio.wait(list(self._changes))
-
-
-def headers_for(url: str, headers: Mapping[str, str], file: str) -> dict[str, str]:
-    """Give all headers for a ComfyUI at `url`, variables and `file` read: see `gather_headers`.
-
-    Raises:
-        ConfigError: bad address, variable or file.
-    """
-    return gather_headers(parse_address(url), headers, file, now=time.time())
-
-
-def trust(*, file: str = "", text: str = "") -> ssl.SSLContext | None:
-    """Give what to trust besides the system's certificates: PEM in a file or a text. None if there is neither.
-
-    Raises:
-        ConfigError: it can't be read, or is no certificate.
-    """
-    if not file and not text:
-        return None
-    where = f"ca_file {Path(file).expanduser()}" if file else "the certificate"
-    context = ssl.create_default_context()
-    try:
-        if file:
-            text = Path(file).expanduser().read_text(encoding="ascii")
-        context.load_verify_locations(cadata=text)
-    except (OSError, ValueError) as error:  # ssl.SSLError and UnicodeDecodeError are among these
-        raise ConfigError(f"{where} can't be used: {error}; it must hold certificates as PEM text") from None
-    return context
 
 
 async def find_comfy(places: tuple[str, ...]) -> str | None:

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bridge.app.backend_headers import gather_headers
-from bridge.app.backends import trust
+from bridge.app.backend_headers import gather_headers, trust
 from bridge.app.config import BackendConfig
 from bridge.app.doctor import Check, Verdict, workflow_check
 from bridge.backends.address import parse_address

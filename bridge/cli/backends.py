@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from bridge.app.backends import headers_for, trust
+from bridge.app.backend_headers import headers_for, trust
 from bridge.app.config import Config, find_config, load_config, parse_listen, user_config_folder
 from bridge.app.lan import read_token
 from bridge.cli.options import add_comfy_headers, add_config, read_comfy_headers, sendable

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from bridge.app.backends import headers_for
+from bridge.app.backend_headers import headers_for
 from bridge.app.config import Config, find_config, load_config
 from bridge.app.data import data_folder
 from bridge.app.object_info import fetch_object_info

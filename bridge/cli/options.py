@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import ssl
 import sys
 from pathlib import Path
 from typing import Any
 
-from bridge.app.backend_headers import parse_header
+from bridge.app.backend_headers import headers_for, parse_header, trust
 from bridge.app.config import Config, find_config, load_config
 from bridge.errors import ConfigError
 from bridge.types import Mode
@@ -62,6 +63,17 @@ def read_comfy_headers(options: argparse.Namespace) -> dict[str, Any]:
     if options.comfy_ca_file:
         keys["ca_file"] = options.comfy_ca_file
     return keys
+
+
+def comfy_door(options: argparse.Namespace) -> tuple[str, dict[str, str], ssl.SSLContext | None]:
+    """Give address, headers and trusted certificates of the one ComfyUI that --comfy names.
+
+    Raises:
+        ConfigError: bad address, header or file.
+    """
+    keys = read_comfy_headers(options)
+    headers = headers_for(options.comfy, keys.get("headers", {}), keys.get("headers_file", ""))
+    return options.comfy, headers, trust(file=keys.get("ca_file", ""))
 
 
 def tell_config(path: Path | None) -> None:

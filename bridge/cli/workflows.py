@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from bridge.app.answers import describe
+from bridge.app.backend_headers import shown_address
 from bridge.app.config import find_config, load_config
 from bridge.app.data import data_folder
 from bridge.app.object_info import fetch_object_info
 from bridge.app.serve import make_library
 from bridge.app.watch import MAX_FILE_BYTES, read_files
 from bridge.cli import bind
-from bridge.cli.options import add_config, tell_config
+from bridge.cli.options import add_comfy_headers, add_config, comfy_door, tell_config
 from bridge.codec.messages import encode_message
 from bridge.errors import ConfigError, WorkflowError
 from bridge.workflow.binding import load_workflow
@@ -81,6 +82,7 @@ def add_parser(commands: Any, purpose: str) -> None:
     check = _add_verb(verbs, "check", "whether workflows load, and whether a ComfyUI can run them", CHECK_DESCRIPTION)
     check.add_argument("names", metavar="NAME|FILE", nargs="*", default=[], help="all by default")
     check.add_argument("--comfy", metavar="URL", help="check against this ComfyUI and its models")
+    add_comfy_headers(check)
     check.set_defaults(action=check_workflows)
     binding = _add_verb(verbs, "bind", "make a workflow of a ComfyUI file", bind.DESCRIPTION, folders=False)
     bind.add_parser(binding)
@@ -174,7 +176,7 @@ def _shown(value: object) -> str:
 def check_workflows(options: argparse.Namespace) -> int:
     """Check workflows by name or file; exit 1 if one can't be used, or the named ComfyUI can't run it."""
     library = _library(options)
-    live = None if options.comfy is None else asyncio.run(fetch_object_info(options.comfy))
+    live = None if options.comfy is None else asyncio.run(fetch_object_info(*comfy_door(options)))
     known = library.object_info if live is None else library.object_info.merged(live)
     packs = NodePacks.from_json((data_folder("workflows") / "node_packs.json").read_bytes())
     rows: list[dict[str, Any]] = []
@@ -203,7 +205,7 @@ def check_workflows(options: argparse.Namespace) -> int:
             for line in (*row["notes"], *row["problems"]):
                 print(f"       {line}")
         against = "the recorded object_info; name a ComfyUI with --comfy to check its nodes and models too"
-        print(f"checked against {options.comfy or against}")
+        print(f"checked against {shown_address(options.comfy) if options.comfy else against}")
     return 0 if all(row["ok"] for row in rows) else 1
 
 
