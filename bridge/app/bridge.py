@@ -122,6 +122,8 @@ class Bridge:
         self.backends_up: set[str] = set()
         self.on_object_info: Callable[[str, bytes], None] | None = None
         """Called when a backend's node types are known; set by who keeps the library current."""
+        self.before_bind: Callable[[Stream], None] | None = None
+        """Called just before a stream's newest values are taken for a picture: those that move come up to that moment."""
         self._random = random.SystemRandom()
         self._attempts: dict[int, tuple[Request, str]] = {}
         self._uploads: dict[int, asyncio.Task[dict[str, str]]] = {}
@@ -202,6 +204,8 @@ class Bridge:
     def _submit(self, command: Submit) -> None:
         request = self.requests.get(command.request)
         stream = self.streams.find(command.stream) if request is None else request.stream
+        if self.before_bind is not None and (request is None or command.revision is None):
+            self.before_bind(stream)
         if request is None:
             request = Request(
                 command.request,

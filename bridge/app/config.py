@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, field
 
+from bridge.app.config_map import MapConfig
 from bridge.errors import ConfigError
 from bridge.types import Mode, SeedPolicy
 
@@ -235,6 +236,7 @@ class Config(_Section, frozen=True):
     workflows: WorkflowsConfig = WorkflowsConfig()
     backend: tuple[BackendConfig, ...] = ()
     streams: dict[str, StreamConfig] = field(default_factory=_main_stream)
+    map: tuple[MapConfig, ...] = ()
 
 
 def user_config_folder(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
@@ -365,7 +367,7 @@ def _sections(kind: type[msgspec.Struct]) -> dict[str, type[msgspec.Struct]]:
 
 
 def _refuse_unknown(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: str) -> None:
-    known = kind.__struct_fields__
+    known = kind.__struct_encode_fields__
     sections = _sections(kind)
     for key, value in tree.items():
         if key not in known:
@@ -376,10 +378,10 @@ def _refuse_unknown(tree: Mapping[str, Any], kind: type[msgspec.Struct], where: 
             for name, stream in value.items():
                 if isinstance(stream, Mapping):
                     _refuse_unknown(stream, StreamConfig, f"{where} [streams.{name}]")
-        elif key == "backend" and kind is Config and isinstance(value, (list, tuple)):
-            for backend in value:
-                if isinstance(backend, Mapping):
-                    _refuse_unknown(backend, BackendConfig, f"{where} [[backend]]")
+        elif key in ("backend", "map") and kind is Config and isinstance(value, (list, tuple)):
+            for entry in value:
+                if isinstance(entry, Mapping):
+                    _refuse_unknown(entry, BackendConfig if key == "backend" else MapConfig, f"{where} [[{key}]]")
 
 
 def _nearest(key: str, known: tuple[str, ...]) -> str:

@@ -8,12 +8,24 @@ from typing import Any, Final
 import msgspec
 
 from bridge.app.config import BackendConfig, Config, StreamConfig
+from bridge.app.config_map import MapConfig
 
 BACKEND_EXAMPLE: Final = {
     "url": '"http://127.0.0.1:8188"',
     "remote": "false",
     "ping_interval_s": "0.8",
     "pong_timeout_s": "1.7",
+}
+
+MAP_EXAMPLE: Final = {
+    "address": '"/1/fader3"',
+    "to": '"main/blur"',
+    "argument": "0",
+    "in": "[0.0, 1.0]",
+    "out": "[1.0, 10.0]",
+    "smoothing_s": "0.2",
+    "silent_after_s": "5.0",
+    "silent_value": "1.0",
 }
 
 
@@ -38,6 +50,7 @@ def commented_config() -> str:
         {"workflow": '"gradient"', "seed": "1", "max_fps": "30.0", "size": "[512, 512]"},
         comment_header=True,
     )
+    lines += _commented_section("[[map]]", MapConfig, MAP_EXAMPLE, comment_header=True)
     return "\n".join(lines)
 
 
@@ -53,7 +66,7 @@ def _commented_section(
             if item.default is msgspec.NODEFAULT and callable(item.default_factory)
             else item.default
         )
-        lines.append(f"# {item.name} = {examples.get(item.name) or _toml(default)}    # {description}")
+        lines.append(f"# {item.encode_name} = {examples.get(item.encode_name) or _toml(default)}    # {description}")
     return [*lines, ""]
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 
 from bridge.app.config import Config, is_loopback
+from bridge.app.config_map import map_specs
 from bridge.app.osc_monitor import Entry, failure_entry, message_entry, read_packet
 from bridge.app.serve import catch_signals, make_library
 from bridge.codec.osc import OscMessage
+from bridge.codec.osc_pattern import match_part
 from bridge.errors import ConfigError, OscDecodeError, TexbridgeError
 from bridge.links.osc_udp import OscDoor
 from bridge.streams.controls import StreamParameters
+from bridge.streams.mapping import Mappings
 from bridge.workflow.library import Library
 
 logger = logging.getLogger("bridge.app.osc")
@@ -26,6 +30,9 @@ class LoneMonitor:
         config: its streams and their workflows.
         library: the workflows.
         tell: takes each entry.
+
+    Raises:
+        ConfigError: a map is wrong.
     """
 
     def __init__(self, config: Config, library: Library, tell: Callable[[Entry], None]) -> None:
@@ -38,10 +45,11 @@ class LoneMonitor:
                 logger.warning("stream %s: %s", name, error.message)
                 continue
             self.streams[name] = SimpleNamespace(parameters={spec.name: spec for spec in parameters})
+        self._mappings = Mappings(map_specs(config.map, self.streams), match_part)
 
     def osc(self, messages: tuple[OscMessage, ...], sender: tuple[str, int]) -> None:
         """Tell what each message means."""
-        for message, controls in read_packet(messages, self.streams):
+        for message, controls in read_packet(messages, self.streams, self._mappings, time.perf_counter(), sender):
             self._tell(message_entry(message, sender, controls))
 
     def bad_packet(self, error: OscDecodeError, sender: tuple[str, int]) -> None:

@@ -21,6 +21,7 @@ from bridge.links.listener import format_address
 from bridge.streams.control_records import Control, Rejected
 from bridge.streams.control_words import control_words
 from bridge.streams.controls import PatternBudget, StreamParameters, read_controls
+from bridge.streams.mapping import Mappings
 
 Entry = dict[str, Any]
 
@@ -167,11 +168,28 @@ def _cut(text: str, most: int = MAX_TEXT) -> str:
 
 
 def read_packet(
-    messages: Sequence[OscMessage], streams: Mapping[str, StreamParameters]
+    messages: Sequence[OscMessage],
+    streams: Mapping[str, StreamParameters],
+    mappings: Mappings,
+    now: float,
+    sender: tuple[str, int],
 ) -> list[tuple[OscMessage, tuple[Control, ...]]]:
-    """Give each message of a packet with what it asks for. Raises nothing."""
+    """Give each message of a packet with what it asks for, by the maps that take its address or else by its own.
+
+    Raises nothing.
+    """
     budget = PatternBudget()
-    return [
-        (message, read_controls(message.address, message.arguments, streams, match_part, budget))
-        for message in messages
-    ]
+    read: list[tuple[OscMessage, tuple[Control, ...]]] = []
+    for message in messages:
+        controls: tuple[Control, ...]
+        mapped = mappings.find(message.address)
+        if mapped:
+            controls = tuple(
+                control
+                for mapping in mapped
+                for control in mappings.read(mapping, message.arguments, streams, now, sender)
+            )
+        else:
+            controls = read_controls(message.address, message.arguments, streams, match_part, budget)
+        read.append((message, controls))
+    return read

@@ -15,6 +15,7 @@ from bridge.app.actions import Actions
 from bridge.app.backends import Backends, find_comfy, no_comfy
 from bridge.app.bridge import Bridge
 from bridge.app.config import BackendConfig, Config, is_loopback, parse_listen
+from bridge.app.config_map import map_specs
 from bridge.app.data import data_folder
 from bridge.app.http_hub import HttpHub
 from bridge.app.link_hub import LinkHub
@@ -117,6 +118,7 @@ class Server:
             self.bridge.precise_timer = PreciseTimer()
             logger.info("the system's timers tick slowly: deadlines have a thread of their own")
         self._open_streams()
+        self._osc_hub.maps.use(map_specs(config.map, self.actions.streams.by_name))
         self.bridge.on_object_info = self._object_info_came
         if config.embedded.enabled:
             self.embedded = EmbeddedServer(step_delay_ms=config.embedded.step_delay_ms)

@@ -6,6 +6,7 @@ from bridge.streams.control_records import (
     Components,
     Control,
     Ignored,
+    Moving,
     Rejected,
     ReplyRegistered,
     RunRequested,
@@ -37,6 +38,9 @@ def control_words(control: Control) -> str:
             return f"answers to port {control.port}" if control.port else "no more answers"
         case Ignored():
             return f"nothing ({control.reason})"
+        case Moving():
+            numbers = " ".join(f"{number:.6g}" for number in control.numbers)
+            return f"{control.to} moves to {numbers} (smoothing {control.smoothing_s:g} s)"
         case Rejected():
             return control.message
     # What is left has its meaning in its name: LiveSwitched, CancelRequested, PanicPressed ...
