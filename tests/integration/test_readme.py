@@ -12,6 +12,7 @@ import urllib.request
 
 import pytest
 from cli_rig import DOORS, FREE, FREE_DOORS, LIMIT_S, REPOSITORY, Home
+from ui_files import ui_file
 
 from bridge.app.config import Config
 from bridge.client import BlockingClient
@@ -29,6 +30,14 @@ def commands(text):
     """Every command of the shell blocks, without its comment."""
     lines = [line for block in fenced(text, "sh") for line in block.splitlines()]
     return [line.partition(" #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def typed(word):
+    """A word of a command line as OSC has it."""
+    try:
+        return float(word)
+    except ValueError:
+        return word
 
 
 def dev_commands():
@@ -52,7 +61,10 @@ ANOTHER_HOST = "http://192.168.1.20:8188"
 
 @pytest.fixture
 def home(tmp_path):
-    return Home(tmp_path)
+    """An empty folder but for the file that a person has saved in ComfyUI."""
+    made = Home(tmp_path)
+    (made.work / "my_sky.json").write_bytes(ui_file("sd15_txt2img"))
+    return made
 
 
 def test_the_first_screen_has_the_two_commands_and_the_windows_way():
@@ -102,6 +114,9 @@ SERVE = [line for line in TYPED if line.startswith("texbridge serve")]
 def test_serve(home, line):
     """On free ports instead of the usual ones; another host's ComfyUI is replaced by one that is nowhere."""
     words = [word.replace(ANOTHER_HOST, "http://127.0.0.1:1") for word in shlex.split(line)[1:]]
+    if "my_sky" in line:  # the command before makes it
+        (bind,) = [line for line in TYPED if line.startswith("texbridge workflows bind")]
+        assert home.run(*shlex.split(bind)[1:]).code == 0
     with home.start(*words, *FREE_DOORS) as running:
         lines = []
         while "Ctrl+C" not in (told := running.line()):
@@ -120,12 +135,13 @@ def test_send_moves_the_picture_and_the_page_is_there(home):
             words = shlex.split(line)[1:]
             osc = running.addresses["osc"]
             assert home.run(*words, TEXBRIDGE_OSC_LISTEN=osc) == (0, "", "")
-            name, arguments = words[1].rpartition("/")[2], [float(word) for word in words[2:]]
+            name, arguments = words[1].rpartition("/")[2], [typed(word) for word in words[2:]]
             if name == "run":
                 continue
             end = time.monotonic() + LIMIT_S
             value = None
-            while value != pytest.approx(arguments if len(arguments) > 1 else arguments[0]):
+            wanted = arguments if len(arguments) > 1 else arguments[0]
+            while value != (wanted if isinstance(wanted, str) else pytest.approx(wanted)):
                 assert time.monotonic() < end, f"{name} is {value} after {line}"
                 values = {parameter.name: parameter.value for parameter in client.describe("main").parameters}
                 value = values[name][: len(arguments)] if len(arguments) > 1 else values[name]

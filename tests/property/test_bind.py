@@ -79,6 +79,7 @@ def graphs(draw: st.DrawFn) -> tuple[bytes, dict[str, dict[str, list[Any]]]]:
     return ui_graph(list(order), links, definitions={"subgraphs": [through]}), expected
 
 
+@settings(deadline=None)
 @given(graphs())
 def test_no_link_is_lost(case: tuple[bytes, dict[str, dict[str, list[Any]]]]) -> None:
     data, expected = case
@@ -90,6 +91,7 @@ def test_no_link_is_lost(case: tuple[bytes, dict[str, dict[str, list[Any]]]]) ->
     assert found == expected
 
 
+@settings(deadline=None)
 @given(graphs())
 def test_binding_again_changes_nothing(case: tuple[bytes, dict[str, dict[str, list[Any]]]]) -> None:
     first = bind_workflow("try", case[0], INFO)
@@ -131,6 +133,7 @@ def test_a_spoilt_file_is_a_workflow_error_or_works(name: str, data: st.DataObje
         pass
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps({"nodes": [value], "links": [value]}).encode()))
 def test_any_bytes(data: bytes) -> None:
     try:
