@@ -123,7 +123,7 @@ class Bridge:
         self.on_object_info: Callable[[str, bytes], None] | None = None
         """Called when a backend's node types are known; set by who keeps the library current."""
         self.before_bind: Callable[[Stream], None] | None = None
-        """Called just before a stream's newest values are taken for a picture: those that move come up to that moment."""
+        """Called just before a stream's newest values are taken for a picture: those that move come up to then."""
         self._random = random.SystemRandom()
         self._attempts: dict[int, tuple[Request, str]] = {}
         self._uploads: dict[int, asyncio.Task[dict[str, str]]] = {}

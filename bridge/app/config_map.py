@@ -18,7 +18,7 @@ Address = Annotated[str, Meta(min_length=2, max_length=1000)]
 
 
 class MapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a controller sends by an address of its own, as one of ours: as it comes, unless a key below `to` is given."""
+    """What a controller sends by an address of its own, as one of ours: as it comes, unless more keys are given."""
 
     address: Annotated[
         Address, Meta(description="OSC address that comes, with patterns if wanted: /1/fader3, /sensor/*/x")

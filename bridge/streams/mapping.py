@@ -134,6 +134,7 @@ class Mapping:
         """Give the numbers at `now` for who sets them; notes that it has settled, or that its sender is silent."""
         if self._silent_at is not None and now >= self._silent_at and self._target is not None:
             self._silent_at = None
+            self.source = None  # nobody sent this: the sender is told too
             self._go((self.spec.silent_value,) * len(self._target), now)
         if not self._settled and now >= self._moved_at + SETTLED * self.spec.smoothing_s:
             self._settled = True

@@ -68,6 +68,8 @@ def test_comfy_urls_from_the_environment() -> None:
         ('[osc]\nlissten = "x"', "unknown key 'lissten'; did you mean 'listen'"),
         ("[oscc]\n", "unknown key 'oscc'; did you mean 'osc'"),
         ('[streams.a]\nworkflow="g"\nmaxfps = 3', r"\[streams.a\]: unknown key 'maxfps'; did you mean 'max_fps'"),
+        ('[[map]]\naddress="/a"\nto="panic"\ninn = [0, 1]', r"\[\[map\]\]: unknown key 'inn'; did you mean 'in'"),
+        ('[[map]]\naddress="/a"\nto="panic"\nsmoothing = 1', "did you mean 'smoothing_s'"),
         ('[[backend]]\nurll = "x"', r"\[\[backend\]\]: unknown key 'urll'; did you mean 'url'"),
         ("[osc]\nlisten = 3", "Expected `?str`?, got `?int`? - at osc.listen"),
         ('[streams.a]\nworkflow="g"\nmode="alive"', "Invalid enum value"),
