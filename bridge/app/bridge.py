@@ -13,6 +13,7 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Final, Protocol
 
 from bridge.app.config import Config
@@ -133,7 +134,7 @@ class Bridge:
         """Takes the place of the loop's own timers where those are too coarse; set by who starts the bridge."""
         self._timer: Handle | None = None
         self._timer_at: float | None = None
-        self._progress_at: dict[int, float] = {}
+        self._progress_at: dict[int, tuple[float, bool]] = {}
         self._due: list[tuple[Callable[[], float | None], Callable[[float], None]]] = []
         self._closed = False
 
@@ -371,13 +372,17 @@ class Bridge:
         known = self._attempts.get(record.attempt)
         if known is None:
             return
-        request, now = known[0], self.clock()
-        if record.value < record.maximum and now - self._progress_at.get(request.number, 0.0) < PROGRESS_EVERY_S:
+        request, now, maximum = known[0], self.clock(), record.maximum
+        if request.number not in self.requests or maximum <= 0:
             return
-        if request.number in self.requests:
-            self._progress_at[request.number] = now
-            for listener in self.listeners:
-                listener.request_progress(request, record.value, record.maximum, record.node)
+        value = min(max(record.value, 0), maximum)
+        told_at, told_end = self._progress_at.get(request.number, (-inf, False))
+        # The end of a node is told at once, but not one end after the other: some nodes count to 1 for each tile.
+        if now - told_at < PROGRESS_EVERY_S and (told_end or value < maximum):
+            return
+        self._progress_at[request.number] = (now, value >= maximum)
+        for listener in self.listeners:
+            listener.request_progress(request, value, maximum, record.node)
 
     def _set_released(self, stream: Stream, shared: ReleasedSet, source: PayloadSource) -> None:
         for listener in self.listeners:
