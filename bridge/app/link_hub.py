@@ -19,7 +19,7 @@ from bridge.app.subscriptions import read_subscription
 from bridge.app.viewers import Viewer
 from bridge.codec import messages as m
 from bridge.codec.pixels import PAYLOAD_FORMATS
-from bridge.errors import BridgeError, ErrorCode, MessageDecodeError, NotAllowedError, UnknownNameError
+from bridge.errors import BackendError, BridgeError, ErrorCode, MessageDecodeError, NotAllowedError, UnknownNameError
 from bridge.links.connection import Connection, OutgoingFrame
 from bridge.scheduler import policy
 from bridge.scheduler.events import Finish
@@ -481,11 +481,15 @@ class LinkHub:
         if stream.state is not state:
             self._broadcast(stream, m.Changed(stream=stream.number, state=stream.state.value))
 
+    def stream_trouble(self, stream: Stream, error: BackendError) -> None:
+        """Tell everybody attached why a stream's workflow can't run."""
+        self._broadcast(stream, m.error_message(error))
+
     def stream_closed(self, stream: Stream) -> None:
         """It had nobody attached."""
         self._told.pop(stream.number, None)
 
-    def _broadcast(self, stream: Stream, message: m.Changed) -> None:
+    def _broadcast(self, stream: Stream, message: m.Changed | m.Error) -> None:
         for key in stream.attached | stream.subscribers:
             connection = self._connections.get(key) if isinstance(key, int) else None
             if connection is not None:

@@ -18,7 +18,7 @@ from bridge.app.osc_maps import OscMaps
 from bridge.app.osc_monitor import OscMonitor, failure_entry, message_entry, read_packet
 from bridge.app.records import ReleasedSet, Request
 from bridge.codec.osc import OscMessage, encode_osc_message
-from bridge.errors import ErrorCode, OscDecodeError, TexbridgeError
+from bridge.errors import BackendError, ErrorCode, OscDecodeError, TexbridgeError
 from bridge.scheduler.events import Finish
 from bridge.streams.components import whole_values
 from bridge.streams.control_records import (
@@ -308,6 +308,10 @@ class OscHub:
     def stream_changed(self, stream: Stream) -> None:
         """Tell of a stream's state."""
         self._tell(f"/texbridge/{stream.name}/status", stream.state.value)
+
+    def stream_trouble(self, stream: Stream, error: BackendError) -> None:
+        """Tell why a stream's workflow can't run."""
+        self._tell(f"/texbridge/{stream.name}/error", int(error.code), error.message)
 
     def stream_closed(self, stream: Stream) -> None:
         """Nothing is told of a stream that is gone."""

@@ -182,6 +182,7 @@ class Server:
             self.actions.workflow_edited(name)
 
     # --- doors ---------------------------------------------------------------------------------------------
+        self.actions.states.use_object_info(backend, live)
 
     def _may_register(self, host: str) -> bool:
         if is_loopback(host):

@@ -1,0 +1,176 @@
+"""How each stream is: the word that OSC, link and /readyz tell of it.
+
+paused > waiting_for_comfy > degraded > loading > warming > ready. `degraded` is a workflow that no ComfyUI that is up
+has the nodes or models for, or whose last request failed; another workflow, or a picture, ends it. `warming` is the
+first prompt of a workflow and size, and `loading` one that takes far longer than is known of it: a model is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from bridge.app.bridge import Bridge
+from bridge.app.records import Request
+from bridge.errors import BackendError, ErrorCode
+from bridge.scheduler.state import Running
+from bridge.streams.stream import Stream
+from bridge.types import Outcome, StreamState, WorkflowSpec
+from bridge.workflow.check import Problem, ProblemKind, check_against
+from bridge.workflow.object_info import ObjectInfo
+
+logger = logging.getLogger("bridge.app")
+
+WARMING_AFTER_S: Final = 0.3
+"""A first prompt that is over by then needs no words."""
+
+LOADING_AFTER_S: Final = 2.0
+LONGER: Final = 4.0
+"""A prompt that takes so many times what is known of it, and `LOADING_AFTER_S` at least, loads something."""
+
+
+class States:
+    """Keeps `stream.state`.
+
+    `covered(stream)` tells whether panic or a freeze holds it, `changed(stream)` is called when its state is another
+    one, and `trouble(stream, error)` when it has a workflow that no ComfyUI here can run.
+    """
+
+    def __init__(
+        self,
+        bridge: Bridge,
+        covered: Callable[[Stream], bool],
+        changed: Callable[[Stream], None],
+        trouble: Callable[[Stream, BackendError], None],
+    ) -> None:
+        self._bridge = bridge
+        self._covered = covered
+        self._changed = changed
+        self._trouble = trouble
+        self._object_infos: dict[str, ObjectInfo] = {}
+        self._broken: dict[int, WorkflowSpec] = {}
+        """Streams whose last request failed, with the workflow that failed."""
+        self._unfit: dict[int, tuple[WorkflowSpec, BackendError | None]] = {}
+        """What is wrong with a stream's workflow at every ComfyUI that is up; None if one can run it, or has."""
+        bridge.add_deadline(self._next_deadline, self._when_due)
+
+    # --- what happens --------------------------------------------------------------------------------------
+
+    def use_object_info(self, backend: str, info: ObjectInfo) -> None:
+        """A ComfyUI told which nodes and models it has."""
+        self._object_infos[backend] = info
+        self.look_again()
+
+    def look_again(self) -> None:
+        """ComfyUIs came or went, or panic did: look at every stream."""
+        self._unfit = {number: (spec, None) for number, (spec, error) in self._unfit.items() if error is None}
+        for stream in list(self._bridge.streams.by_name.values()):
+            self.note(stream)
+
+    def request_finished(self, request: Request, outcome: Outcome) -> None:
+        """A request's end says how its stream is, if it still has that workflow."""
+        stream = request.stream
+        if request.workflow.spec == stream.workflow:
+            if outcome is Outcome.FAILED:
+                self._broken[stream.number] = stream.workflow
+            elif outcome is Outcome.DONE:
+                self._broken.pop(stream.number, None)
+                self._unfit[stream.number] = (stream.workflow, None)
+        self.note(stream)
+
+    def forget_stream(self, stream: int) -> None:
+        """The stream is gone."""
+        self._broken.pop(stream, None)
+        self._unfit.pop(stream, None)
+
+    # --- the word ------------------------------------------------------------------------------------------
+
+    def note(self, stream: Stream) -> bool:
+        """Look at a stream, and tell if its state is another one. Gives whether it was told."""
+        if self._bridge.streams.by_number.get(stream.number) is not stream:
+            return False
+        state = self._state(stream)
+        if state is stream.state:
+            return False
+        stream.state = state
+        self._changed(stream)
+        return True
+
+    def _state(self, stream: Stream) -> StreamState:
+        if self._covered(stream):
+            return StreamState.PAUSED
+        if not self._bridge.backends_up:
+            return StreamState.WAITING_FOR_COMFY
+        if self._is_unfit(stream) or self._broken.get(stream.number) == stream.workflow:
+            return StreamState.DEGRADED
+        now = self._bridge.clock()
+        states = {
+            state
+            for running in self._bridge.scheduler.running()
+            if running.stream == stream.number
+            for at, state in _becomes(running)
+            if at <= now
+        }
+        for state in (StreamState.LOADING, StreamState.WARMING):
+            if state in states:
+                return state
+        return StreamState.READY
+
+    def _is_unfit(self, stream: Stream) -> bool:
+        known = self._unfit.get(stream.number)
+        if known is None or known[0] != stream.workflow:
+            error = self._find_trouble(stream.workflow)
+            self._unfit[stream.number] = known = (stream.workflow, error)
+            if error is not None:
+                logger.warning("stream %s: %s", stream.name, error.message)
+                # Not in the middle of what is being done: after the answer to it.
+                asyncio.get_running_loop().call_soon(self._trouble, stream, error)
+        return known[1] is not None
+
+    def _find_trouble(self, workflow: WorkflowSpec) -> BackendError | None:
+        """Why no ComfyUI that is up can run a workflow; None if one can, or its nodes aren't known yet."""
+        graph = self._bridge.library.get(workflow.name)
+        found: list[Problem] = []
+        for backend in sorted(self._bridge.backends_up):
+            info = self._object_infos.get(backend)
+            problems = [] if info is None else [p for p in check_against(graph, info) if p.stops]
+            if not problems:
+                return None
+            found = found or problems
+        if not found:
+            return None
+        nodes = any(problem.kind is ProblemKind.MISSING_NODE for problem in found)
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        return BackendError(
+            f"workflow {workflow.name!r} can't run on the ComfyUI that is there: {found[0]}{more}",
+            code=ErrorCode.MISSING_NODE if nodes else ErrorCode.PROMPT_REJECTED,
+            field="workflow",
+            value=workflow.name,
+        )
+
+    # --- time ----------------------------------------------------------------------------------------------
+
+    def _next_deadline(self) -> float | None:
+        now = self._bridge.clock()
+        return min(
+            (at for running in self._bridge.scheduler.running() for at, _ in _becomes(running) if at > now),
+            default=None,
+        )
+
+    def _when_due(self, now: float) -> None:
+        for number in {running.stream for running in self._bridge.scheduler.running()}:
+            stream = self._bridge.streams.by_number.get(number)
+            if stream is not None:
+                self.note(stream)
+
+
+def _becomes(running: Running) -> tuple[tuple[float, StreamState], ...]:
+    """When a running prompt makes its stream which state."""
+    if running.known_s is None:
+        return (
+            (running.started_at + WARMING_AFTER_S, StreamState.WARMING),
+            (running.started_at + LOADING_AFTER_S, StreamState.LOADING),
+        )
+    return ((running.started_at + max(LOADING_AFTER_S, LONGER * running.known_s), StreamState.LOADING),)

@@ -1,0 +1,82 @@
+"""The state of a stream, as link, OSC and /readyz tell it."""
+
+import aiohttp
+from app_rig import AppRig, color, run
+
+from bridge.codec.messages import Changed, Error, Panic, Ping, Resume
+
+UNFIT = "txt2img_turbo"  # the embedded ComfyUI has no models
+
+
+def _states(engine):
+    return [change.state for change in engine.of(Changed) if change.state]
+
+
+async def _status(rig, name):
+    url = f"http://{rig.server.addresses.http}/readyz"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return (await answer.json())["streams"][name]
+
+
+def test_a_workflow_that_no_comfyui_can_run_is_told_at_once_and_another_one_mends_it(tmp_path):
+    async def test():
+        async with AppRig(tmp_path) as rig:
+            engine, osc = await rig.engine(), rig.osc()
+            osc.send("/texbridge/reply", osc.port)
+            await osc.until(lambda: osc.at("/texbridge/main/status") == [("ready",)])
+            await engine.open("art", UNFIT)
+            await engine.until(lambda: bool(engine.of(Error)), "the reason")
+            error = engine.of(Error)[-1]
+            assert (error.id, error.code, error.fatal) == (None, 509, False)
+            assert UNFIT in error.message
+            await osc.until(lambda: bool(osc.at("/texbridge/art/error")))
+            assert osc.at("/texbridge/art/status") == [("degraded",)]
+            assert await _status(rig, "art") == "degraded"
+
+            osc.send("/texbridge/art/workflow", "solid")
+            await engine.until(lambda: _states(engine)[-1:] == ["ready"])
+            assert await _status(rig, "art") == "ready"
+            osc.send("/texbridge/main/workflow", UNFIT)
+            await osc.until(lambda: ("degraded",) in osc.at("/texbridge/main/status"))
+            assert osc.at("/texbridge/main/error")[-1][0] == 509
+
+    run(test)
+
+
+def test_a_broken_stream_stays_degraded_over_a_panic_until_it_works(tmp_path):
+    async def test():
+        streams = {"main": {"workflow": "brittle", "mode": "oneshot"}}
+        async with AppRig(tmp_path, streams) as rig:
+            engine, osc = await rig.engine(), rig.osc()
+            await engine.open("main", "brittle")
+            (end,) = await engine.finish(await engine.run(params={"count": 3}))
+            assert end.outcome == "failed"
+            await engine.until(lambda: _states(engine)[-1:] == ["degraded"])
+            await engine.ask(Panic)
+            await engine.ask(Resume)
+            await engine.ask(Ping)
+            assert _states(engine)[-2:] == ["paused", "degraded"]
+            await engine.finish(await engine.run(params={"count": 2}))
+            await engine.until(lambda: _states(engine)[-1] == "ready")
+            await engine.finish(await engine.run(params={"count": 3}))
+            osc.send("/texbridge/main/workflow", "solid")
+            await engine.until(lambda: _states(engine)[-2:] == ["degraded", "ready"])
+
+    run(test)
+
+
+def test_a_first_prompt_warms_and_then_loads_and_its_deadline_waits_for_that(tmp_path):
+    async def test():
+        async with AppRig(tmp_path) as rig:
+            engine = await rig.engine()
+            await engine.open("main", "solid")
+            rig.gate.shut()
+            first = await engine.run(params={"fill": color(1)}, deadline_ms=1)
+            await engine.until(lambda: _states(engine) == ["warming", "loading"])
+            assert first not in engine.finished
+            rig.gate.open()
+            (end,) = await engine.finish(first)
+            assert end.outcome == "done"
+            await engine.until(lambda: _states(engine)[-1] == "ready")
+
+    run(test)
