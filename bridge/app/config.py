@@ -179,6 +179,10 @@ class StreamConfig(_Section, frozen=True):
     max_fps: Annotated[
         Annotated[float, Meta(gt=0, le=1000)] | None, Meta(description="a live stream's own pictures a second at most")
     ] = None
+    idle_after_s: Annotated[
+        Annotated[float, Meta(gt=0, le=86_400)] | None,
+        Meta(description="seconds without a change after which a live stream with a seed that varies rests"),
+    ] = None
     size: Annotated[
         tuple[int, int] | None, Meta(description="[width, height] in pixels; by default the workflow's own")
     ] = None

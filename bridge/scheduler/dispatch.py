@@ -68,7 +68,9 @@ def _first_work(first: Request | None, streams: Iterable[Stream], now: float) ->
     for stream in streams:
         if stream.config.mode is not Mode.LIVE or not stream.viewers or stream.waiting:
             continue
-        if stream.bound_revision == stream.revision and not stream.config.varies:
+        if stream.bound_revision == stream.revision and not policy.goes_on(
+            stream.config.varies, stream.changed_at, stream.config.idle_after_s, now
+        ):
             continue
         due = max(stream.next_generation, stream.hold_until)
         if due > now:

@@ -51,7 +51,8 @@ class StreamConfigured:
 
     `cost_key` names what is worth timing together (workflow and size): estimates are kept per backend and key.
     `varies` is true when every picture differs even if no value changed (seed policy not fixed).
-    `max_fps` limits a live stream's own generations; None is no limit. A `revision` that is new says what
+    `max_fps` limits a live stream's own generations; None is no limit. One that varies rests `idle_after_s` after the
+    last change, None is never. A `revision` that is new says what
     `ValuesChanged` says too, so that another workflow with its values is one picture, not two.
     """
 
@@ -61,6 +62,7 @@ class StreamConfigured:
     varies: bool = False
     max_fps: float | None = None
     revision: int = 0
+    idle_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

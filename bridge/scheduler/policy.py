@@ -95,6 +95,11 @@ def next_generation_at(previous_due: float, now: float, max_fps: float | None) -
     return previous_due + period if now - previous_due < period else now + period
 
 
+def goes_on(varies: bool, changed_at: float, idle_after_s: float | None, now: float) -> bool:
+    """True if a live stream that shows its newest values makes another picture: it varies, and is not at rest yet."""
+    return varies and (idle_after_s is None or now - changed_at < idle_after_s)
+
+
 def hold_after_failure(failures: int) -> float:
     """Seconds that a live stream rests after its nth failure in a row (1, 2, ...)."""
     return min(LONGEST_HOLD_S, FIRST_HOLD_S * 2.0 ** min(failures - 1, 16))

@@ -138,6 +138,8 @@ class Stream:
         self.seed = workflow.default_seed if seed is None else seed
         self.size = size
         self.max_fps = max_fps
+        self.idle_after_s: float | None = None
+        """Seconds after the last change at which a live stream whose seed varies rests; None is never."""
         self.state = StreamState.WAITING_FOR_COMFY
         self.configured = configured
         self.last_number = 0
