@@ -280,6 +280,8 @@ class OscHub:
         """Feed the new values back to every target but the sender's own."""
         for target in self._targets:
             if self._is_own(target, source):
+                for name in names:  # what somebody else set before is overtaken by its own
+                    target.pending.pop((stream.name, name), None)
                 continue
             for name in names:
                 target.pending[(stream.name, name)] = stream

@@ -10,6 +10,7 @@ The other numbers keep the values that hold when it is done. Source: wire contra
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -22,6 +23,7 @@ from bridge.streams.norm import read_norm
 from bridge.types import COMPONENTS, Curve, ParameterSpec, ParameterType, Value
 
 NORM: Final = "norm"
+_MAX_FLOAT32: Final = 3.4028234e38
 _COLOR_NAMES: Final = "rgba"
 _VECTOR_NAMES: Final = "xyzw"
 
@@ -113,6 +115,8 @@ def _color_share(one: ParameterSpec, arguments: Sequence[object]) -> Sequence[ob
 def whole_values(params: Mapping[str, Value | Components], present: Mapping[str, Value]) -> dict[str, Value]:
     """Give `params` with each component put into its parameter's `present` value.
 
+    A number that is the present one as a float32 becomes the present one: a controller that sends back what it was
+    told, as OSC's floats are, changes nothing.
     Raises: UnknownNameError (204) and InvalidValueError (304) where the stream's workflow changed meanwhile.
     """
     whole: dict[str, Value] = {}
@@ -130,5 +134,20 @@ def whole_values(params: Mapping[str, Value | Components], present: Mapping[str,
                     field=name,
                 )
             value = value.over(held)
-        whole[name] = value
+        whole[name] = _kept(value, present.get(name))
     return whole
+
+
+def _kept(value: Value, held: Value | None) -> Value:
+    """Give `held` where `value` is the same but for a float32's rounding, else `value`."""
+    if isinstance(value, float) and isinstance(held, float):
+        return held if _float32(value) == _float32(held) else value
+    if isinstance(value, tuple) and isinstance(held, tuple) and len(value) == len(held):
+        return tuple(old if _float32(new) == _float32(old) else new for new, old in zip(value, held, strict=True))
+    return value
+
+
+def _float32(number: float) -> float:
+    if abs(number) > _MAX_FLOAT32:
+        return number
+    return float(struct.unpack("<f", struct.pack("<f", number))[0])

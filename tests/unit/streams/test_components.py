@@ -112,6 +112,25 @@ def test_the_others_keep_their_present_values():
     assert whole_values({"tint": Components({1: 1.0}), "blur": 4}, present) == {"tint": (0.1, 1.0, 0.3, 0.4), "blur": 4}
 
 
+@pytest.mark.parametrize(
+    ("sent", "held", "becomes"),
+    [
+        (0.10000000149011612, 0.1, 0.1),
+        (0.1000001, 0.1, 0.1000001),
+        ((0.20000000298023224, 0.5, 0.0, 1.0), (0.2, 0.4, 0.0, 1.0), (0.2, 0.5, 0.0, 1.0)),
+        (1e300, 1e301, 1e300),
+        (3.5e38, 3.5e38, 3.5e38),
+        (0.5, None, 0.5),
+        ("0.1", 0.1, "0.1"),
+        (3, 3.0, 3),
+        ((0.1, 0.2), (0.1,), (0.1, 0.2)),
+    ],
+)
+def test_what_comes_back_as_a_float32_changes_nothing(sent, held, becomes):
+    present = {} if held is None else {"it": held}
+    assert whole_values({"it": sent}, present) == {"it": becomes}
+
+
 def test_a_workflow_that_changed_in_the_same_bundle():
     with pytest.raises(UnknownNameError):
         whole_values({"tint": Components({1: 1.0})}, {})
