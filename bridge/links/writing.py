@@ -170,8 +170,8 @@ class LinkWriter(ABC):
         self._queued_bytes = 0
 
     def _abort(self) -> None:
-        """Cut the socket at once; the end is reported as after any loss."""
-        if self._transport is not None:
+        """Cut the socket at once, unless it is closed; the end is reported as after any loss."""
+        if self._transport is not None and self._phase is not Phase.CLOSED:
             self._transport.abort()
 
     # --- writing ---------------------------------------------------------------------------------------------

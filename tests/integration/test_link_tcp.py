@@ -133,6 +133,21 @@ def test_a_socket_that_is_reset_before_our_end_is_no_fault_of_ours(caplog):
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+def test_a_connection_that_has_ended_leaves_its_transport_alone():
+    """asyncio's can't be aborted once it is closed: its writer, woken by the end, would fail unseen."""
+
+    async def test():
+        async with Rig("tcp") as rig:
+            client = await rig.connect()
+            connection = rig.hub.connections[0]
+            await client.close()
+            await rig.hub.until(lambda: len(rig.hub.ended) == 1)
+            connection._transport = object()  # nothing that could be aborted
+            connection._abort()
+
+    run(test)
+
+
 class Reset:
     """A transport whose peer has reset it."""
 
