@@ -62,6 +62,23 @@ def test_alone_it_listens_itself(home, sender):
         assert json.loads(watching.line())["error"]["code"] == 108
 
 
+def test_it_ends_with_the_bridge_or_by_a_key(home):
+    with home.serve("--embedded") as bridge, home.start("osc", "monitor", "--http", bridge.addresses["http"]) as first:
+        assert first.line()
+        with home.start("osc", "monitor", "--http", bridge.addresses["http"]) as second:
+            assert second.line()
+            done = second.stop()
+            assert (done.code, done.out, done.err) == (0, "", "")
+        assert bridge.stop().code == 0
+        assert first.line() == ""
+        assert first.process.wait(30) == 0
+        first.join()
+        assert first.errors == "the bridge has ended\n"
+    with home.start("osc", "monitor", "--listen", FREE) as alone:
+        assert alone.line()
+        assert alone.stop().code == 0
+
+
 def test_a_port_that_is_taken(home):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
