@@ -14,8 +14,9 @@ from bridge.app.bridge import Bridge
 from bridge.app.covers import Covers
 from bridge.app.held import HeldPictures
 from bridge.app.records import ReleasedSet, Request
+from bridge.app.states import States
 from bridge.app.viewers import Viewer
-from bridge.errors import BridgeError, ErrorCode, NotAllowedError
+from bridge.errors import BackendError, BridgeError, ErrorCode, NotAllowedError
 from bridge.scheduler import policy
 from bridge.scheduler.events import (
     Finish,
@@ -31,7 +32,7 @@ from bridge.scheduler.events import (
 from bridge.streams.registry import Opened
 from bridge.streams.session import Sessions
 from bridge.streams.stream import Stream
-from bridge.types import Mode, Outcome, Size, StreamState, WorkflowSpec
+from bridge.types import Mode, Size, WorkflowSpec
 
 
 class Watcher(Protocol):
@@ -47,6 +48,10 @@ class Watcher(Protocol):
 
     def stream_changed(self, stream: Stream) -> None:
         """A stream has another workflow or state, or is new."""
+        ...
+
+    def stream_trouble(self, stream: Stream, error: BackendError) -> None:
+        """A stream has a workflow that no ComfyUI that is up can run."""
         ...
 
     def stream_closed(self, stream: Stream) -> None:
@@ -65,6 +70,7 @@ class Actions:
         self.draining = False
         self.held = HeldPictures(bridge)
         self.covers = Covers(bridge, self.held, self._cover_changed)
+        self.states = States(bridge, self._is_paused, self._tell_stream_changed, self._tell_trouble)
         self._revisions: dict[int, int] = {}
         bridge.listeners.append(self)
         bridge.add_deadline(self._next_deadline, self._expire)
@@ -74,11 +80,14 @@ class Actions:
         """True between panic and resume."""
         return self.held.panicked
 
+    def _is_paused(self, stream: Stream) -> bool:
+        return self.panicked or self.covers.is_frozen(stream)
+
     # --- what the loop says --------------------------------------------------------------------------------
 
     def request_finished(self, request: Request, command: Finish, now: float) -> None:
         """Listener: a request's end says how its stream is."""
-        self._note_state(request.stream, command.outcome)
+        self.states.request_finished(request, command.outcome)
 
     def request_progress(self, request: Request, value: float, maximum: float, node: str) -> None:
         """Listener: nothing to do."""
@@ -88,8 +97,7 @@ class Actions:
 
     def backends_changed(self) -> None:
         """Listener: with a backend, streams are ready; without one, they wait."""
-        for stream in list(self.streams.by_name.values()):
-            self._note_state(stream, None)
+        self.states.look_again()
 
     def _next_deadline(self) -> float | None:
         deadlines = (self.sessions.next_deadline(), self.streams.next_deadline())
@@ -107,8 +115,8 @@ class Actions:
             self.bridge.results.forget_stream(stream.number)
             self._use_outputs(stream)
         self.configure(stream, touched=opened.created or bool(opened.changed))
-        self._note_state(stream, None)
-        if opened.created:
+        told = self.states.note(stream)
+        if opened.created and not told:
             self._tell_stream_changed(stream)
         elif opened.changed:
             self._tell_values_changed(stream, opened.changed, options.get("session"))
@@ -183,7 +191,8 @@ class Actions:
         stream.change_workflow(spec)
         self._use_outputs(stream)
         self.configure(stream, touched=True)
-        self._tell_stream_changed(stream)
+        if not self.states.note(stream):
+            self._tell_stream_changed(stream)
         self._tell_control_changed(stream, "workflow", None)
 
     def _tell_control_changed(self, stream: Stream, name: str, source: object) -> None:
@@ -224,6 +233,7 @@ class Actions:
     def _stream_gone(self, stream: Stream) -> None:
         self.bridge.tell(StreamClosed(stream.number))
         self.bridge.viewers.remove_stream(stream.number)
+        self.states.forget_stream(stream.number)
         self.covers.forget_stream(stream.number)
         self.held.forget_stream(stream.number)
         self.bridge.results.forget_stream(stream.number)
@@ -241,22 +251,10 @@ class Actions:
         for watcher in self.watchers:
             watcher.values_changed(stream, names, source)
 
-    def _note_state(self, stream: Stream, outcome: Outcome | None) -> None:
-        if self.panicked or self.covers.is_frozen(stream):
-            state = StreamState.PAUSED
-        elif not self.bridge.backends_up:
-            state = StreamState.WAITING_FOR_COMFY
-        elif outcome is Outcome.FAILED:
-            state = StreamState.DEGRADED
-        elif outcome is None and stream.state is StreamState.DEGRADED:
-            state = stream.state
-        elif outcome in (Outcome.DONE, None):
-            state = StreamState.READY
-        else:
-            state = stream.state
-        if state is not stream.state:
-            stream.state = state
-            self._tell_stream_changed(stream)
+    def _tell_trouble(self, stream: Stream, error: BackendError) -> None:
+        if self.streams.by_number.get(stream.number) is stream:
+            for watcher in self.watchers:
+                watcher.stream_trouble(stream, error)
 
     # --- requests ------------------------------------------------------------------------------------------
 
@@ -388,7 +386,7 @@ class Actions:
     def _cover_changed(self, stream: Stream) -> None:
         """A stream was frozen or goes on: a frozen one rests as if nobody looked."""
         self.tell_viewers(stream)
-        self._note_state(stream, None)
+        self.states.note(stream)
 
     def _expire(self, now: float) -> None:
         for session in self.sessions.expire(now):

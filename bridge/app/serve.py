@@ -140,7 +140,7 @@ class Server:
     def _open_streams(self) -> None:
         for name, stream in self.config.streams.items():
             try:
-                opened = self.actions.open_stream(
+                self.actions.open_stream(
                     name,
                     stream.workflow,
                     stream.mode,
@@ -151,8 +151,6 @@ class Server:
                     size=stream.size,
                     configured=True,
                 )
-                opened.stream.idle_after_s = stream.idle_after_s
-                self.actions.configure(opened.stream)
             except WorkflowError as error:
                 raise ConfigError(f"stream {name!r}: {error}") from error
             except TexbridgeError as error:
@@ -184,6 +182,7 @@ class Server:
             self.actions.workflow_edited(name)
 
     # --- doors ---------------------------------------------------------------------------------------------
+        self.actions.states.use_object_info(backend, live)
 
     def _may_register(self, host: str) -> bool:
         if is_loopback(host):

@@ -47,7 +47,16 @@ from bridge.scheduler.events import (
     Withdraw,
 )
 from bridge.scheduler.faults import lost_at, nowhere_to_go
-from bridge.scheduler.state import NEVER_BOUND, Attempt, Backend, Request, Stream
+from bridge.scheduler.state import (
+    NEVER_BOUND,
+    Attempt,
+    Backend,
+    Request,
+    Running,
+    Stream,
+    is_warm,
+    running_prompts,
+)
 from bridge.types import Mode, Outcome
 
 
@@ -68,7 +77,6 @@ class Scheduler:
         self._requests: dict[int, Request] = {}
         self._attempts: dict[int, Attempt] = {}
         self._agenda = Agenda(self._requests)
-        self._was_up = False
         self._panicked = False
         self._wake_at = inf
         self._commands: list[Command] = []
@@ -176,6 +184,10 @@ class Scheduler:
         """How many requests have no terminal answer yet, live generations included."""
         return len(self._requests)
 
+    def running(self) -> list[Running]:
+        """The prompts that run now, withdrawn ones left out."""
+        return running_prompts(self._backends.values())
+
     # --- streams and requests ------------------------------------------------------------------------------
 
     def _configured(self, event: StreamConfigured, now: float) -> None:
@@ -240,7 +252,7 @@ class Scheduler:
                     self._end_request(other.number, Outcome.SUPERSEDED)
         self._requests[request.number] = request
         self._agenda.enqueue(request)
-        if self._was_up:
+        if is_warm(self._backends.values(), stream.config.cost_key):
             self._agenda.arm(request, now)
 
     def _end_request(self, number: int, outcome: Outcome, error: TexbridgeError | None = None) -> None:
@@ -297,7 +309,11 @@ class Scheduler:
         if attempt is None:
             return
         if event.error is None and attempt.started_at is not None and not attempt.withdrawn:
+            warm = is_warm(self._backends.values(), attempt.cost_key)
             attempt.backend.estimates.add_duration(attempt.cost_key, now - attempt.started_at)
+            for request in () if warm else self._requests.values():  # deadlines count from the stream being warm
+                if request.stream.config.cost_key == attempt.cost_key:
+                    self._agenda.arm(request, now)
         if attempt.withdrawn or event.error is None:
             return
         retry = isinstance(event.error, BackendError) and event.error.retry
@@ -365,10 +381,6 @@ class Scheduler:
     def _backend_up(self, name: str, now: float) -> None:
         backend = self._backends.setdefault(name, Backend(name))
         backend.open = True
-        if not self._was_up:
-            self._was_up = True
-            for request in self._requests.values():
-                self._agenda.arm(request, now)  # deadlines count from the first moment at which there is a backend
 
     def _shut(self, name: str) -> Backend | None:
         """Submit nothing more at a backend until it is up again."""

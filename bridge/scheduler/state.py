@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 
 from bridge.scheduler.estimates import Estimates
 from bridge.scheduler.events import StreamConfigured
@@ -101,3 +101,26 @@ class Backend:
                 duration = None if attempt.withdrawn else self.estimates.duration(attempt.cost_key)
                 return None if duration is None else attempt.started_at + duration
         return None
+
+
+class Running(NamedTuple):
+    """A prompt that runs: of which stream, since when, and how long such ones take (seconds, None: none ever ended)."""
+
+    stream: int
+    started_at: float
+    known_s: float | None
+
+
+def running_prompts(backends: Iterable[Backend]) -> list[Running]:
+    """The prompts that run and still count."""
+    return [
+        Running(prompt.request.stream.number, prompt.started_at, backend.estimates.duration(prompt.cost_key))
+        for backend in backends
+        for prompt in backend.active()
+        if prompt.started_at is not None
+    ]
+
+
+def is_warm(backends: Iterable[Backend], cost_key: Hashable) -> bool:
+    """True once a prompt of this key has run to its end somewhere."""
+    return any(backend.estimates.duration(cost_key) is not None for backend in backends)
