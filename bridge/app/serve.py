@@ -140,7 +140,7 @@ class Server:
     def _open_streams(self) -> None:
         for name, stream in self.config.streams.items():
             try:
-                self.actions.open_stream(
+                opened = self.actions.open_stream(
                     name,
                     stream.workflow,
                     stream.mode,
@@ -151,6 +151,8 @@ class Server:
                     size=stream.size,
                     configured=True,
                 )
+                opened.stream.idle_after_s = stream.idle_after_s
+                self.actions.configure(opened.stream)
             except WorkflowError as error:
                 raise ConfigError(f"stream {name!r}: {error}") from error
             except TexbridgeError as error:
