@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol, TypeAlias
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -194,7 +196,7 @@ async def open_socket(
     address = ComfyAddress("http" + base.removesuffix("/ws").removeprefix("ws"), base, headers, query)
     options: _Options = {"ssl": tls} if tls is not None and url.startswith("wss:") else {}
     # `localhost` has two addresses, and Windows takes two seconds to find that one of them refuses.
-    options["happy_eyeballs_delay"] = NEXT_ADDRESS_AFTER_S
+    options["happy_eyeballs_delay"] = _next_address_after(urlsplit(url).hostname or "")
     try:
         connection = await _Connect(
             url,
@@ -235,3 +237,15 @@ async def open_socket(
         raise BackendCut(f"ComfyUI's WebSocket broke at its first message: {error or 'no time left'}") from None
     assert isinstance(connection, _Connection)
     return WebsocketsSocket(connection)
+
+
+def _next_address_after(host: str) -> float | None:
+    """Seconds after which a name's next address is tried; None for a literal address, which has no other.
+
+    The race between addresses leaves a socket open if it is cancelled at the wrong moment: none without need.
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return NEXT_ADDRESS_AFTER_S
+    return None

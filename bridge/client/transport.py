@@ -6,6 +6,7 @@ Both give whole messages to a `Receiver`, synchronously and in order. Source: pr
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 from collections import deque
 from dataclasses import dataclass
@@ -100,6 +101,18 @@ def parse_address(text: str) -> Address:
     )
 
 
+def next_address_after(host: str) -> float | None:
+    """Give the seconds after which a name's next address is tried; None for a literal address, which has no other.
+
+    The race between addresses leaves a socket open if it is cancelled at the wrong moment: none without need.
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return NEXT_ADDRESS_AFTER_S
+    return None
+
+
 async def open_transport(address: Address, receiver: Receiver, max_message_bytes: int) -> Transport:
     """Open a socket. Raises LinkLostError if nobody answers there, or answers otherwise than a bridge."""
     try:
@@ -110,7 +123,7 @@ async def open_transport(address: Address, receiver: Receiver, max_message_bytes
             lambda: TcpTransport(receiver, max_message_bytes),
             address.host,
             address.port,
-            happy_eyeballs_delay=NEXT_ADDRESS_AFTER_S,
+            happy_eyeballs_delay=next_address_after(address.host),
         )
         return transport
     except InvalidStatus as error:
@@ -266,7 +279,7 @@ async def _open_websocket(url: str, receiver: Receiver, max_message_bytes: int) 
     options: dict[str, Any] = {
         "proxy": None,
         "create_connection": _Socket,
-        "happy_eyeballs_delay": NEXT_ADDRESS_AFTER_S,
+        "happy_eyeballs_delay": next_address_after(urlsplit(url).hostname or ""),
     }
     peer = await connect(
         url,
