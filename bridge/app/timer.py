@@ -125,9 +125,13 @@ class PreciseTimer:
 
     def _hand_over(self, entry: _Entry) -> None:
         try:
-            self._loop.call_soon_threadsafe(entry.fire)
+            self._loop.call_soon_threadsafe(self._fire, entry)
         except RuntimeError:  # the loop is closed: nobody is there to be called
             logger.debug("a deadline came after the end of its loop")
+
+    def _fire(self, entry: _Entry) -> None:
+        if not self._closed:  # it may have been closed since the thread handed this over
+            entry.fire()
 
 
 class _Entry:
