@@ -54,6 +54,7 @@ class OutboxStats(NamedTuple):
 class _Sent:
     number: int
     offered_at: float
+    blend: bool = False
 
 
 class Outbox(Generic[Item]):
@@ -65,6 +66,7 @@ class Outbox(Generic[Item]):
         self._unacked: deque[_Sent] = deque()
         self._waiting: Item | None = None
         self._waiting_since = 0.0
+        self._waiting_blends = False
         self._panic: Item | None = None
         self._held: Item | None = None
         self._preview: Item | None = None
@@ -94,7 +96,7 @@ class Outbox(Generic[Item]):
             self._preview = None
         if len(self._unacked) >= self.credit:
             self._credit_stalls += 1
-        self._waiting, self._waiting_since = item, now
+        self._waiting, self._waiting_since, self._waiting_blends = item, now, False
         return tuple(out)
 
     def hold(self, item: Item) -> tuple[Item, ...]:
@@ -126,7 +128,8 @@ class Outbox(Generic[Item]):
         return out
 
     def blend(self, item: Item, now: float) -> tuple[Item, ...]:
-        """A step of a fade. It costs a credit as a set does, and takes the place of whatever waits for one.
+        """A step of a fade. It costs a credit as a set does, and takes the place of whatever waits for one. With the
+        picture at the end of the fade, which costs none, the credit of its blends is back.
 
         Its number is that of the set that it shows, so it may repeat the last one. Gives back what it replaces, or
         itself if it shows an older set than the viewer has.
@@ -135,7 +138,7 @@ class Outbox(Generic[Item]):
             return (item,)
         out = tuple(thrown for thrown in (self._waiting, self._preview) if thrown is not None)
         self._newest = max(self._newest, item.number)
-        self._waiting, self._waiting_since, self._preview = item, now, None
+        self._waiting, self._waiting_since, self._waiting_blends, self._preview = item, now, True, None
         return out
 
     def preview(self, item: Item) -> tuple[Item, ...]:
@@ -154,22 +157,31 @@ class Outbox(Generic[Item]):
         if self._panic is not None:
             item, self._panic = self._panic, None
             self._last_held = item.number
+            self._forget_blends()
             return item
         if self._held is not None:
             item, self._held = self._held, None
             self._last_held = item.number
+            self._forget_blends()
             self._last_sent = max(self._last_sent, item.number)
             return item
         if self._waiting is not None:
             if len(self._unacked) >= self.credit:
                 return None
             item, self._waiting = self._waiting, None
-            self._unacked.append(_Sent(item.number, self._waiting_since))
+            self._unacked.append(_Sent(item.number, self._waiting_since, self._waiting_blends))
             self._last_sent = item.number
             self._sent += 1
             return item
         item_or_none, self._preview = self._preview, None
         return item_or_none
+
+    def _forget_blends(self) -> None:
+        """A picture that comes before any credit ends their fade: who takes held pictures as needing no ack has never
+        acked them, and would get no set any more.
+        """
+        if any(sent.blend for sent in self._unacked):
+            self._unacked = deque(sent for sent in self._unacked if not sent.blend)
 
     def ack(self, number: int) -> bool:
         """The subscriber is ready for the set after `number`, and so done with all before it. True if it freed credit.

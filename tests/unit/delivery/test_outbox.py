@@ -249,3 +249,38 @@ def test_stats_count_and_tell_the_age_of_the_oldest() -> None:
     outbox.take()
     outbox.ack(3)
     assert outbox.stats(99.0) == OutboxStats(2, 1, 2, 0.0, 0, 0)
+
+
+@pytest.mark.parametrize("ends_by", ["hold", "panic"])
+@pytest.mark.parametrize("credit", [1, 3])
+def test_blends_that_nobody_acked_cost_nothing_once_their_fade_is_over(ends_by: str, credit: int) -> None:
+    """A client may take all held pictures as needing no ack: it sees a part of the fade, and then new sets again."""
+    outbox = Outbox[Item](credit)
+    outbox.offer(Item(1), 0.0)
+    assert outbox.take() == Item(1)
+    assert outbox.ack(1)
+    for step in range(5):
+        outbox.blend(Item(1, f"blend {step}"), 0.0)
+        outbox.take()
+    assert outbox.stats(0.0).unacked == credit
+    getattr(outbox, ends_by)(Item(1, "end"))
+    assert outbox.take() == Item(1, "end")
+    outbox.offer(Item(2), 0.0)
+    assert outbox.take() == Item(2)
+    assert outbox.stats(0.0).unacked == 1
+
+
+def test_the_end_of_a_fade_is_no_ack_of_the_set_before_it() -> None:
+    outbox = Outbox[Item](credit=2)
+    outbox.offer(Item(1), 0.0)
+    outbox.take()
+    outbox.blend(Item(1, "blend"), 0.0)
+    assert outbox.take() == Item(1, "blend")
+    outbox.hold(Item(1, "end"))
+    outbox.take()
+    assert outbox.stats(0.0).unacked == 1
+    for number in (2, 3):
+        outbox.offer(Item(number), 0.0)
+    assert numbers(taken(outbox)) == [3]
+    outbox.offer(Item(4), 0.0)
+    assert taken(outbox) == []
