@@ -1,6 +1,6 @@
 """Figures of the bridge on a real ComfyUI: rate, latency by stage, and how old the values are when a prompt starts.
 
-    COMFYUI_URL=http://127.0.0.1:8188 python tests/e2e/measure.py --seconds 15 --blurs 2 --side 256 --mode live
+    COMFYUI_URL=http://127.0.0.1:8188 python tests/e2e/measure.py --seconds 15 --blurs 2 --side 320 --mode live
 
 The bridge runs as a process of its own; between it and ComfyUI stands a proxy that notes which value each prompt
 carries and when its `execution_start` goes by. The value is a counter, so its age is known to the sender's clock.
@@ -203,7 +203,7 @@ def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=float, default=15.0)
     options.add_argument("--blurs", type=int, default=2, help="with --side: so many that a prompt takes about 100 ms")
-    options.add_argument("--side", type=int, default=256, help="pixels of the blurred picture's sides")
+    options.add_argument("--side", type=int, default=320, help="pixels of the blurred picture's sides")
     options.add_argument("--mode", choices=["live", "latest"], action="append", help="both by default")
     options.add_argument("--no-rate", action="store_true", help="late binding alone")
     chosen = options.parse_args()
