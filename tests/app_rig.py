@@ -207,6 +207,7 @@ class AppRig:
         overrides: dict[str, Any] = {
             door: {"listen": "127.0.0.1:0", **self._config.pop(door, {})} for door in ("osc", "link", "tcp", "http")
         }
+        overrides["scheduler"] = {"warm_up": False, **self._config.pop("scheduler", {})}
         overrides["workflows"] = {"folders": [str(self.folder)], **self._config.pop("workflows", {})}
         if self.comfy is not None:
             await self.comfy.start()

@@ -16,6 +16,7 @@ from bridge.app.held import HeldPictures
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.states import States
 from bridge.app.viewers import Viewer
+from bridge.app.warmup import WarmUps
 from bridge.errors import BackendError, BridgeError, ErrorCode, NotAllowedError
 from bridge.scheduler import policy
 from bridge.scheduler.events import (
@@ -33,6 +34,7 @@ from bridge.streams.registry import Opened
 from bridge.streams.session import Sessions
 from bridge.streams.stream import Stream
 from bridge.types import Mode, Size, WorkflowSpec
+from bridge.workflow.object_info import ObjectInfo
 
 
 class Watcher(Protocol):
@@ -72,6 +74,7 @@ class Actions:
         self.covers = Covers(bridge, self.held, self._cover_changed)
         self.states = States(bridge, self._is_paused, self._tell_stream_changed, self._tell_trouble)
         self._revisions: dict[int, int] = {}
+        self.warm_ups = WarmUps(bridge, lambda stream: self._revisions.get(stream.number, 0))
         bridge.listeners.append(self)
         bridge.add_deadline(self._next_deadline, self._expire)
 
@@ -87,6 +90,7 @@ class Actions:
 
     def request_finished(self, request: Request, command: Finish, now: float) -> None:
         """Listener: a request's end says how its stream is."""
+        self.warm_ups.request_finished(request, command.outcome)
         self.states.request_finished(request, command.outcome)
 
     def request_progress(self, request: Request, value: float, maximum: float, node: str) -> None:
@@ -98,6 +102,11 @@ class Actions:
     def backends_changed(self) -> None:
         """Listener: with a backend, streams are ready; without one, they wait."""
         self.states.look_again()
+
+    def use_object_info(self, backend: str, info: ObjectInfo) -> None:
+        """A ComfyUI that is up told which nodes and models it has."""
+        self.states.use_object_info(backend, info)
+        self.warm_ups.comfy_came()
 
     def _next_deadline(self) -> float | None:
         deadlines = (self.sessions.next_deadline(), self.streams.next_deadline())
@@ -120,6 +129,7 @@ class Actions:
             self._tell_stream_changed(stream)
         elif opened.changed:
             self._tell_values_changed(stream, opened.changed, options.get("session"))
+        self.warm_ups.look(stream)
         self.bridge.set_timer()
         return opened
 
@@ -176,6 +186,7 @@ class Actions:
         held = stream.set_size(size, snap=snap)
         if held != before:
             self.configure(stream, touched=True)
+            self.warm_ups.look(stream)
         # Told to its setter too: it may have been snapped.
         self._tell_control_changed(stream, "size", None)
         return held
@@ -194,6 +205,7 @@ class Actions:
         if not self.states.note(stream):
             self._tell_stream_changed(stream)
         self._tell_control_changed(stream, "workflow", None)
+        self.warm_ups.look(stream)
 
     def _tell_control_changed(self, stream: Stream, name: str, source: object) -> None:
         for watcher in self.watchers:
@@ -234,6 +246,7 @@ class Actions:
         self.bridge.tell(StreamClosed(stream.number))
         self.bridge.viewers.remove_stream(stream.number)
         self.states.forget_stream(stream.number)
+        self.warm_ups.forget_stream(stream.number)
         self.covers.forget_stream(stream.number)
         self.held.forget_stream(stream.number)
         self.bridge.results.forget_stream(stream.number)

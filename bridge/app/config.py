@@ -207,6 +207,10 @@ class LogConfig(_Section, frozen=True):
 class SchedulerConfig(_Section, frozen=True):
     """Timing rules."""
 
+    warm_up: Annotated[
+        bool, Meta(description="make one prompt, whose picture is dropped, so that a stream's first run isn't cold")
+    ] = True
+
     backend_lost_after_s: Annotated[
         float, Meta(ge=0.1, le=600, description="seconds that a request waits for another ComfyUI when its own is gone")
     ] = 2.0

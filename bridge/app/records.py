@@ -27,6 +27,8 @@ class Request:
     accepted_at: float
     session: int | None = None
     generation: bool = False
+    warm_up: bool = False
+    """Its pictures are dropped: it only loads what later ones need."""
     own_seed: int | None = None
     seed: int | None = None
     """The one that was bound last."""

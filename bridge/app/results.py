@@ -88,7 +88,7 @@ class Results:
     def picture(self, record: BackendPicture) -> None:
         """A picture came: with it a set may be complete."""
         attempt = self._attempts.get(record.attempt)
-        if attempt is None or not self._judge.wants(record.attempt):
+        if attempt is None or attempt.request.warm_up or not self._judge.wants(record.attempt):
             self.counts["unwanted"] += 1
             if attempt is not None:
                 attempt.unwanted += 1

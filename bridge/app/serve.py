@@ -182,9 +182,9 @@ class Server:
             return
         for name in self.bridge.library.refresh(self._recorded.merged(live)):
             self.actions.workflow_edited(name)
+        self.actions.use_object_info(backend, live)
 
     # --- doors ---------------------------------------------------------------------------------------------
-        self.actions.states.use_object_info(backend, live)
 
     def _may_register(self, host: str) -> bool:
         if is_loopback(host):

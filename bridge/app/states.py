@@ -52,8 +52,11 @@ class States:
         self._object_infos: dict[str, ObjectInfo] = {}
         self._broken: dict[int, WorkflowSpec] = {}
         """Streams whose last request failed, with the workflow that failed."""
+        self._proven: dict[int, WorkflowSpec] = {}
+        """Streams whose workflow has made a picture, whatever its check says."""
         self._unfit: dict[int, tuple[WorkflowSpec, BackendError | None]] = {}
-        """What is wrong with a stream's workflow at every ComfyUI that is up; None if one can run it, or has."""
+        """What is wrong with a stream's workflow at every ComfyUI that is up; None if one can run it."""
+        self._told: dict[int, str] = {}
         bridge.add_deadline(self._next_deadline, self._when_due)
 
     # --- what happens --------------------------------------------------------------------------------------
@@ -65,7 +68,7 @@ class States:
 
     def look_again(self) -> None:
         """ComfyUIs came or went, or panic did: look at every stream."""
-        self._unfit = {number: (spec, None) for number, (spec, error) in self._unfit.items() if error is None}
+        self._unfit.clear()
         for stream in list(self._bridge.streams.by_name.values()):
             self.note(stream)
 
@@ -77,13 +80,13 @@ class States:
                 self._broken[stream.number] = stream.workflow
             elif outcome is Outcome.DONE:
                 self._broken.pop(stream.number, None)
-                self._unfit[stream.number] = (stream.workflow, None)
+                self._proven[stream.number] = stream.workflow
         self.note(stream)
 
     def forget_stream(self, stream: int) -> None:
         """The stream is gone."""
-        self._broken.pop(stream, None)
-        self._unfit.pop(stream, None)
+        for kept in (self._broken, self._proven, self._unfit, self._told):
+            kept.pop(stream, None)
 
     # --- the word ------------------------------------------------------------------------------------------
 
@@ -119,11 +122,17 @@ class States:
         return StreamState.READY
 
     def _is_unfit(self, stream: Stream) -> bool:
-        known = self._unfit.get(stream.number)
+        number = stream.number
+        if self._proven.get(number) == stream.workflow:
+            return False
+        known = self._unfit.get(number)
         if known is None or known[0] != stream.workflow:
-            error = self._find_trouble(stream.workflow)
-            self._unfit[stream.number] = known = (stream.workflow, error)
-            if error is not None:
+            known = self._unfit[number] = (stream.workflow, self._find_trouble(stream.workflow))
+            error = known[1]
+            if error is None:
+                self._told.pop(number, None)
+            elif self._told.get(number) != error.message:
+                self._told[number] = error.message
                 logger.warning("stream %s: %s", stream.name, error.message)
                 # Not in the middle of what is being done: after the answer to it.
                 asyncio.get_running_loop().call_soon(self._trouble, stream, error)
