@@ -186,6 +186,9 @@ class StreamConfig(_Section, frozen=True):
     size: Annotated[
         tuple[int, int] | None, Meta(description="[width, height] in pixels; by default the workflow's own")
     ] = None
+    placeholder: Annotated[
+        Text, Meta(description="a picture file to show until there is one of the stream's own; relative to this file")
+    ] = ""
 
 
 class PanicConfig(_Section, frozen=True):
@@ -303,6 +306,9 @@ def load_config(
             for key in ("headers_file", "ca_file"):
                 if isinstance(backend, dict) and isinstance(backend.get(key), str) and backend[key]:
                     backend[key] = str(path.parent / Path(backend[key]).expanduser())
+        for stream in tree.get("streams", {}).values() if isinstance(tree.get("streams"), dict) else ():
+            if isinstance(stream, dict) and isinstance(stream.get("placeholder"), str) and stream["placeholder"]:
+                stream["placeholder"] = str(path.parent / Path(stream["placeholder"]).expanduser())
     _merge(tree, _from_environment(environment))
     overrides = overrides or {}
     if overrides.get("streams"):

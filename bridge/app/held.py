@@ -13,9 +13,10 @@ from functools import partial
 from typing import Any, Final
 
 from bridge.app.bridge import Bridge
-from bridge.app.placeholder import black_payload, placeholder_payload
+from bridge.app.placeholder import black_payload, picture_payload, placeholder_payload
 from bridge.app.records import ReleasedSet, ViewerSet
 from bridge.app.viewers import Viewer
+from bridge.codec.pixels import Pixels
 from bridge.errors import TexbridgeError
 from bridge.frames.packets import Payload
 from bridge.streams.stream import Stream
@@ -37,6 +38,8 @@ class HeldPictures:
         self._bridge = bridge
         self.panicked = False
         self.black: set[int] = set()
+        self.placeholders: dict[int, Pixels] = {}
+        """Pictures that stand in for a stream's own, by its number; a checkerboard where there is none."""
         self._turns: Counter[int] = Counter()
         """By stream: how often everything that waited was thrown out; what was begun before is late."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -124,12 +127,14 @@ class HeldPictures:
         shown = self._bridge.results.shown(stream.number)
         if shown is not None and shown[1]:
             return next(iter(shown[1].values())).size  # the engine's texture has this size by now
-        return stream.picture_size or DEFAULT_SIZE
+        own = self.placeholders.get(stream.number)
+        return stream.picture_size or (DEFAULT_SIZE if own is None else own.size)
 
     def _placeholder(self, stream: Stream, viewer: Viewer, black: bool) -> ViewerSet | None:
         """A picture that is none of the stream's own, for each output of a viewer; None if there is no room for it."""
         size = self._size(stream)
-        make = black_payload if black else placeholder_payload
+        own = self.placeholders.get(stream.number)
+        make = black_payload if black else placeholder_payload if own is None else partial(picture_payload, own)
         payloads: list[tuple[int, Payload]] = []
         try:
             for output in viewer.wants[0]:
@@ -150,6 +155,7 @@ class HeldPictures:
     def forget_stream(self, stream: int) -> None:
         """The stream is gone."""
         self.black.discard(stream)
+        self.placeholders.pop(stream, None)
         self._turns.pop(stream, None)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 
-from bridge.codec.pixels import Channels, Pixels, encode_picture, payload_geometry, write_pixels
+from bridge.codec.pixels import (
+    Channels,
+    Pixels,
+    decode_picture,
+    encode_picture,
+    payload_geometry,
+    resize_pixels,
+    write_pixels,
+)
+from bridge.errors import ConfigError, PictureDecodeError
 from bridge.frames.packets import Payload
 from bridge.types import ENCODED_FORMATS, FrameFlags, Origin, OutputKind, PayloadSpec, Sink, Size
 
 CELL = 32
 DARK, LIGHT = 40, 52
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 
 
 def placeholder_payload(spec: PayloadSpec, size: Size, sink: Sink, kind: OutputKind = OutputKind.COLOR) -> Payload:
@@ -33,8 +45,36 @@ def black_payload(spec: PayloadSpec, size: Size, sink: Sink, kind: OutputKind = 
     return _payload(np.zeros((height, width), np.uint8), spec, sink, kind)
 
 
+def picture_payload(
+    pixels: Pixels, spec: PayloadSpec, size: Size, sink: Sink, kind: OutputKind = OutputKind.COLOR
+) -> Payload:
+    """A picture brought to `size`, or to the spec's own, as a payload owned by the caller. Raises as above."""
+    target = spec.size or size
+    sized = pixels if pixels.size == target else resize_pixels(pixels, target, spec.fit)
+    return _pixels_payload(sized, spec, sink, kind)
+
+
+def read_placeholder(path: Path) -> Pixels:
+    """Give the pixels of the file that a stream's `placeholder` names.
+
+    Raises:
+        ConfigError: it can't be read, is over 64 MiB, or no PNG, JPEG or WebP.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(f"placeholder {path} is over {MAX_FILE_BYTES >> 20} MiB; use a smaller picture")
+        return decode_picture(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"placeholder {path} can't be read: {error.strerror or error}") from error
+    except PictureDecodeError as error:
+        raise ConfigError(f"placeholder {path}: {error.message}; it must be a PNG, JPEG or WebP") from error
+
+
 def _payload(grey: np.ndarray, spec: PayloadSpec, sink: Sink, kind: OutputKind) -> Payload:
-    pixels = Pixels(grey[:, :, None], Channels.L)
+    return _pixels_payload(Pixels(grey[:, :, None], Channels.L), spec, sink, kind)
+
+
+def _pixels_payload(pixels: Pixels, spec: PayloadSpec, sink: Sink, kind: OutputKind) -> Payload:
     spec = replace(spec, size=None)  # it was drawn in that size
     width, height, row_pitch, payload_bytes = payload_geometry(pixels.size, spec)
     encoded = encode_picture(pixels, spec.format, 90) if spec.format in ENCODED_FORMATS else b""

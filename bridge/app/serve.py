@@ -20,6 +20,7 @@ from bridge.app.data import data_folder
 from bridge.app.http_hub import HttpHub
 from bridge.app.link_hub import LinkHub
 from bridge.app.osc_hub import OscHub
+from bridge.app.placeholder import read_placeholder
 from bridge.app.timer import PreciseTimer, needs_precise_timer
 from bridge.app.watch import Watch, load_library
 from bridge.embedded import EmbeddedServer
@@ -153,6 +154,8 @@ class Server:
                 )
                 opened.stream.idle_after_s = stream.idle_after_s
                 self.actions.configure(opened.stream)
+                if stream.placeholder:
+                    self.actions.held.placeholders[opened.stream.number] = read_placeholder(Path(stream.placeholder))
             except WorkflowError as error:
                 raise ConfigError(f"stream {name!r}: {error}") from error
             except TexbridgeError as error:

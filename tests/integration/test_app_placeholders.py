@@ -12,6 +12,7 @@ from PIL import Image
 
 from bridge.app import held
 from bridge.codec.messages import Panic, Ping, Resume
+from bridge.errors import ConfigError
 
 LARGE = (2048, 1024)
 
@@ -104,6 +105,39 @@ def test_the_last_set_that_a_newcomer_waits_for_does_not_come_after_black(tmp_pa
             await engine.ask(Ping)
             assert len(engine.held) == 1
             assert not np.any(engine.held[0].pixels[..., :3])
+
+    run(test)
+
+
+@pytest.mark.parametrize("size", [None, LARGE])
+def test_a_picture_of_ones_own_is_the_placeholder_until_there_is_another(tmp_path, size):
+    async def test():
+        path = tmp_path / "wait.png"
+        Image.new("RGB", (8, 4), (10, 20, 30)).save(path)
+        streams = {"main": {"workflow": "solid", "mode": "oneshot", "placeholder": str(path)}}
+        async with AppRig(tmp_path, streams) as rig:
+            engine = await rig.engine()
+            await engine.subscribe(**({} if size is None else {"size": size}))
+            frame = await engine.frame(held=True)
+            assert (frame.header.width, frame.header.height, frame.header.number) == (*(size or (32, 16)), 0)
+            assert (frame.pixels == [10, 20, 30, 255]).all()
+            await engine.finish(await engine.run(params={"fill": color(4)}))
+            await engine.frame(lambda frame: frame.number == 4)
+
+    run(test)
+
+
+@pytest.mark.parametrize("content", [None, b"no picture"])
+def test_a_placeholder_that_is_none_is_told_at_the_start(tmp_path, content):
+    async def test():
+        path = tmp_path / "wait.png"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"wait\.png"):
+            async with AppRig(
+                tmp_path, {"main": {"workflow": "solid", "mode": "oneshot", "placeholder": str(path)}}, comfy=False
+            ):
+                pass
 
     run(test)
 
