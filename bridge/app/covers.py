@@ -165,6 +165,9 @@ class Covers:
                 await self._blend(stream, fade)
         except TexbridgeError as error:
             logger.warning("stream %s: the fade is cut short: %s", stream.name, error)
+        except Exception:
+            logger.exception("stream %s: the fade is cut short", stream.name)
+        # However it went, the stream is where the fade was to end: never left half covered.
         if self._fades.get(stream.number) is fade:
             self._stop(stream.number)
             self._held.show_all(stream)

@@ -6,9 +6,11 @@ import argparse
 import asyncio
 import http.client
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from types import FrameType
 from typing import Any, Final
 
 from bridge.app.config import Config, find_config, load_config, parse_listen, user_config_folder
@@ -70,13 +72,24 @@ def monitor(options: argparse.Namespace) -> int:
 
 
 def _follow(lines: Iterator[bytes], as_json: bool) -> int:
+    pressed: list[int] = []
+
+    def on_key(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, on_key)
     try:
         for line in lines:
             if line.strip():
                 _show(json.loads(line), as_json)
     except KeyboardInterrupt:
         return 0
-    print("the bridge has ended", file=sys.stderr)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    # A key pressed while the library reads may end the lines instead of reaching us: then it was not the bridge.
+    if not pressed:
+        print("the bridge has ended", file=sys.stderr)
     return 0
 
 
