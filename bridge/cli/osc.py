@@ -78,6 +78,7 @@ def _follow(lines: Iterator[bytes], as_json: bool) -> int:
         pressed.append(number)
         raise KeyboardInterrupt
 
+    # Set by ourselves: a shell that runs this in the background has it ignored.
     before = signal.signal(signal.SIGINT, on_key)
     try:
         for line in lines:

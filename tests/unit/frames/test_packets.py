@@ -68,6 +68,7 @@ def run(test: Callable[[Setting], Coroutine[Any, Any, None]]) -> None:
                 await test(setting)
             finally:
                 await setting.pool.close()
+            await asyncio.sleep(0)  # what the last work's end has called is in the loop's queue by now: its turn
             stats = setting.buffers.stats()
             assert (stats.lent, stats.lost) == (0, 0), "a buffer did not come back"
 
