@@ -24,6 +24,8 @@ ALIGNMENT: Final = 64
 """A cache line: more than the 16 bytes that are promised, and what wide vector stores like best."""
 SMALLEST_CLASS: Final = 4_096
 DEFAULT_MAX_BYTES: Final = 512 << 20
+LARGE_BYTES: Final = 16 << 20
+"""No buffer up to here is large, however small the pool: a picture of 2048 x 2048 in rgba8."""
 
 _Block = NDArray[np.uint8]
 
@@ -126,17 +128,23 @@ class BufferPool:
 
     What is lent and what is kept for the next frame never exceed `max_bytes` together; what is kept alone never
     exceeds `max_idle_bytes` (a quarter of it unless said). Kept buffers of sizes unused for longest go first.
+
+    Large buffers, those over a sixteenth of `max_bytes` and over 16 MiB, have half of it between them, so that a few
+    viewers with huge forms leave the other half to everybody's ordinary frames. One alone may be larger than that.
     """
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES, max_idle_bytes: int | None = None) -> None:
         self.max_bytes = max_bytes
         self.max_idle_bytes = max_bytes // 4 if max_idle_bytes is None else max_idle_bytes
+        self.large_from = max(LARGE_BYTES, max_bytes // 16) + 1
+        self.max_large_bytes = max_bytes // 2
         # Re-entrant: a forgotten lease may be collected in the middle of any call here.
         self._lock = threading.RLock()
         self._idle: OrderedDict[int, list[_Block]] = OrderedDict()
         self._idle_bytes = 0
         self._lent = 0
         self._lent_bytes = 0
+        self._large_bytes = 0
         self._peak_bytes = 0
         self._reused = 0
         self._allocated = 0
@@ -147,13 +155,25 @@ class BufferPool:
         """A writable buffer of exactly `payload_bytes`, 16-byte aligned, owned once, by the caller. Not zeroed.
 
         Raises:
-            BridgeError: it would exceed `max_bytes` (603, a reader holds too much).
+            BridgeError: it would exceed `max_bytes`, or the half of it that large buffers have (603, a reader holds
+                too much).
             ValueError: `payload_bytes` is negative.
         """
         if payload_bytes < 0:
             raise ValueError(f"a buffer of {payload_bytes} bytes")
         size = size_class(payload_bytes)
+        large = size if size >= self.large_from else 0
         with self._lock:
+            if large and self._large_bytes and self._large_bytes + large > self.max_large_bytes:
+                self._refused += 1
+                raise BridgeError(
+                    f"large frame buffers take {self._large_bytes} bytes, and {size} more would be over the "
+                    f"{self.max_large_bytes} that they may take together; ask for a smaller size or format, or raise "
+                    "limits.frame_memory_mb",
+                    code=ErrorCode.TOO_SLOW,
+                    value=size,
+                    limit=self.max_large_bytes,
+                )
             if self._lent_bytes + size > self.max_bytes:
                 self._refused += 1
                 raise BridgeError(
@@ -165,6 +185,7 @@ class BufferPool:
                 )
             self._lent += 1
             self._lent_bytes += size
+            self._large_bytes += large
             block = self._take_idle(size)
             self._shrink_idle(self.max_bytes - self._lent_bytes)
             self._peak_bytes = max(self._peak_bytes, self._lent_bytes + self._idle_bytes)
@@ -175,6 +196,7 @@ class BufferPool:
                 with self._lock:
                     self._lent -= 1
                     self._lent_bytes -= size
+                    self._large_bytes -= large
                     self._refused += 1
                 raise BridgeError(f"no memory for a frame buffer of {size} bytes", code=ErrorCode.TOO_SLOW) from error
         start = -_address(block) % ALIGNMENT
@@ -224,6 +246,8 @@ class BufferPool:
         with self._lock:
             self._lent -= 1
             self._lent_bytes -= size
+            if size >= self.large_from:
+                self._large_bytes -= size
             if not reusable:
                 self._lost += 1
                 return

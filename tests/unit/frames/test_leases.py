@@ -248,3 +248,36 @@ def test_one_lease_shared_by_many_threads_goes_back_once() -> None:
         lease.release()
     assert pool.stats()[:2] == (0, 0)
     assert pool.stats().allocated == 1
+
+
+def test_large_buffers_leave_half_to_ordinary_ones() -> None:
+    pool = BufferPool(256 * MIB)
+    large = [pool.lend(64 * MIB), pool.lend(64 * MIB)]
+    with pytest.raises(BridgeError, match="large frame buffers take") as caught:
+        pool.lend(32 * MIB)
+    assert (caught.value.code, caught.value.limit) == (ErrorCode.TOO_SLOW, 128 * MIB)
+    ordinary = [pool.lend(16 * MIB) for _ in range(8)]
+    with pytest.raises(BridgeError, match="frame buffers are full"):
+        pool.lend(16 * MIB)
+    for lease in (*large, *ordinary):
+        lease.release()
+    pool.lend(128 * MIB).release()
+    assert pool.stats()[:2] == (0, 0)
+
+
+def test_one_large_buffer_alone_may_take_more_than_half() -> None:
+    pool = BufferPool(100 * MIB)
+    alone = pool.lend(60 * MIB)
+    with pytest.raises(BridgeError, match="large frame buffers take"):
+        pool.lend(20 * MIB)
+    pool.lend(16 * MIB).release()
+    alone.release()
+    pool.lend(20 * MIB).release()
+
+
+def test_a_forgotten_large_buffer_is_counted_off() -> None:
+    pool = BufferPool(64 * MIB)
+    lease = pool.lend(32 * MIB)
+    with pytest.warns(ResourceWarning):
+        del lease
+    pool.lend(32 * MIB).release()
