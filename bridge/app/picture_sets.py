@@ -43,6 +43,13 @@ class PictureSet:
     last_known: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def earlier(self, steps: int) -> PictureSet | None:
+        """The set that is shown so many sets before this one and is not over yet; None if there is none."""
+        made: PictureSet | None = self
+        for _ in range(steps):
+            made = None if made is None else made.before
+        return made
+
     def close(self) -> None:
         """Nobody new gets these pictures."""
         for source in self.sources.values():

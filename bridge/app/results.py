@@ -20,7 +20,7 @@ from bridge.app.viewers import Viewer, Viewers, Wants
 from bridge.backends.records import BackendPicture, BackendProgress
 from bridge.codec.picture_header import PictureLimits
 from bridge.errors import BackendError, ErrorCode, PictureDecodeError, TexbridgeError
-from bridge.frames.decode import DecodePool
+from bridge.frames.decode import DecodeLineFullError, DecodePool
 from bridge.frames.packets import Payload, PayloadSource
 from bridge.scheduler.events import ResultSettled
 from bridge.streams.stream import Stream
@@ -29,6 +29,10 @@ from bridge.types import Mode, Sink
 logger = logging.getLogger("bridge.app.results")
 
 U32_MAX: Final = 0xFFFF_FFFF
+SETS_AHEAD: Final = 4
+"""Sets of one stream in the making that all have to be shown: the next one begins when the first is shown, so that a
+batch of hundreds fills neither the decoders' line nor the buffers.
+"""
 
 
 class Results:
@@ -212,6 +216,8 @@ class Results:
         attempt = made.attempt
         making: dict[Wants, asyncio.Task[tuple[tuple[int, Payload], ...] | None]] = {}
         try:
+            if (far := made.earlier(SETS_AHEAD)) is not None:
+                await far.over.wait()
             withheld = self.withholds(stream.number, stream.number_in_work)
             for viewer in () if withheld else self._viewers.of_stream(stream.number):
                 if viewer.wants not in making:
@@ -226,6 +232,12 @@ class Results:
                 self.counts["dropped"] += 1
                 return
             await self._hand_out(stream, made, shared, making)
+        except DecodeLineFullError as error:
+            self.counts["dropped"] += 1
+            if attempt.request.generation:
+                attempt.overtaken += 1  # nobody asked for this one: the next will do
+            else:
+                attempt.error = attempt.error or error
         except TexbridgeError as error:
             attempt.error = attempt.error or error
         finally:
@@ -241,19 +253,25 @@ class Results:
 
         Raises:
             PictureDecodeError: a picture that doesn't decode is no picture.
+            DecodeLineFullError: nobody gets it, since the decoders' line is full of others' pictures.
         """
         waiting = set(making.values())
         failed = False
+        full: DecodeLineFullError | None = None
         while waiting:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 error = task.exception()
                 if isinstance(error, PictureDecodeError):
                     raise error
-                if error is not None:
+                if isinstance(error, DecodeLineFullError):
+                    full = error
+                elif error is not None:
                     failed = True
                 elif task.result() is not None:
                     return True
+        if full is not None and not failed:
+            raise full
         return failed
 
     async def _payloads(self, made: PictureSet, wants: Wants) -> tuple[tuple[int, Payload], ...] | None:

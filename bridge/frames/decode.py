@@ -19,7 +19,13 @@ from typing import Any, NamedTuple, TypeVar
 from bridge.codec.pixels import PictureLimits, Pixels, decode_picture
 from bridge.errors import BridgeError, ErrorCode
 
+__all__ = ["DecodeLineFullError", "DecodePool", "DecodeStats", "default_workers"]
+
 T = TypeVar("T")
+
+
+class DecodeLineFullError(BridgeError):
+    """So many pictures that are still wanted wait to be decoded that one more may not (603)."""
 
 
 class DecodeStats(NamedTuple):
@@ -79,7 +85,8 @@ class DecodePool:
         work that already runs ends, and `dispose` gets its result (a lease inside must be released by somebody).
 
         Raises:
-            BridgeError: the line is full of wanted work (603), or the pool is closed (601).
+            DecodeLineFullError: the line is full of wanted work (603).
+            BridgeError: the pool is closed (601).
         """
         if self._closed:
             raise BridgeError("pictures are no longer decoded: the bridge is closing", code=ErrorCode.DRAINING)
@@ -87,7 +94,7 @@ class DecodePool:
             self._drop_overtaken()
         if len(self._waiting) >= self.max_waiting:
             self._refused += 1
-            raise BridgeError(
+            raise DecodeLineFullError(
                 f"{len(self._waiting)} pictures wait to be decoded, {self.max_waiting} may; "
                 "they arrive faster than this machine decodes them",
                 code=ErrorCode.TOO_SLOW,

@@ -306,3 +306,71 @@ def test_viewers_of_every_form_get_pictures_though_each_is_overtaken(monkeypatch
         assert len(seen[viewers[1]]) > 2, list(seen.values())
 
     run(test, mode=Mode.LATEST, workers=1)
+
+
+def test_a_batch_larger_than_the_decoders_line_is_shown_whole():
+    """More pictures than may wait to be decoded come at once: they are made a few at a time."""
+
+    async def test(setting):
+        setting.pool.max_waiting = 8
+        viewer = setting.viewer()
+        taken = []
+
+        def take():
+            while (item := viewer.take()) is not None:
+                taken.append(item.shared.number)
+                viewer.ack(item.shared.number)
+                item.release()
+
+        viewer.wake = take
+        setting.begin(1)
+        setting.progress(1, 100)
+        for index in range(100):
+            setting.picture(1, index=index, data=png(index))
+        setting.results.ended(1)
+        event = await setting.settle(1)
+        assert (event.error, event.overtaken) == (None, False)
+        assert setting.requests[1].frames == 100
+        assert taken == list(range(1, 101))
+
+    run(test, workers=1)
+
+
+@pytest.mark.parametrize(
+    ("mode", "generation"), [(Mode.ONESHOT, False), (Mode.LATEST, False), (Mode.LIVE, False), (Mode.LIVE, True)]
+)
+def test_a_picture_that_nobody_gets_since_the_line_is_full_is_told(mode, generation):
+    """A run has failed, with words; one of a live stream's own is dropped, since the next one comes."""
+
+    async def test(setting):
+        viewer = setting.viewer()
+        gate, began = threading.Event(), threading.Event()
+
+        def busy():
+            began.set()
+            assert gate.wait(LIMIT_S)
+
+        running = setting.pool.submit(busy)
+        assert await asyncio.to_thread(began.wait, LIMIT_S)
+        setting.pool.max_waiting = 0
+        setting.begin(1)
+        setting.requests[1].generation = generation
+        setting.picture(1)
+        setting.results.ended(1)
+        event = await setting.settle(1)
+        if generation:
+            assert (event.error, event.overtaken) == (None, True)
+        else:
+            assert event.error.code is ErrorCode.TOO_SLOW
+            assert "faster than this machine decodes" in event.error.message
+        assert viewer.take() is None
+        gate.set()
+        await running
+        setting.pool.max_waiting = 8
+        setting.begin(2)
+        setting.picture(2)
+        setting.results.ended(2)
+        assert (await setting.settle(2)).error is None
+        viewer.take().release()
+
+    run(test, workers=1, mode=mode)
