@@ -11,28 +11,21 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from bridge import __version__
 from bridge.app.actions import Actions
 from bridge.app.answers import describe, finished, plain_value
+from bridge.app.greeting import PROTOCOL_VERSION, welcome
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.subscriptions import read_subscription
 from bridge.app.viewers import Viewer
 from bridge.codec import messages as m
-from bridge.codec.pixels import PAYLOAD_FORMATS
 from bridge.errors import BackendError, BridgeError, ErrorCode, MessageDecodeError, NotAllowedError, UnknownNameError
 from bridge.links.connection import Connection, OutgoingFrame
-from bridge.scheduler import policy
 from bridge.scheduler.events import Finish
-from bridge.streams.requests import MAX_KEYS
-from bridge.streams.session import MAX_SUBSCRIPTIONS, Session, Subscription
+from bridge.streams.session import Session, Subscription
 from bridge.streams.stream import Stream
-from bridge.types import Mode, Size, StreamState, WorkflowSpec
+from bridge.types import Size, StreamState, WorkflowSpec
 
 logger = logging.getLogger("bridge.app.link")
-
-PROTOCOL_VERSION: Final = 1
-FEATURES: Final = ("freeze", "blackout")
-"""What this build can do beyond the plain contract. Words: protocols/engine-link.md."""
 
 EVENTS: Final = frozenset({"live"})
 CHANGED_EVERY_S: Final = 1 / 30
@@ -109,7 +102,7 @@ class LinkHub:
         if resumed:
             self._pick_up(connection, session, now)
         self._bridge.set_timer()
-        return self._welcome(message, session, resumed)
+        return welcome(self._actions, session, resumed=resumed, id=message.id)
 
     def _pick_up(self, connection: Connection, session: Session, now: float) -> None:
         """A session is back: its subscriptions go on with full credit and the held picture; stored answers go out."""
@@ -126,36 +119,6 @@ class LinkHub:
                 self._actions.tell_viewers(stream)
         for answer in session.requests.take_finished(connection):
             connection.send(answer, after_frames=True)  # type: ignore[arg-type]
-
-    def _welcome(self, message: m.Hello, session: Session, resumed: bool) -> m.Welcome:
-        limits = self._bridge.config.limits
-        return m.Welcome(
-            id=message.id,
-            version=PROTOCOL_VERSION,
-            server=f"texbridge {__version__}",
-            boot=self._bridge.boot,
-            session=session.token,
-            resumed=resumed,
-            unfinished=[m.UnfinishedRequest(request, key) for request, key in session.requests.unfinished()],
-            features=FEATURES,
-            limits={
-                "max_message_bytes": limits.max_message_bytes,
-                "max_credit": limits.credit,
-                "max_streams": limits.streams,
-                "max_subscriptions": MAX_SUBSCRIPTIONS,
-                "max_waiting": policy.waiting_limit(Mode.LIVE),
-                "max_keys": MAX_KEYS,
-            },
-            formats=[pixel_format.word for pixel_format in PAYLOAD_FORMATS],
-            workflows=[
-                m.WorkflowSummary(name, self._bridge.library.get(name).spec.label)
-                for name in self._bridge.library.names
-            ],
-            streams=[
-                m.StreamSummary(stream.name, stream.number, stream.workflow.name, stream.mode, stream.state.value)
-                for stream in self._actions.streams.by_name.values()
-            ],
-        )
 
     def gone(self, connection: Connection) -> None:
         """A connection has ended; its session waits 30 s for another."""
