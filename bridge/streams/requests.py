@@ -75,6 +75,9 @@ class SessionRequests:
         self._finished: dict[int, _Asked] = {}  # in the order finished
         self._undelivered: dict[int, _Asked] = {}  # those of _finished that no connection has had
 
+    def __len__(self) -> int:
+        return len(self._asked)
+
     def lookup(self, key: Key | None, now: float) -> int | None:
         """Give the request that `key` made, or None if the key is new or forgotten."""
         self._forget_old(now)

@@ -55,6 +55,11 @@ class Session:
         return self.away_since is None
 
     @property
+    def is_empty(self) -> bool:
+        """True while nothing would be lost with it: no stream, no subscription, no request, no answer to come."""
+        return not (self.attached or self.subscriptions or len(self.requests))
+
+    @property
     def deadline(self) -> float | None:
         """When it ends unless it is resumed; None while it is connected."""
         return None if self.away_since is None else self.away_since + KEEP_S
@@ -125,14 +130,18 @@ class Sessions:
     def open(self, now: float, connection: Hashable, *, client: str = "", events: Iterable[str] = ()) -> Session:
         """Give a new session for a connection.
 
-        At the limit the session that has been away longest makes room; `expire` gives it next.
-        Raises: NotAllowedError (407 too_many_sessions) if all are connected.
+        At the limit one without a connection that has opened and asked nothing makes room, the one away longest;
+        `expire` gives it next. One in use is kept for its 30 s: newcomers are refused, however often they come.
+        Raises: NotAllowedError (407 too_many_sessions).
         """
         if len(self._by_id) >= self._limit:
-            away = [session for session in self._by_id.values() if session.away_since is not None]
+            gone = [session for session in self._by_id.values() if session.away_since is not None]
+            away = [session for session in gone if session.is_empty]
             if not away:
+                words = f"; {len(gone)} of them have lost their connection and may come back within {KEEP_S:g} s"
                 raise NotAllowedError(
-                    f"{len(self._by_id)} sessions are connected, the limit; close one first",
+                    f"there are {len(self._by_id)} sessions, the limit{words if gone else ''}; "
+                    "close one, go on with one by its session, or raise limits.sessions",
                     code=ErrorCode.TOO_MANY_SESSIONS,
                     value=len(self._by_id),
                     limit=self._limit,

@@ -42,6 +42,14 @@ def test_a_changed_page_is_seen() -> None:
     assert rows(PAGE + "\n| 699 | `new` | x | y |\n") != right
 
 
+def test_fatal_codes_of_the_page_are_those_that_close_a_connection() -> None:
+    """What `links` closes with: the framing and the greeting. `test_link_connection` has each over real sockets."""
+    (sentence,) = re.findall(r"\*\*Fatal\*\* are(.*?fatal\.)", PAGE, re.DOTALL)
+    fatal = {int(code) for code in re.findall(r"\b\d{3}\b", sentence)}
+    assert fatal == {101, 102, 104, 105, 107, 111, 401, 402, 407, 409, 601, 603}
+    assert "until `hello` is answered every other error too" in sentence
+
+
 def test_codes_in_other_pages_and_vectors_have_their_names() -> None:
     """Where a page says ``404 `stream_exists` `` or a vector `error 103 bad_frame`, number and word belong together."""
     seen = 0

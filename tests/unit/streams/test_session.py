@@ -77,7 +77,7 @@ def test_limit_of_connected_sessions(sessions):
     assert (caught.value.code, caught.value.limit) == (ErrorCode.TOO_MANY_SESSIONS, 3)
 
 
-def test_at_the_limit_the_one_away_longest_makes_room(sessions):
+def test_at_the_limit_the_one_away_longest_that_has_nothing_makes_room(sessions):
     one, two, three = (sessions.open(0.0, connection) for connection in "ABC")
     sessions.disconnect(two, "B", 1.0)
     sessions.disconnect(one, "A", 2.0)
@@ -88,6 +88,41 @@ def test_at_the_limit_the_one_away_longest_makes_room(sessions):
     assert sessions.expire(3.0) == [two]  # told once, so that its requests are seen to
     assert sessions.expire(3.0) == []
     assert three.connected
+
+
+def _attach(session):
+    session.attached.add(1)
+
+
+def _subscribe(session):
+    session.subscribe(Subscription(1, RGBA))
+
+
+def _run(session):
+    session.requests.remember(7, None, 0.0)
+
+
+def _run_with_an_answer_to_come(session):
+    _run(session)
+    session.requests.finish(7, "done", 1.0)
+
+
+@pytest.mark.parametrize("use", [_attach, _subscribe, _run, _run_with_an_answer_to_come])
+def test_a_session_in_use_is_not_put_out_while_its_engine_may_come_back(sessions, use):
+    used = [sessions.open(0.0, connection) for connection in "AB"]
+    empty = sessions.open(0.0, "C")
+    for session, connection in zip(used, "AB", strict=True):
+        use(session)
+        sessions.disconnect(session, connection, 1.0)
+    sessions.disconnect(empty, "C", 2.0)
+    _attach(sessions.open(3.0, "D"))  # in the place of the one that has nothing, though it went last
+    with pytest.raises(NotAllowedError, match="2 of them have lost their connection and may come back") as caught:
+        sessions.open(4.0, "E")
+    assert (caught.value.code, caught.value.limit) == (ErrorCode.TOO_MANY_SESSIONS, 3)
+    assert sessions.resume(used[0].token, 5.0, "A") is not None
+    assert sessions.expire(5.0) == [empty]
+    assert sessions.expire(31.0) == [used[1]]
+    assert sessions.open(31.0, "F").connected
 
 
 def test_subscriptions_replace_and_are_bounded(sessions):
