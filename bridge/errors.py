@@ -86,6 +86,7 @@ class ErrorCode(IntEnum):
     BACKEND_STUCK = 508
     MISSING_NODE = 509
     INTERRUPTED = 510
+    BACKEND_MUTE = 511
     # 6xx bridge
     DRAINING = 601
     INTERNAL = 602
