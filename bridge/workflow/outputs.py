@@ -6,6 +6,7 @@ second run, don't even do that (ComfyUI caches them). So those two are replaced 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,11 +14,12 @@ from bridge.types import OutputSpec
 from bridge.workflow.binding_file import OutputEntry
 from bridge.workflow.object_info import ObjectInfo
 from bridge.workflow.targets import find_node
-from bridge.workflow.template import Graph, Link, Node
+from bridge.workflow.template import Graph, Link, Node, Prompt
 from bridge.workflow.titles import Title, kind_of_name
 
 SOCKET_CLASS: Final = "SaveImageWebsocket"
-FILE_CLASSES: Final = ("SaveImage", "PreviewImage")
+TEMPORARY_FILE_CLASS: Final = "PreviewImage"
+FILE_CLASSES: Final = ("SaveImage", TEMPORARY_FILE_CLASS)
 MAX_OUTPUTS: Final = 256
 """The frame header's `output` is a byte."""
 
@@ -97,6 +99,19 @@ def place_outputs(
         problems.append(f"the graph has {len(chosen)} image outputs, more than {MAX_OUTPUTS}")
     specs = _name_outputs(chosen, nodes, titles, named, problems)
     return PlacedOutputs(Graph(nodes), tuple(chosen), specs, tuple(notes))
+
+
+def file_outputs(prompt: Prompt, node_ids: Iterable[str]) -> Prompt:
+    """A bound prompt whose outputs `node_ids` write temporary files instead; `prompt` itself is not changed.
+
+    For a ComfyUI whose socket tells nothing: its history names the files. Ids, order and what comes before the outputs
+    stay, so that ComfyUI's cache holds; one that is cached whole names the file of before, which has the same picture.
+    """
+    changed = dict(prompt)
+    for node_id in node_ids:
+        node = changed[node_id]
+        changed[node_id] = {**node, "class_type": TEMPORARY_FILE_CLASS, "inputs": {"images": node["inputs"]["images"]}}
+    return changed
 
 
 def _is_image_output(node: Node) -> bool:

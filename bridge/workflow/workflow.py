@@ -12,6 +12,7 @@ from typing import TypeAlias
 from bridge.errors import ErrorCode, InvalidValueError, UnknownNameError
 from bridge.types import ParameterType, Picture, Size, Value, WorkflowSpec
 from bridge.workflow.names import nearest
+from bridge.workflow.outputs import file_outputs
 from bridge.workflow.parameters import BoundInput, Parameter
 from bridge.workflow.template import Graph, Prompt, Scalar
 from bridge.workflow.titles import SIZE_WORDS
@@ -29,6 +30,10 @@ class BoundPrompt:
 
     prompt: Prompt
     output_nodes: Mapping[str, int]
+
+    def with_files(self) -> Prompt:
+        """The same prompt with outputs that write temporary files, for a ComfyUI whose socket is mute."""
+        return file_outputs(self.prompt, self.output_nodes)
 
 
 @dataclass(frozen=True, slots=True)

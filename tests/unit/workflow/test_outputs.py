@@ -136,3 +136,17 @@ def test_more_outputs_than_the_header_can_number() -> None:
     nodes = {f"n{number}": node(SOCKET, images=["1", 0]) for number in range(2, 259)}
     with pytest.raises(WorkflowError, match="has 257 image outputs, more than 256"):
         load(graph(n1=empty_image(), **nodes))
+
+
+def test_outputs_as_files_for_a_mute_comfyui() -> None:
+    workflow = load(
+        graph(n1=empty_image(), n2=node(SOCKET, "@out a", images=["1", 0]), n3=node("SaveImage", images=["1", 0]))
+    )
+    bound = workflow.bind({}, 0)
+    before = {node_id: dict(entry) for node_id, entry in bound.prompt.items()}
+    files = bound.with_files()
+    assert list(files) == list(bound.prompt)
+    assert files["1"] is bound.prompt["1"]
+    assert files["2"] == {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}, "_meta": {"title": "@out a"}}
+    assert files["3"]["class_type"] == "SaveImage"  # was no output, and is none now
+    assert bound.prompt == before
