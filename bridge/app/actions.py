@@ -32,6 +32,7 @@ from bridge.scheduler.events import (
 )
 from bridge.streams.registry import Opened
 from bridge.streams.session import Sessions
+from bridge.streams.sizes import Shape
 from bridge.streams.stream import Stream
 from bridge.types import Mode, Size, WorkflowSpec
 from bridge.workflow.object_info import ObjectInfo
@@ -123,13 +124,16 @@ class Actions:
             self._cancel_all_of(stream)
             self.bridge.results.forget_stream(stream.number)
             self._use_outputs(stream)
-        self.configure(stream, touched=opened.created or bool(opened.changed))
+        self.configure(stream, touched=opened.created or bool(opened.changed) or opened.resized)
         told = self.states.note(stream)
         if opened.created and not told:
             self._tell_stream_changed(stream)
         elif opened.changed:
             self._tell_values_changed(stream, opened.changed, options.get("session"))
         self.warm_ups.look(stream)
+        for control, changed in (("workflow", opened.replaced), ("size", opened.resized)):
+            if changed:
+                self._tell_control_changed(stream, control, options.get("session"))
         self.bridge.set_timer()
         return opened
 
@@ -182,12 +186,19 @@ class Actions:
 
     def set_size(self, stream: Stream, size: object, *, snap: bool = False) -> Size:
         """Set the size of a stream's pictures and give the one that holds. Raises as `Stream.set_size`."""
-        before = stream.size
-        held = stream.set_size(size, snap=snap)
+        before = stream.picture_size
+        return self._resized(stream, before, stream.set_size(size, snap=snap))
+
+    def set_shape(self, stream: Stream, shape: Shape) -> Size:
+        """Set the size by aspect and megapixels and give the one that holds. Raises as `Stream.set_shape`."""
+        before = stream.picture_size
+        return self._resized(stream, before, stream.set_shape(shape))
+
+    def _resized(self, stream: Stream, before: Size | None, held: Size) -> Size:
         if held != before:
             self.configure(stream, touched=True)
             self.warm_ups.look(stream)
-        # Told to its setter too: it may have been snapped.
+        # Told to its setter too, and also if it is the old one: it may have been snapped.
         self._tell_control_changed(stream, "size", None)
         return held
 
@@ -200,12 +211,15 @@ class Actions:
 
     def _change_workflow(self, stream: Stream, spec: WorkflowSpec) -> None:
         stream.change_workflow(spec)
+        size = stream.picture_size
         self._use_outputs(stream)
         self.configure(stream, touched=True)
         if not self.states.note(stream):
             self._tell_stream_changed(stream)
         self._tell_control_changed(stream, "workflow", None)
         self.warm_ups.look(stream)
+        if stream.picture_size != size:
+            self._tell_control_changed(stream, "size", None)
 
     def _tell_control_changed(self, stream: Stream, name: str, source: object) -> None:
         for watcher in self.watchers:

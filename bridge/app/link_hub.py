@@ -29,6 +29,8 @@ logger = logging.getLogger("bridge.app.link")
 
 EVENTS: Final = frozenset({"live"})
 CHANGED_EVERY_S: Final = 1 / 30
+SIZE: Final = "size"
+"""The control that `changed` tells beside values; no parameter may have this name."""
 
 
 class LinkHub:
@@ -192,10 +194,13 @@ class LinkHub:
             seed_policy=message.seed_policy,
             max_fps=message.max_fps,
             size=message.size,
+            aspect=message.aspect,
+            megapixels=message.megapixels,
             replace=message.replace,
         )
-        session.attached.add(opened.stream.number)
-        connection.send(m.Opened(id=message.id, number=opened.stream.number, created=opened.created))
+        stream = opened.stream
+        session.attached.add(stream.number)
+        connection.send(m.Opened(id=message.id, number=stream.number, created=opened.created, size=stream.picture_size))
 
     def _set(self, connection: Connection, session: Session, message: m.Set) -> None:
         self._actions.set_values(
@@ -421,11 +426,16 @@ class LinkHub:
             for number, names in streams.items():
                 stream = self._actions.streams.by_number.get(number)
                 if connection is not None and stream is not None:
+                    if SIZE in names and stream.picture_size is not None:
+                        connection.send(m.Changed(stream=stream.number, size=stream.picture_size))
                     params = {name: plain_value(stream.values[name]) for name in names if name in stream.parameters}
-                    connection.send(m.Changed(stream=stream.number, params=params))
+                    if params:
+                        connection.send(m.Changed(stream=stream.number, params=params))
 
     def control_changed(self, stream: Stream, name: str, source: object) -> None:
-        """The link's `changed` has the workflow alone, which `stream_changed` tells."""
+        """Tell of another size as of a value; `stream_changed` tells the workflow, and the seed nobody."""
+        if name == SIZE:
+            self.values_changed(stream, (SIZE,), source)
 
     def close(self) -> None:
         """Tell nothing more."""

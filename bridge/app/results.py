@@ -312,7 +312,7 @@ class Results:
         request = attempt.request
         comfy_s = made.received_at - made.posted_at
         shared = ReleasedSet(
-            number=stream.release(request.number),
+            number=stream.release(),
             request=request.number,
             index=made.index,
             last=self._is_last(made),

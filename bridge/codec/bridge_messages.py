@@ -104,10 +104,11 @@ class Described(Message, frozen=True, kw_only=True, tag="described"):
 
 
 class Opened(Message, frozen=True, kw_only=True, tag="opened"):
-    """Answer to `Open`: the stream's number, and whether it is new."""
+    """Answer to `Open`: the stream's number, whether it is new, and the size of its pictures where that is known."""
 
     number: U32
     created: bool
+    size: PixelSize | None = None
 
 
 class Ok(Message, frozen=True, kw_only=True, tag="ok"):
@@ -199,12 +200,13 @@ class Error(Message, frozen=True, kw_only=True, tag="error"):
 
 
 class Changed(Message, frozen=True, kw_only=True, tag="changed"):
-    """Somebody changed a stream: new values, another workflow, or another state."""
+    """Somebody changed a stream: new values, another workflow, state, or size of its pictures."""
 
     stream: StreamRef
     params: dict[str, Any] | None = None
     workflow: str | None = None
     state: str | None = None
+    size: PixelSize | None = None
 
 
 class Memory(Message, frozen=True, kw_only=True, tag="memory"):

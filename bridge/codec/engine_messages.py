@@ -49,7 +49,10 @@ class Describe(Message, frozen=True, kw_only=True, tag="describe"):
 
 
 class Open(Message, frozen=True, kw_only=True, tag="open"):
-    """Makes a stream, or attaches to the one of this name. Answer: `Opened`."""
+    """Makes a stream, or attaches to the one of this name. Answer: `Opened`.
+
+    `aspect` ("16:9", 1.85, [16, 9]) and `megapixels` stand for a `size`; their range is the stream's to check (305).
+    """
 
     stream: StreamRef
     workflow: str
@@ -58,6 +61,8 @@ class Open(Message, frozen=True, kw_only=True, tag="open"):
     seed_policy: SeedPolicy | None = None
     max_fps: Positive | None = None
     size: PixelSize | None = None
+    aspect: str | float | tuple[float, float] | None = None
+    megapixels: float | None = None
     replace: bool = False
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from types import MappingProxyType
 from typing import Final
 
-from bridge.errors import ErrorCode, NotAllowedError, UnknownNameError
+from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, UnknownNameError
 from bridge.streams.names import check_stream_name, nearest, plain, shown
-from bridge.streams.stream import Stream, check_max_fps, check_seed, check_size
+from bridge.streams.sizes import check_shape, check_size, shaped_size
+from bridge.streams.stream import Stream, check_max_fps, check_seed
 from bridge.streams.values import ValueLimits, Values
 from bridge.types import Mode, SeedPolicy, Size, WorkflowSpec
 
@@ -21,13 +23,15 @@ class Opened:
     """What an `open` did.
 
     `created`: the stream is new, or was made anew by `replace`. `replaced`: it was there with another workflow or
-    mode, whose requests must end `cancelled`. `changed`: parameters that have another value now.
+    mode, whose requests must end `cancelled`. `changed`: parameters that have another value now. `resized`: a stream
+    that was there has pictures of another size now.
     """
 
     stream: Stream
     created: bool
     replaced: bool = False
     changed: tuple[str, ...] = ()
+    resized: bool = False
 
 
 class Streams:
@@ -85,14 +89,18 @@ class Streams:
         seed: object = None,
         max_fps: object = None,
         size: object = None,
+        aspect: object = None,
+        megapixels: object = None,
         replace: bool = False,
         configured: bool = False,
     ) -> Opened:
         """Open a stream, or attach to the one that has this name, workflow and mode. All or nothing.
 
         A stream whose mode was switched by `live` still counts as one of the mode that it was opened in. When it
-        attaches, `params`, `seed_policy`, `seed`, `max_fps` and `size` are set if given. `replace` makes a stream
-        of another workflow or mode anew: its name, number and viewers stay, values begin from the defaults.
+        attaches, `params`, `seed_policy`, `seed`, `max_fps` and `size` are set if given. `aspect` and `megapixels`
+        stand for a size that is snapped (see `sizes`); what they leave open is as it was, or the workflow's own.
+        `replace` makes a stream of another workflow or mode anew: its name, number and viewers stay, values begin from
+        the defaults.
 
         Raises: InvalidValueError (307 bad_name, 305 bad_size, and for params), UnknownNameError (204),
         NotAllowedError (404 stream_exists, 406 too_many_streams). Source: wire contract, Engine link.
@@ -100,12 +108,16 @@ class Streams:
         name = check_stream_name(name)
         fps = check_max_fps(max_fps)
         own_seed = None if seed is None else check_seed(seed)
-        own_size = None if size is None else check_size(workflow, size)
         stream = self._by_name.get(name)
+        attaches = (
+            stream is not None and stream.workflow.name == workflow.name and mode in (stream.mode, stream.opened_mode)
+        )
+        before = None if stream is None else stream.picture_size
+        own_size = _asked_size(workflow, before if attaches else None, size, aspect, megapixels)
         if stream is None:
             stream, changed = self._create(name, workflow, mode, params, now)
             opened = Opened(stream, created=True, changed=changed)
-        elif stream.workflow.name == workflow.name and mode in (stream.mode, stream.opened_mode):
+        elif attaches:
             opened = Opened(stream, created=False, changed=stream.values.set(params or {}))
         elif replace:
             opened = Opened(stream, created=True, replaced=True, changed=self._remake(stream, workflow, mode, params))
@@ -122,7 +134,8 @@ class Streams:
         stream.configured = stream.configured or configured
         if session is not None:
             stream.attach(session)
-        return opened
+        is_new = opened.created and not opened.replaced
+        return opened if is_new else replace_fields(opened, resized=opened.stream.picture_size != before)
 
     def _create(
         self, name: str, workflow: WorkflowSpec, mode: Mode, params: Mapping[str, object] | None, now: float
@@ -201,3 +214,21 @@ class Streams:
         for stream in ended:
             self.remove(stream)
         return ended
+
+
+def _asked_size(
+    workflow: WorkflowSpec, present: Size | None, size: object, aspect: object, megapixels: object
+) -> Size | None:
+    """Give the size that an `open` asks for, None if for none. Raises InvalidValueError (305, 301, 308)."""
+    shape = check_shape(aspect, megapixels)
+    if shape is None:
+        return None if size is None else check_size(workflow, size)
+    if size is not None:
+        raise InvalidValueError(
+            f"size {shown(size)} beside {shape}: say the size, or aspect and megapixels",
+            code=ErrorCode.BAD_SIZE,
+            field="size",
+            value=plain(size),
+            limit="size alone, or aspect and megapixels",
+        )
+    return shaped_size(workflow, shape, present)

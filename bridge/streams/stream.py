@@ -9,6 +9,7 @@ from typing import Final
 from bridge.errors import ErrorCode, InvalidValueError
 from bridge.streams.checks import EXACT_FLOAT, MAX_SEED
 from bridge.streams.names import plain, shown
+from bridge.streams.sizes import Shape, check_size, shaped_size
 from bridge.streams.values import Values
 from bridge.types import Mode, ParameterSpec, SeedPolicy, Size, StreamState, WorkflowSpec
 
@@ -38,53 +39,6 @@ def check_seed(raw: object) -> int:
     else:
         return int(raw)
     raise InvalidValueError(f"seed: {shown(raw)} {what}", code=code, field="seed", value=plain(raw), limit="0..2^64-1")
-
-
-def check_size(workflow: WorkflowSpec, raw: object, *, snap: bool = False) -> Size:
-    """Give `raw` ([width, height], pixels) as a size that `workflow` can make.
-
-    Each side must be a multiple of `size_step`, from `size_minimum` (one step at least) to `size_maximum`. With
-    `snap` it becomes the nearest that is, as OSC wants it.
-    Raises: InvalidValueError (305 bad_size; 301 for what isn't two numbers), also if the graph has no size inputs.
-    """
-    if workflow.size is None:
-        raise InvalidValueError(
-            f"size: workflow {workflow.name!r} has no size inputs; name them @width and @height",
-            code=ErrorCode.BAD_SIZE,
-            field="size",
-            value=plain(raw),
-            limit="no size",
-        )
-    if not isinstance(raw, list | tuple) or len(raw) != 2:
-        raise InvalidValueError(
-            f"size: {shown(raw)} is not [width, height]", field="size", value=plain(raw), limit="[width, height]"
-        )
-    return Size(*(_check_side(workflow, word, side, snap) for word, side in zip(("width", "height"), raw, strict=True)))
-
-
-def _check_side(workflow: WorkflowSpec, word: str, raw: object, snap: bool) -> int:
-    step = workflow.size_step
-    most = workflow.size_maximum // step * step
-    least = max(step, -(-workflow.size_minimum // step) * step)
-    limit = f"{least}..{most}, a multiple of {step}"
-    if isinstance(raw, bool) or not isinstance(raw, int | float):
-        raise InvalidValueError(f"size: {word} {shown(raw)} is not a number", field="size", value=plain(raw))
-    if isinstance(raw, float) and not math.isfinite(raw):
-        raise InvalidValueError(
-            f"size: {word} is not finite", code=ErrorCode.NOT_FINITE, field="size", value=shown(raw), limit=limit
-        )
-    if snap:
-        # Clamped first: the nearest multiple of a side far out of range needs no large arithmetic.
-        return math.floor(min(max(raw, least), most) / step + 0.5) * step
-    if raw != int(raw) or not least <= raw <= most or raw % step:
-        raise InvalidValueError(
-            f"size: {word} {shown(raw)} is not {limit}",
-            code=ErrorCode.BAD_SIZE,
-            field="size",
-            value=plain(raw),
-            limit=limit,
-        )
-    return int(raw)
 
 
 def check_max_fps(raw: object) -> float | None:
@@ -143,7 +97,6 @@ class Stream:
         self.state = StreamState.WAITING_FOR_COMFY
         self.configured = configured
         self.last_number = 0
-        self.last_request = 0
         self._attached: set[int] = set()
         self._subscribers: set[Hashable] = set()
         self._away: set[int] = set()
@@ -204,8 +157,13 @@ class Stream:
         return self.seed
 
     def set_size(self, raw: object, *, snap: bool = False) -> Size:
-        """Set the size of the pictures, None for the graph's own. Give the size that holds. Raises as `check_size`."""
+        """Set the size of the pictures. Give the size that holds. Raises as `check_size`."""
         self.size = check_size(self.workflow, raw, snap=snap)
+        return self.size
+
+    def set_shape(self, shape: Shape) -> Size:
+        """Set the size by aspect and megapixels; what the shape leaves open stays. Raises as `shaped_size`."""
+        self.size = shaped_size(self.workflow, shape, self.picture_size)
         return self.size
 
     def change_workflow(self, workflow: WorkflowSpec, *, carry: bool = True) -> None:
@@ -230,10 +188,9 @@ class Stream:
         """The number of the set in work: what previews carry."""
         return self.last_number + 1
 
-    def release(self, request: int) -> int:
-        """Note that a set of `request` is released, and give its number: 1 for the first, then +1 each."""
+    def release(self) -> int:
+        """Note that a set is released, and give its number: 1 for the first, then +1 each."""
         self.last_number += 1
-        self.last_request = max(self.last_request, request)
         return self.last_number
 
     # --- who looks at it -------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ def test_another_workflow_or_mode_is_stream_exists(streams, workflow, mode):
 def test_replace_makes_it_anew_at_the_same_number(streams):
     one = streams.open("main", GRADIENT, Mode.LIVE, now=0.0, session=1, params={"blur": 9}, max_fps=5).stream
     one.subscribe(1)
-    one.release(4)
+    one.release()
     before = one.values.revision
     opened = streams.open("main", SHAPES, Mode.ONESHOT, now=0.0, session=2, params={"count": 5}, replace=True)
     assert (opened.stream, opened.created, opened.replaced) == (one, True, True)

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from bridge.errors import ErrorCode, InvalidValueError
-from bridge.streams.stream import Stream, check_max_fps, check_seed, check_size
+from bridge.streams.sizes import Shape
+from bridge.streams.stream import Stream, check_max_fps, check_seed
 from bridge.types import Mode, ParameterSpec, ParameterType, SeedPolicy, Size, WorkflowSpec
 
 BLUR = ParameterSpec("blur", "Blur", ParameterType.INT, 1, minimum=0, maximum=31)
@@ -116,56 +117,7 @@ def test_seeds_refused(raw, code):
     assert (caught.value.code, caught.value.field) == (code, "seed")
 
 
-# --- size ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("raw", [(16, 992), [512.0, 256], Size(32, 32)])
-def test_sizes_taken(raw):
-    assert check_size(workflow(), raw) == tuple(raw)
-
-
-@pytest.mark.parametrize(
-    ("raw", "code"),
-    [
-        ([0, 512], ErrorCode.BAD_SIZE),
-        ([65536, 512], ErrorCode.BAD_SIZE),
-        ([513, 512], ErrorCode.BAD_SIZE),
-        ([512.5, 512], ErrorCode.BAD_SIZE),
-        ([-512, 512], ErrorCode.BAD_SIZE),
-        ([1000, 512], ErrorCode.BAD_SIZE),
-        ([512], ErrorCode.WRONG_TYPE),
-        ([512, 512, 512], ErrorCode.WRONG_TYPE),
-        (512, ErrorCode.WRONG_TYPE),
-        ("512x512", ErrorCode.WRONG_TYPE),
-        ([True, 512], ErrorCode.WRONG_TYPE),
-        (["512", 512], ErrorCode.WRONG_TYPE),
-        ([float("nan"), 512], ErrorCode.NOT_FINITE),
-    ],
-)
-def test_sizes_refused(raw, code):
-    with pytest.raises(InvalidValueError) as caught:
-        check_size(workflow(), raw)
-    assert (caught.value.code, caught.value.field) == (code, "size")
-
-
-@pytest.mark.parametrize(
-    ("raw", "size"),
-    [
-        ((513, 519), (512, 512)),
-        ((520, 521), (528, 528)),  # n.5 rounds up
-        ((0, -5), (16, 16)),
-        ((10**30, 1e300), (992, 992)),
-        ((512.4, 100), (512, 96)),
-    ],
-)
-def test_sizes_snapped(raw, size):
-    assert check_size(workflow(), raw, snap=True) == size
-
-
-def test_no_size_without_size_inputs():
-    with pytest.raises(InvalidValueError, match="@width and @height") as caught:
-        check_size(workflow(size=None), [512, 512], snap=True)
-    assert caught.value.code is ErrorCode.BAD_SIZE
+# --- size and rate ----------------------------------------------------------------------------------------
 
 
 def test_picture_size_is_the_one_asked_for_else_the_graphs():
@@ -175,6 +127,13 @@ def test_picture_size_is_the_one_asked_for_else_the_graphs():
     assert one.set_size([64, 32]) == (64, 32)
     assert one.picture_size == (64, 32)
     assert one.cost_key != before
+
+
+def test_a_shape_leaves_what_it_does_not_name():
+    one = stream()
+    assert one.set_shape(Shape(aspect=2.0)) == (720, 368)  # 512 * 512 pixels, as near as steps of 16 allow
+    assert one.set_shape(Shape(megapixels=1 / 16)) == (352, 176)
+    assert one.picture_size == (352, 176)
 
 
 @pytest.mark.parametrize(("raw", "fps"), [(None, None), (30, 30.0), (0.5, 0.5), (1000, 1000.0)])
@@ -224,9 +183,9 @@ def test_another_workflow_without_size_inputs():
 def test_numbers_begin_at_1_and_have_no_gap():
     one = stream()
     assert one.number_in_work == 1
-    assert [one.release(request) for request in (10, 10, 12)] == [1, 2, 3]
+    assert [one.release() for _ in range(3)] == [1, 2, 3]
     assert one.number_in_work == 4
-    assert (one.last_number, one.last_request) == (3, 12)
+    assert one.last_number == 3
 
 
 # --- lifetime ------------------------------------------------------------------------------------------------
@@ -286,16 +245,3 @@ def test_strangers_going_change_nothing():
 
 def test_streams_from_the_config_stay():
     assert stream(configured=True).deadline is None
-
-
-# --- the least size ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("minimum", "least"), [(1, 16), (16, 16), (17, 32), (64, 64)])
-def test_a_side_is_never_under_what_the_nodes_take(minimum, least):
-    spec = workflow(size_minimum=minimum)
-    assert check_size(spec, (least, 512)) == Size(least, 512)
-    assert check_size(spec, (1, 512), snap=True) == Size(least, 512)
-    if least > 16:
-        with pytest.raises(InvalidValueError, match=f"{least}..992"):
-            check_size(spec, (least - 16, 512))
