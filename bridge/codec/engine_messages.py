@@ -183,6 +183,15 @@ class Stats(Message, frozen=True, kw_only=True, tag="stats"):
     stream: StreamRef
 
 
+class EngineMemory(Message, frozen=True, kw_only=True, tag="memory"):
+    """The engine's own shared memory: from now on `{slot, seq}` is an image value. Answer: `Ok`, if it has an id."""
+
+    file: str
+    nonce: U64
+    slots: U32
+    stride: U32
+
+
 class Ping(Message, frozen=True, kw_only=True, tag="ping"):
     """Answer: `Pong`."""
 
@@ -222,6 +231,7 @@ EngineMessage: TypeAlias = (
     | Subscribe
     | Ack
     | Stats
+    | EngineMemory
     | Ping
     | Unsubscribe
     | Close

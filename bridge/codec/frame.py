@@ -178,6 +178,27 @@ def decode_frame(message: bytes | bytearray | memoryview) -> tuple[FrameHeader, 
     return header, payload
 
 
+def decode_frame_header(data: bytes | bytearray | memoryview) -> FrameHeader:
+    """Give the header of a frame whose payload is elsewhere: at the head of a shared memory slot, 64 bytes.
+
+    Checked as `decode_frame` does, but for what follows it. Raises FrameDecodeError (103), also for flag 128.
+    """
+    view = memoryview(data).cast("B")
+    if len(view) < HEADER_BYTES:
+        raise FrameDecodeError(f"frame header of {len(view)} bytes < {HEADER_BYTES}", value=len(view))
+    magic, header_bytes, flags, *fields = _HEADER.unpack_from(view)
+    if magic != MAGIC or header_bytes != HEADER_BYTES or flags & _SHARED_MEMORY:
+        raise FrameDecodeError(
+            f"header begins with {magic!r}, header_bytes {header_bytes}, flags {flags}: must be {MAGIC!r}, "
+            f"{HEADER_BYTES}, and flag 128 clear",
+            field="flags",
+            value=flags,
+        )
+    header = FrameHeader(flags, *fields)
+    _check_geometry(header)
+    return header
+
+
 def tight_row_pitch(format: int, width: int) -> int:
     """Give the bytes of one row of pixels, or of one row of 4x4 blocks, without gaps; 0 for encoded formats.
 

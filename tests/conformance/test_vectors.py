@@ -91,6 +91,46 @@ def check_geometry(fields: dict[str, Any]) -> None:
         raise Refused(103, "geometry")
 
 
+# --- shared-memory.md --------------------------------------------------------------------------------------
+
+
+def read_memory(vector: Vector) -> dict[str, Any]:
+    """Item 0 begins a file of `file_bytes`; item 1 is a doorbell, or the first 128 bytes of a slot."""
+    page = vector.items[0]
+    if len(page) < 40 or page[:6] != bytes([0x54, 0x58, 0x42, 0x53, 1, 0]):
+        raise Refused(103, "page")
+    slots, stride, capacity, generation = struct.unpack_from("<IIII", page, 8)
+    nonce, pid = struct.unpack_from("<QQ", page, 24)
+    if slots < 4 or stride == 0 or stride % 4096 or not 1 <= capacity <= stride - 128:
+        raise Refused(103, "numbers")
+    if 4096 + slots * stride > vector.limits["file_bytes"]:
+        raise Refused(103, "file")
+    values = {
+        "slots": slots,
+        "slot_stride": stride,
+        "capacity": capacity,
+        "generation": generation,
+        "nonce": nonce,
+        "pid": pid,
+    }
+    for item in vector.items[1:]:
+        if item[:4] == b"TXB1":
+            fields = read_frame(item)
+            if fields["slot"] >= slots or fields["seq"] % 2 or fields["payload_bytes"] > capacity:
+                raise Refused(103, "doorbell")
+            begin = 4096 + fields["slot"] * stride
+            fields |= {"seq_at": begin, "header_at": begin + 64, "payload_at": begin + 128}
+            values |= {f"doorbell.{name}": value for name, value in fields.items()}
+        else:
+            if len(item) < 128 or struct.unpack_from("<H", item, 70)[0] & 128:
+                raise Refused(103, "slot")
+            size = struct.unpack_from("<I", item, 64 + 44)[0]
+            fields = read_frame(item[64:128] + bytes(size if size <= capacity else 0))
+            fields["seq"] = struct.unpack_from("<Q", item)[0]
+            values |= {f"slot.{name}": value for name, value in fields.items()}
+    return values
+
+
 # --- frame.md, parts ---------------------------------------------------------------------------------------
 
 
@@ -147,7 +187,7 @@ def read_stream(item: bytes, limit: int) -> dict[str, Any]:
 OPS = {
     "engine": {
         "hello", "describe", "open", "set", "run", "sequence", "image", "cancel", "live", "freeze", "blackout",
-        "subscribe", "ack", "stats", "ping", "unsubscribe", "close", "panic", "resume",
+        "subscribe", "ack", "stats", "ping", "unsubscribe", "close", "panic", "resume", "memory",
     },
     "bridge": {
         "welcome", "described", "opened", "ok", "accepted", "subscribed", "stats", "pong", "progress", "finished",
@@ -299,6 +339,8 @@ def read(vector: Vector) -> dict[str, Any]:
     item = vector.items[0]
     if folder == "part":
         return read_parts(vector)
+    if folder == "memory":
+        return read_memory(vector)
     if folder == "framing":
         return read_stream(item, vector.limits.get("max_message_bytes", 1 << 20))
     readers: dict[str, Callable[[bytes], dict[str, Any]]] = {
@@ -327,7 +369,7 @@ def judge(vector: Vector) -> None:
             assert caught.value.code == vector.error[0], f"{caught.value}, {len(items[0])} bytes"
 
 
-FOLDERS = {"frame": 44, "part": 26, "framing": 14, "message": 89, "osc": 55}
+FOLDERS = {"frame": 44, "part": 26, "framing": 14, "message": 89, "osc": 55, "memory": 22}
 ALL = [vector for folder in FOLDERS for vector in load(folder)]
 
 

@@ -22,6 +22,7 @@ from bridge.codec.osc import (
     encode_osc_message,
 )
 from bridge.codec.parts import PartAssembler, split_message
+from bridge.codec.shared_memory import MemoryPage, decode_page, decode_slot, encode_page, place_doorbell
 from bridge.errors import (
     DecodeError,
     FrameDecodeError,
@@ -31,13 +32,14 @@ from bridge.errors import (
     PartDecodeError,
 )
 
-FOLDERS = ("frame", "part", "framing", "message", "osc")
+FOLDERS = ("frame", "part", "framing", "message", "osc", "memory")
 ERRORS = {
     "frame": FrameDecodeError,
     "part": PartDecodeError,
     "framing": FramingDecodeError,
     "message": MessageDecodeError,
     "osc": OscDecodeError,
+    "memory": FrameDecodeError,
 }
 ALL = [vector for folder in FOLDERS for vector in load(folder)]
 DEFAULT_LIMIT = 1 << 20
@@ -119,12 +121,28 @@ def flat_arguments(arguments: tuple[Any, ...]) -> list[Any]:
     return flat
 
 
+def decode_memory_vector(vector: Vector) -> dict[str, Any]:
+    page = decode_page(vector.items[0], vector.limits["file_bytes"])
+    values = dataclasses.asdict(page)
+    for item in vector.items[1:]:
+        if item[:4] == b"TXB1":
+            header, _ = decode_frame(item)
+            fields = dataclasses.asdict(header) | place_doorbell(page, header)._asdict()
+            values |= {f"doorbell.{name}": value for name, value in fields.items()}
+        else:
+            seq, header = decode_slot(page, item)
+            fields = dataclasses.asdict(header) | {"seq": seq}
+            values |= {f"slot.{name}": value for name, value in fields.items()}
+    return values
+
+
 DECODERS: dict[str, Callable[[Vector], dict[str, Any]]] = {
     "frame": decode_frame_vector,
     "part": decode_part_vector,
     "framing": decode_framing_vector,
     "message": decode_message_vector,
     "osc": decode_osc_vector,
+    "memory": decode_memory_vector,
 }
 
 
@@ -219,6 +237,11 @@ def test_encode_doorbell(name: str) -> None:
     vector = next(vector for vector in ALL if vector.name == name)
     said = {key: value for key, value in vector.values.items() if key not in ("header_bytes", "payload")}
     assert encode_frame_header(FrameHeader(**said)) == vector.items[0]
+
+
+@pytest.mark.parametrize("vector", canonical("memory"), ids=lambda vector: vector.name)
+def test_encode_page(vector: Vector) -> None:
+    assert encode_page(MemoryPage(**vector.values)) == vector.items[0]
 
 
 @pytest.mark.parametrize("vector", canonical("part"), ids=lambda vector: vector.name)
