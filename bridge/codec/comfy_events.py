@@ -1,4 +1,4 @@
-"""ComfyUI's WebSocket messages as frozen records: text (JSON) and binary types 1, 3 and 4.
+"""ComfyUI's WebSocket messages as frozen records: text (JSON), binary types 1, 3 and 4, and our own nodes' event.
 
 A JSON message is `{"type": ..., "data": {...}}`. A binary message begins with a big-endian u32: 1 is a picture with
 a u32 format before the file, 3 is text of a node, 4 is a picture whose JSON header names prompt and node; any other
@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from bridge.codec.node_events import NODE_EVENT, NodeEvent, decode_node_event
 from bridge.errors import ComfyEventDecodeError
 
 MAX_TEXT_BYTES: Final = 16 * 1024 * 1024
@@ -163,6 +164,7 @@ ComfyEvent: TypeAlias = (
     | ExecutionInterrupted
     | FeatureFlags
     | ImageEvent
+    | NodeEvent
     | TextEvent
     | UnknownEvent
 )
@@ -240,7 +242,7 @@ def decode_binary(data: bytes | bytearray | memoryview) -> ComfyEvent:
     """The record of a binary message; `UnknownEvent` for a number that has none here. Pictures aren't copied.
 
     Raises:
-        ComfyEventDecodeError: shorter than its own lengths say, or a header that isn't what type 3 or 4 need.
+        ComfyEventDecodeError: shorter than its own lengths say, or a header that isn't what its type needs.
     """
     view = memoryview(data).cast("B")
     kind = _u32(view, 0, "event type")
@@ -264,6 +266,8 @@ def decode_binary(data: bytes | bytearray | memoryview) -> ComfyEvent:
             return TextEvent(str(view[start:end], "utf-8"), str(view[end:], "utf-8"))
         except UnicodeDecodeError as error:
             raise ComfyEventDecodeError(f"text of a node is not UTF-8: {error.reason}") from None
+    if kind == NODE_EVENT:
+        return decode_node_event(view)
     return UnknownEvent(kind, view[4:])
 
 

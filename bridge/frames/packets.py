@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Protocol
 
 from bridge.codec.picture_header import Buffer
 from bridge.codec.pixels import (
@@ -117,6 +117,19 @@ class _Made:
             self.payload.release()
 
 
+class Undecoded(Protocol):
+    """A picture whose pixels are to be made in a thread."""
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels."""
+        ...
+
+    def pixels(self) -> Pixels:
+        """Make the pixels. Raises PictureDecodeError."""
+        ...
+
+
 class PayloadSource:
     """One released picture: its encoded bytes, its pixels once somebody wants them, its payloads.
 
@@ -126,7 +139,7 @@ class PayloadSource:
 
     def __init__(
         self,
-        picture: Buffer | Pixels,
+        picture: Buffer | Pixels | Undecoded,
         pool: DecodePool,
         sink: Sink,
         *,
@@ -136,7 +149,7 @@ class PayloadSource:
         keep_pixels_bytes: int = KEEP_PIXELS_BYTES,
         keep_payloads_bytes: int = KEEP_PAYLOADS_BYTES,
     ) -> None:
-        """A source over an encoded file (kept, not copied) or over pixels, for placeholders and raw-pixel nodes.
+        """A source over an encoded file (kept, not copied), over pixels, or over what gives them in a thread.
 
         Raises:
             PictureDecodeError: the file's header is refused; whether the rest decodes shows with the first payload.
@@ -144,9 +157,13 @@ class PayloadSource:
         self.kind = kind
         self.header: PictureHeader | None = None
         self._data: Buffer | None = None
+        self._undecoded: Undecoded | None = None
         self._pixels: Pixels | None = None
         if isinstance(picture, Pixels):
             self._pixels = picture
+            self.size = picture.size
+        elif not isinstance(picture, bytes | bytearray | memoryview):
+            self._undecoded = picture
             self.size = picture.size
         else:
             self.header = read_picture_header(picture, limits)
@@ -166,6 +183,11 @@ class PayloadSource:
         self._closed = False
 
     @property
+    def _is_pixels(self) -> bool:
+        """It was given pixels: nothing could bring them back."""
+        return self._data is None and self._undecoded is None
+
+    @property
     def closed(self) -> bool:
         """True after `close`."""
         return self._closed
@@ -174,6 +196,18 @@ class PayloadSource:
     def decoded(self) -> bool:
         """True while its pixels are at hand, so that a payload more costs no decoding."""
         return self._pixels is not None
+
+    @property
+    def picture(self) -> Buffer | Pixels:
+        """What it was made of: the encoded file, or pixels. It is shared: not to be written to.
+
+        Raises:
+            RuntimeError: the source is closed.
+        """
+        picture = self._pixels if self._data is None else self._data
+        if picture is None:
+            raise RuntimeError("the picture is superseded: its source is closed")
+        return picture
 
     def ready(self, spec: PayloadSpec) -> Payload | None:
         """The payload if it can be had at once, retained for the caller; else None.
@@ -194,9 +228,9 @@ class PayloadSource:
         """
         if self._pixels is not None:
             return self._pixels
-        if self._closed or self._data is None:
+        if self._closed or (self._data is None and self._undecoded is None):
             raise RuntimeError("the picture is superseded: its source is closed")
-        pixels = await self._pool.decode(self._data, self._limits)
+        pixels = await self._pool.submit(self._decode)
         if pixels is None:
             raise BridgeError("pictures are no longer decoded: the bridge is closing", code=ErrorCode.DRAINING)
         return pixels
@@ -289,14 +323,13 @@ class PayloadSource:
         if self._pixels is None and self._decoding:
             self._queue.append(making)
             return
-        pixels, data, spec = self._pixels, self._data, making.spec
+        pixels, spec = self._pixels, making.spec
         decoding = pixels is None
 
         def work() -> _Made:
             if pixels is not None:
                 return _Made(pixels, self._make(pixels, spec))
-            assert data is not None
-            decoded = decode_picture(data, self._limits)
+            decoded = self._decode()
             return _Made(decoded, self._make(decoded, spec))
 
         try:
@@ -306,6 +339,13 @@ class PayloadSource:
             return
         self._decoding |= decoding
         future.add_done_callback(lambda ended: self._finished(making, decoding, ended))
+
+    def _decode(self) -> Pixels:
+        """Runs in a thread."""
+        if self._undecoded is not None:
+            return self._undecoded.pixels()
+        assert self._data is not None
+        return decode_picture(self._data, self._limits)
 
     def _make(self, pixels: Pixels, spec: PayloadSpec) -> Payload | TexbridgeError:
         """Runs in a thread. A full sink is an answer, not an exception: the pixels are good for others."""
@@ -337,7 +377,7 @@ class PayloadSource:
         made = None if error is not None else ended.result()
         if isinstance(error, PictureDecodeError):
             self._broken = error  # it would fail again for everybody else
-        if made is not None and self._data is not None:
+        if made is not None and not self._is_pixels:
             self._pixels = made.pixels
         self._settle(making, error if made is None else made.payload)
         queue, self._queue = self._queue, []
@@ -375,5 +415,5 @@ class PayloadSource:
         return self._pixels is not None and self._pixels.byte_count > self._keep_bytes
 
     def _forget_pixels(self) -> None:
-        if self._data is not None and not self._making:
+        if not self._is_pixels and not self._making:
             self._pixels = None

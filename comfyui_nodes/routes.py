@@ -1,0 +1,79 @@
+"""The pack's HTTP routes, at ComfyUI's own door and under its own rules (Origin, TLS, proxies)."""
+
+import logging
+
+from aiohttp import web
+
+from . import event
+from .nodes import ENCODED_FORMATS as OUT_ENCODED
+from .nodes import PICTURES, RAW_FORMATS
+from .pictures import ENCODED_FORMATS, ORIGINS, PIXEL_FORMATS, Description, RefusedPicture, session_of
+from .version import VERSION, WIRE
+
+logger = logging.getLogger("texbridge.nodes")
+
+SESSION_HEADER = "X-TexBridge-Session"
+
+
+def info():
+    """What `/texbridge/info` answers."""
+    return {
+        "name": "texbridge",
+        "version": VERSION,
+        "wire": WIRE,
+        "event": event.EVENT,
+        "output": {"formats": [*RAW_FORMATS, *OUT_ENCODED]},
+        "input": {"formats": [*PIXEL_FORMATS, *ENCODED_FORMATS], "origins": list(ORIGINS)},
+        "limits": PICTURES.limits(),
+    }
+
+
+async def get_info(request):
+    return web.json_response(info())
+
+
+async def post_image(request):
+    """Take a picture: described by the query, its bytes the body. Answers what a node's input takes."""
+    try:
+        secret = request.headers.get(SESSION_HEADER, "")
+        session_of(secret)
+        description = Description(request.query, PICTURES.max_pixels)
+        data = await _body(request, description.payload_bytes)
+        ticket = PICTURES.put(secret, description, data)
+    except RefusedPicture as refused:
+        return web.json_response({"error": str(refused)}, status=refused.status)
+    return web.json_response({"picture": ticket, "keep_s": PICTURES.keep_s})
+
+
+async def delete_images(request):
+    """Forget all pictures of a session."""
+    try:
+        return web.json_response({"forgotten": PICTURES.forget(request.headers.get(SESSION_HEADER, ""))})
+    except RefusedPicture as refused:
+        return web.json_response({"error": str(refused)}, status=refused.status)
+
+
+async def _body(request, wanted):
+    """The body, read into one buffer; never more than the limit. Raises RefusedPicture."""
+    length = request.content_length
+    if length is None:
+        raise RefusedPicture(411, "the request needs a Content-Length")
+    if length > PICTURES.max_bytes:
+        raise RefusedPicture(413, f"{length} bytes > limit {PICTURES.max_bytes}")
+    if wanted is not None and length != wanted:
+        raise RefusedPicture(400, f"the body has {length} bytes, the picture {wanted}")
+    data = bytearray()
+    async for chunk in request.content.iter_any():
+        data += chunk
+        if len(data) > length:
+            break
+    if len(data) != length:
+        raise RefusedPicture(400, f"the body ended after {len(data)} of {length} bytes")
+    return data
+
+
+def add_routes(routes):
+    """Add all of them to ComfyUI's route table, which serves each under /api too."""
+    routes.get("/texbridge/info")(get_info)
+    routes.post("/texbridge/image")(post_image)
+    routes.delete("/texbridge/image")(delete_images)
