@@ -37,12 +37,14 @@ from bridge.streams.control_records import (
     RunRequested,
     SeedSet,
     SetValues,
+    ShapeSet,
     SizeSet,
     WorkflowSet,
     merge_controls,
 )
+from bridge.streams.sizes import check_size, shaped_size
 from bridge.streams.stream import Stream
-from bridge.types import Outcome, Picture, Size, Value
+from bridge.types import Outcome, Picture, RawPicture, Size, Value
 
 logger = logging.getLogger("bridge.app.osc")
 
@@ -117,7 +119,7 @@ class OscHub:
         read = read_packet(messages, self._actions.streams.by_name, mappings, self._bridge.clock(), sender)
         if self.monitor.watched:
             for message, controls in read:
-                self.monitor.tell(message_entry(message, sender, controls))
+                self.monitor.tell(message_entry(message, sender, controls, self._size_held))
         self._carry_out([control for _, controls in read for control in controls], sender)
         if len(mappings):
             self._bridge.set_timer()
@@ -157,6 +159,8 @@ class OscHub:
                 actions.set_seed(self._stream(control.stream), control.seed, source=sender)
             case SizeSet():
                 actions.set_size(self._stream(control.stream), control.size, snap=True)
+            case ShapeSet():
+                actions.set_shape(self._stream(control.stream), control.shape)
             case WorkflowSet():
                 actions.set_workflow(self._stream(control.stream), control.workflow)
             case PanicPressed():
@@ -179,6 +183,15 @@ class OscHub:
         if self.monitor.watched:
             self.monitor.tell(failure_entry(sender, None, error))
         self._reject(None, error.code, error.message)
+
+    def _size_held(self, control: Control) -> Size | None:
+        """The size that a control leads to, for who watches."""
+        stream = self._actions.streams.by_name.get(getattr(control, "stream", ""))
+        if stream is None or stream.workflow.size is None:
+            return None
+        if isinstance(control, ShapeSet):
+            return shaped_size(stream.workflow, control.shape, stream.picture_size)
+        return check_size(stream.workflow, control.size, snap=True) if isinstance(control, SizeSet) else None
 
     def _stream(self, name: str) -> Stream:
         return self._actions.streams.find(name)
@@ -335,7 +348,7 @@ def _feedback(stream: Stream, name: str) -> tuple[OscValue, ...] | None:
 
 def _osc_arguments(value: Value) -> tuple[OscValue, ...] | None:
     """Give a value as OSC arguments of types i, f, s, T and F; None for a picture."""
-    if isinstance(value, Picture):
+    if isinstance(value, Picture | RawPicture):
         return None
     if isinstance(value, tuple):
         return tuple(float(number) for number in value)

@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from bridge.codec.osc import OscColor, OscMessage
@@ -22,6 +22,7 @@ from bridge.streams.control_records import Control, Rejected
 from bridge.streams.control_words import control_words
 from bridge.streams.controls import PatternBudget, StreamParameters, read_controls
 from bridge.streams.mapping import Mappings
+from bridge.types import Size
 
 Entry = dict[str, Any]
 
@@ -111,8 +112,13 @@ class _Watcher:
 # --- entries ---------------------------------------------------------------------------------------------------
 
 
-def message_entry(message: OscMessage, sender: tuple[str, int], controls: Sequence[Control]) -> Entry:
-    """Give the entry of a message and of what it was read as."""
+def message_entry(
+    message: OscMessage,
+    sender: tuple[str, int],
+    controls: Sequence[Control],
+    size_held: Callable[[Control], Size | None] = lambda _: None,
+) -> Entry:
+    """Give the entry of a message and of what it was read as. `size_held` gives the size that a control leads to."""
     entry: Entry = {
         "time": round(time.time(), 3),
         "sender": format_address(*sender),
@@ -122,7 +128,7 @@ def message_entry(message: OscMessage, sender: tuple[str, int], controls: Sequen
     }
     if len(message.arguments) > MAX_ARGUMENTS:
         entry["more_arguments"] = len(message.arguments) - MAX_ARGUMENTS
-    meanings = [control_words(control) for control in controls if not isinstance(control, Rejected)]
+    meanings = [control_words(control, size_held(control)) for control in controls if not isinstance(control, Rejected)]
     if meanings:
         entry["meaning"] = [_cut(words, 400) for words in meanings[:MAX_MEANINGS]]
     if len(meanings) > MAX_MEANINGS:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from bridge.errors import ErrorCode
+from bridge.streams.sizes import Shape
 from bridge.types import Size, Value
 
 
@@ -89,6 +90,14 @@ class SizeSet:
 
 
 @dataclass(frozen=True, slots=True)
+class ShapeSet:
+    """The size asked for by aspect and megapixels; still to become one that the workflow makes."""
+
+    stream: str
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
 class WorkflowSet:
     """Another workflow for this stream; the name is not checked here."""
 
@@ -153,6 +162,7 @@ Control: TypeAlias = (
     | BlackoutSwitched
     | SeedSet
     | SizeSet
+    | ShapeSet
     | WorkflowSet
     | PanicPressed
     | ResumePressed

@@ -12,15 +12,19 @@ from bridge.streams.control_records import (
     RunRequested,
     SeedSet,
     SetValues,
+    ShapeSet,
     SizeSet,
     WorkflowSet,
 )
 from bridge.streams.names import shown
-from bridge.types import Picture, Value
+from bridge.types import Picture, Size, Value
 
 
-def control_words(control: Control) -> str:
-    """Give in a few words what a control does; for one that is rejected, why."""
+def control_words(control: Control, held: Size | None = None) -> str:
+    """Give in a few words what a control does; for one that is rejected, why.
+
+    `held` is the size that a SizeSet or ShapeSet leads to, where the stream that it is for is known.
+    """
     match control:
         case SetValues():
             return f"{control.stream}: {', '.join(_set(name, value) for name, value in control.params.items())}"
@@ -31,7 +35,12 @@ def control_words(control: Control) -> str:
         case SeedSet():
             return f"{control.stream}: seed = {control.seed}"
         case SizeSet():
-            return f"{control.stream}: size = {control.size.width} x {control.size.height}, snapped"
+            asked = _size(control.size)
+            if held is None:
+                return f"{control.stream}: size = {asked}, snapped"
+            return f"{control.stream}: size = {_size(held)}{'' if held == control.size else f', nearest to {asked}'}"
+        case ShapeSet():
+            return f"{control.stream}: size {'' if held is None else f'= {_size(held)} '}by {control.shape}"
         case WorkflowSet():
             return f"{control.stream}: workflow = {shown(control.workflow)[1:-1]}"
         case ReplyRegistered():
@@ -54,6 +63,10 @@ def control_words(control: Control) -> str:
         word += f" in {fade_s:g} s" if fade_s else ""
     stream = getattr(control, "stream", None)
     return word if stream is None else f"{stream}: {word}"
+
+
+def _size(size: Size) -> str:
+    return f"{size.width} x {size.height}"
 
 
 def _set(name: str, value: Value | Components) -> str:

@@ -7,6 +7,7 @@
     /texbridge/<stream>/cancel                       CancelRequested
     /texbridge/<stream>/seed         number          SeedSet
     /texbridge/<stream>/size         w h             SizeSet
+    /texbridge/<stream>/size         "16:9" (1.0)    ShapeSet
     /texbridge/<stream>/workflow     name            WorkflowSet
     /texbridge/panic, /resume, /refresh              PanicPressed, ResumePressed, RefreshRequested
     /texbridge/reply                 port            ReplyRegistered
@@ -40,11 +41,13 @@ from bridge.streams.control_records import (
     RunRequested,
     SeedSet,
     SetValues,
+    ShapeSet,
     SizeSet,
     WorkflowSet,
     merge_controls,
 )
 from bridge.streams.names import nearest, plain, shown
+from bridge.streams.sizes import Shape, check_aspect, check_megapixels
 from bridge.streams.stream import check_seed
 from bridge.types import COMPONENTS, ParameterSpec, Size, Value
 
@@ -65,6 +68,7 @@ __all__ = [
     "RunRequested",
     "SeedSet",
     "SetValues",
+    "ShapeSet",
     "SizeSet",
     "StreamParameters",
     "WorkflowSet",
@@ -202,7 +206,7 @@ def _stream_control(name: str, word: str, arguments: Sequence[object], stream: S
         case "seed":
             return SeedSet(name, _seed(arguments))
         case "size":
-            return SizeSet(name, _size(arguments))
+            return _size(name, arguments)
         case "workflow":
             return WorkflowSet(name, _workflow(arguments))
         case _:
@@ -322,20 +326,24 @@ def _seed(arguments: Sequence[object]) -> int:
     return check_seed(number)
 
 
-def _size(arguments: Sequence[object]) -> Size:
-    sides = [read_number(argument) for argument in spread(arguments)]
+def _size(name: str, arguments: Sequence[object]) -> SizeSet | ShapeSet:
+    """Give a size in pixels, or the shape that a text such as "16:9" begins, with or without megapixels."""
+    given = spread(arguments)
+    sides = [read_number(argument) for argument in given]
+    if 0 < len(sides) < 3 and isinstance(given[0], str) and sides[0] is None and sides[1:] != [None]:
+        return ShapeSet(name, Shape(check_aspect(given[0]), check_megapixels(sides[1]) if sides[1:] else None))
     numbers = [side for side in sides if side is not None and side == side and abs(side) != float("inf")]
     if len(sides) != 2 or len(numbers) != 2:
-        given = shown(tuple(arguments)) if arguments else "nothing"
+        told = shown(tuple(arguments)) if arguments else "nothing"
         raise InvalidValueError(
-            f"size takes width and height in pixels; got {given}",
+            f"size takes width and height in pixels, or an aspect such as 16:9 and megapixels; got {told}",
             code=ErrorCode.BAD_SIZE,
             field="size",
-            value=given,
-            limit="width height",
+            value=told,
+            limit="width height, or aspect (megapixels)",
         )
     # Snapped to the workflow's step later; the bounds here only keep the numbers small.
-    return Size(*(int(min(max(number, 1), 2**20)) for number in numbers))
+    return SizeSet(name, Size(*(int(min(max(number, 1), 2**20)) for number in numbers)))
 
 
 def _workflow(arguments: Sequence[object]) -> str:

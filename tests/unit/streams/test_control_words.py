@@ -14,10 +14,12 @@ from bridge.streams.control_records import (
     RunRequested,
     SeedSet,
     SetValues,
+    ShapeSet,
     SizeSet,
     WorkflowSet,
 )
 from bridge.streams.control_words import control_words
+from bridge.streams.sizes import Shape
 from bridge.types import Picture, Size
 
 
@@ -32,6 +34,7 @@ from bridge.types import Picture, Size
         (RunRequested("main", {"blur": 3}, 7), "main: run with seed 7, first blur = 3"),
         (SeedSet("main", 2**62), f"main: seed = {2**62}"),
         (SizeSet("main", Size(512, 256)), "main: size = 512 x 256, snapped"),
+        (ShapeSet("main", Shape(1.85)), "main: size by aspect 1.85"),
         (WorkflowSet("main", "sky"), "main: workflow = sky"),
         (CancelRequested("main"), "main: cancel"),
         (LiveSwitched("main", True), "main: live on"),
@@ -45,3 +48,20 @@ from bridge.types import Picture, Size
 )
 def test_words(control, words):
     assert control_words(control) == words
+
+
+@pytest.mark.parametrize(
+    ("control", "held", "words"),
+    [
+        (SizeSet("main", Size(512, 256)), Size(512, 256), "main: size = 512 x 256"),
+        (SizeSet("main", Size(513, 250)), Size(512, 248), "main: size = 512 x 248, nearest to 513 x 250"),
+        (ShapeSet("main", Shape(1.85)), Size(696, 376), "main: size = 696 x 376 by aspect 1.85"),
+        (
+            ShapeSet("main", Shape(16 / 9, 1.0)),
+            Size(1368, 768),
+            "main: size = 1368 x 768 by aspect 1.778, 1 megapixels",
+        ),
+    ],
+)
+def test_the_size_that_holds(control, held, words):
+    assert control_words(control, held) == words

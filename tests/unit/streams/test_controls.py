@@ -21,11 +21,13 @@ from bridge.streams.controls import (
     RunRequested,
     SeedSet,
     SetValues,
+    ShapeSet,
     SizeSet,
     WorkflowSet,
     merge_controls,
     read_controls,
 )
+from bridge.streams.sizes import Shape
 from bridge.types import ParameterSpec, ParameterType, Size
 
 
@@ -116,6 +118,10 @@ def read(address: str, *arguments):
         ("/texbridge/main/size", (512.0, "256"), SizeSet("main", Size(512, 256))),
         ("/texbridge/main/size", (-5, 1e30), SizeSet("main", Size(1, 2**20))),
         ("/texbridge/main/size", ((64, 32),), SizeSet("main", Size(64, 32))),
+        ("/texbridge/main/size", ("16:9",), ShapeSet("main", Shape(16 / 9))),
+        ("/texbridge/main/size", ("3/2", 0.5), ShapeSet("main", Shape(1.5, 0.5))),
+        ("/texbridge/main/size", ("2.39:1", "2"), ShapeSet("main", Shape(2.39, 2.0))),
+        ("/texbridge/main/size", (("16:9", 1),), ShapeSet("main", Shape(16 / 9, 1.0))),
         ("/texbridge/main/workflow", ("shapes",), WorkflowSet("main", "shapes")),
         ("/texbridge/panic", (), PanicPressed()),
         ("/texbridge/panic", (1,), PanicPressed()),
@@ -180,6 +186,12 @@ def test_a_buttons_release_is_ignored(address, argument):
         ("/texbridge/main/size", (512, 512, 512), ErrorCode.BAD_SIZE),
         ("/texbridge/main/size", ("wide", 512), ErrorCode.BAD_SIZE),
         ("/texbridge/main/size", (NAN, 512), ErrorCode.BAD_SIZE),
+        ("/texbridge/main/size", ("1.85",), ErrorCode.BAD_SIZE),  # reads as a number: one side is no size
+        ("/texbridge/main/size", ("16:9", 0), ErrorCode.BAD_SIZE),
+        ("/texbridge/main/size", ("16:9", NAN), ErrorCode.NOT_FINITE),
+        ("/texbridge/main/size", ("16:9", "big"), ErrorCode.BAD_SIZE),
+        ("/texbridge/main/size", ("16:9", 1, 1), ErrorCode.BAD_SIZE),
+        ("/texbridge/main/size", ("1000:1",), ErrorCode.BAD_SIZE),
         ("/texbridge/main/size", (math.inf, 512), ErrorCode.BAD_SIZE),
         ("/texbridge/main/workflow", (), ErrorCode.BAD_NAME),
         ("/texbridge/main/workflow", (7,), ErrorCode.BAD_NAME),
