@@ -7,7 +7,7 @@ ComfyUI's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 
 from bridge.backends.records import BackendPicture, BackendProgress, BackendRecord, Counts
@@ -62,6 +62,12 @@ class Attempt:
     """A task sees to it that it goes away."""
     missing: int = 0
     """How often in a row /queue didn't show it."""
+    files: bool = False
+    """Its outputs write files: `Polling` follows it, whatever the socket says."""
+    shape: Hashable = None
+    """What prompts that take about as long have in common."""
+    runs_since: float | None = None
+    """When polling first saw it run."""
     error: BackendError | None = None
     pictures: dict[str, int] = field(default_factory=dict)
 
@@ -76,9 +82,13 @@ class Attempts:
         self._by_number: dict[int, Attempt] = {}
         self._by_prompt: dict[str, Attempt] = {}
         self._named: tuple[str | None, str | None] = (None, None)
-        self._memory_tries = 0
-        self.mute = 0
-        """Prompts in a row that the history knows as done and the socket never spoke of."""
+        self._freed_at: float | None = None
+        """When memory was freed and no prompt has gone well since."""
+        self.silent_sockets = 0
+        """Sockets in a row that said nothing of a prompt which the history knows as done."""
+        self.on_voice: Callable[[], None] | None = None
+        """Called when the socket speaks of a prompt of ours again."""
+        self.on_file_end: Callable[[], None] | None = None
         self.on_foreign_start: Callable[[str], None] | None = None
         self.on_out_of_memory: Callable[[Attempt], None] | None = None
 
@@ -138,13 +148,35 @@ class Attempts:
                 attempt.error = error
             failed = None if attempt.withdrawn else attempt.error
             if failed is None:
-                self._memory_tries = 0
+                self._freed_at = None
             self._emit(AttemptEnded(attempt.number, failed))
 
     def withdraw(self, attempt: Attempt) -> None:
         """It is gone from the queue, and never ran."""
         if self._settle(attempt):
             self._emit(AttemptWithdrawn(attempt.number))
+
+    def started(self, attempt: Attempt) -> None:
+        """It runs."""
+        if attempt in self and not attempt.started:
+            attempt.started = True
+            self._emit(AttemptStarted(attempt.number))
+
+    def fail(self, attempt: Attempt, error: BackendError) -> None:
+        """It ran, failed and is over; for want of memory, it ends when that has been freed."""
+        if attempt in self:
+            attempt.ended = True
+            self._failed(attempt, error)
+            self.end_if_over(attempt)
+
+    def freed(self, now: float) -> None:
+        """Memory was freed: what began before may be tried again, what begins from now on had its chance."""
+        self._freed_at = now
+
+    def expect(self, attempt: Attempt, node_id: str, pictures: int) -> None:
+        """So many pictures of an output node will come."""
+        if attempt in self and not attempt.withdrawn:
+            self._emit(BackendProgress(attempt.number, node_id, 0, pictures))
 
     def end_if_over(self, attempt: Attempt) -> None:
         """End it if `executing null` has come and nothing else is waited for."""
@@ -185,17 +217,21 @@ class Attempts:
                 self.on_foreign_start(prompt_id)
             return
         attempt.heard_at = now
+        self.started(attempt)
+        if self.silent_sockets:
+            self.silent_sockets = 0
+            if self.on_voice is not None:
+                self.on_voice()
+        if attempt.files:
+            self._file_event(attempt, event)
+            return
         attempt.missing = 0
-        if not attempt.started:
-            attempt.started = True
-            self._emit(AttemptStarted(attempt.number))
         if isinstance(event, ProgressEvent):
             if not attempt.withdrawn and event.node is not None:
                 self._emit(BackendProgress(attempt.number, event.node, event.value, event.max))
         elif isinstance(event, Executing):
             if event.node is None:
                 self._named = (None, None)
-                self.mute = 0
                 attempt.ended = True
                 self.end_if_over(attempt)
         elif isinstance(event, ExecutionSuccess):
@@ -203,12 +239,18 @@ class Attempts:
         elif isinstance(event, ExecutionInterrupted):
             attempt.error = interruption()
         elif isinstance(event, ExecutionError):
-            self._failed(attempt, event)
+            self._failed(attempt, execution_failure(event))
 
-    def _failed(self, attempt: Attempt, event: ExecutionError) -> None:
-        attempt.error = execution_failure(event, may_retry=self._memory_tries == 0)
-        if attempt.error.code is ErrorCode.OUT_OF_MEMORY:
-            self._memory_tries += 1
+    def _file_event(self, attempt: Attempt, event: ComfyEvent) -> None:
+        """The history has the last word on a prompt that writes files; the socket's end only says when to look."""
+        if isinstance(event, Executing) and event.node is None and self.on_file_end is not None:
+            self._named = (None, None)
+            self.on_file_end()
+
+    def _failed(self, attempt: Attempt, error: BackendError) -> None:
+        attempt.error = error
+        if error.code is ErrorCode.OUT_OF_MEMORY:
+            error.retry = self._freed_at is None or attempt.posted_at < self._freed_at
             if self.on_out_of_memory is not None:
                 attempt.freeing = True
                 self.on_out_of_memory(attempt)
@@ -222,9 +264,14 @@ class Attempts:
             self._counts.foreign += 1
             return
         attempt.heard_at = now
-        output = attempt.output_nodes.get(node_id) if node_id is not None else None
-        if output is None or node_id is None:
+        if node_id is None or node_id not in attempt.output_nodes:
             self._counts.previews += 1
+            return
+        self.picture(attempt, node_id, event.image_format, event.data, now)
+
+    def picture(self, attempt: Attempt, node_id: str, image_format: str, data: memoryview, now: float) -> None:
+        """A picture of an output node is here: the next of its batch."""
+        if attempt not in self:
             return
         if attempt.withdrawn:
             self._counts.unwanted += 1
@@ -237,10 +284,10 @@ class Attempts:
                 self._backend,
                 attempt.number,
                 node_id,
-                output,
+                attempt.output_nodes[node_id],
                 index,
-                event.image_format,
-                event.data,
+                image_format,
+                data,
                 attempt.posted_at,
                 now,
             )

@@ -4,6 +4,9 @@ A missed ping is a doubt, not a death. While in doubt nothing new is taken and H
 the backend is down at once, if it answers and the socket doesn't the socket is made anew under a fresh client id, and
 if nothing answers it is waited for, up to `doubt_timeout_s`. What was posted before is never posted again here: its
 fate is read from /queue and /history and reported, and the scheduler decides.
+
+A ComfyUI that runs prompts and whose socket tells nothing of them, twice in a row and over two sockets, is *mute*:
+prompts are then posted with outputs that write files, and `polling` fetches those, until the socket speaks again.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from bridge.backends.address import ComfyAddress, parse_address
 from bridge.backends.attempts import Attempts
@@ -23,7 +26,7 @@ from bridge.backends.comfy_socket import SocketOpener, open_socket
 from bridge.backends.connection import Connection
 from bridge.backends.faults import AccessRefused, BackendCut, BackendGone, BackendSilent
 from bridge.backends.prompts import Prompts, Verdict
-from bridge.backends.records import BackendRecord, BackendState, BackendWarning, ComfyLimits, Counts
+from bridge.backends.records import BackendMute, BackendRecord, BackendState, BackendWarning, ComfyLimits, Counts
 from bridge.backends.watch import Watch
 from bridge.errors import BackendError, ErrorCode
 from bridge.scheduler.events import BackendDoubted, BackendDown, BackendUp
@@ -31,6 +34,11 @@ from bridge.scheduler.events import BackendDoubted, BackendDown, BackendUp
 logger = logging.getLogger("bridge.backends")
 UPLOAD_FOLDER = "texbridge"
 _MOST_UPLOADS = 1024
+MUTE_SOCKETS: Final = 2
+MUTE_WORDS: Final = (
+    "ComfyUI runs prompts, but its WebSocket tells nothing of them: restart ComfyUI. Until then pictures are asked for "
+    "over HTTP, which takes longer and fills its temp folder"
+)
 
 
 class ComfyBackend:
@@ -77,6 +85,12 @@ class ComfyBackend:
         self._stuck_at = 0.0
         self._warned: str | None = None
         self._uploads: dict[str, str] = {}
+        self._probe_after_s = self._limits.mute_probe_s
+        self.mute = False
+        """True while prompts have to be submitted with `files`."""
+        self.away_since: float | None = time.perf_counter()
+        """Since when it takes no prompts, for whatever reason (`time.perf_counter`); None while it does."""
+        self._attempts.on_voice = self._speaks
 
     @property
     def address(self) -> ComfyAddress:
@@ -117,12 +131,16 @@ class ComfyBackend:
             self._emit(BackendDown(self.name))
         await self._http.close()
 
-    def submit(self, attempt: int, prompt: Mapping[str, Any], output_nodes: Mapping[str, int]) -> None:
+    def submit(
+        self, attempt: int, prompt: Mapping[str, Any], output_nodes: Mapping[str, int], files: bool = False
+    ) -> None:
         """Post `prompt` (API format) at once; pictures of `output_nodes` (node id -> output) are reported.
+
+        With `files` those nodes write files, as while `mute`; what the socket tells is not needed then.
 
         Raises ValueError if `attempt` is live here already.
         """
-        self._prompts.submit(attempt, prompt, output_nodes)
+        self._prompts.submit(attempt, prompt, output_nodes, files)
 
     def withdraw(self, attempt: int) -> None:
         """Get a prompt out of the way, wherever it is; unknown and ended ones are ignored."""
@@ -156,7 +174,7 @@ class ComfyBackend:
         return {
             "name": self.name,
             "url": self._address.http,
-            "state": self.state.value,
+            "state": "mute" if self.mute and self.state is BackendState.UP else self.state.value,
             "round_trip_ms": None if round_trip_s is None else round(round_trip_s * 1000, 1),
             **self._connection.describe(),
             "attempts": len(self._attempts),
@@ -248,6 +266,7 @@ class ComfyBackend:
 
     async def _check(self) -> str:
         """Look at the queue now and then. Returns when only a new socket can help."""
+        opened_at = time.perf_counter()
         while True:
             await asyncio.sleep(self._limits.check_interval_s)
             if self.state is BackendState.STUCK:
@@ -257,13 +276,28 @@ class ComfyBackend:
             verdict = await self._prompts.check()
             if verdict is Verdict.STUCK:
                 await self._declare_stuck()
-            elif verdict is Verdict.MUTE:
-                if self._attempts.mute >= 2:
-                    self._warn(
-                        ErrorCode.NO_IMAGE,
-                        "ComfyUI runs prompts but its socket tells nothing of them: restart ComfyUI",
-                    )
-                return "mute"
+            elif verdict in (Verdict.MUTE, Verdict.SILENT):
+                self._attempts.silent_sockets += verdict is Verdict.MUTE
+                if self._attempts.silent_sockets >= MUTE_SOCKETS:
+                    self._become_mute()
+                return str(verdict.value)
+            if self.mute and time.perf_counter() - opened_at >= self._probe_after_s:
+                self._probe_after_s = min(2 * self._probe_after_s, self._limits.mute_probe_most_s)
+                return "mute, a new one is tried"
+
+    def _become_mute(self) -> None:
+        if not self.mute:
+            self.mute = True
+            self._probe_after_s = self._limits.mute_probe_s
+            self._warn(ErrorCode.BACKEND_MUTE, MUTE_WORDS)
+            self._emit(BackendMute(self.name, True))
+
+    def _speaks(self) -> None:
+        if self.mute:
+            self.mute = False
+            self._warned = None
+            logger.info("backend %s: its socket speaks again", self.name)
+            self._emit(BackendMute(self.name, False))
 
     async def _declare_stuck(self) -> None:
         self._warn(
@@ -291,7 +325,9 @@ class ComfyBackend:
 
     def _go_up(self) -> None:
         self.state = BackendState.UP
-        self._warned = None
+        self.away_since = None
+        if not self.mute:
+            self._warned = None
         if not self._up_told:
             logger.info("backend %s is up at %s", self.name, self._address.http)
         self._up_told = True
@@ -304,13 +340,18 @@ class ComfyBackend:
     def _doubt(self) -> None:
         if self.state is BackendState.UP:
             self.state = BackendState.DOUBTED
-            self._doubted_at = time.perf_counter()
+            self._doubted_at = self.away_since = time.perf_counter()
             self._counts.doubts += 1
             self._emit(BackendDoubted(self.name))
 
     def _go_down(self, error: BackendError) -> None:
         self.state = BackendState.DOWN
         self._fresh = True
+        self.away_since = self.away_since or time.perf_counter()
+        self._attempts.silent_sockets = 0
+        if self.mute:  # whatever answers next is another one
+            self.mute = False
+            self._emit(BackendMute(self.name, False))
         self._prompts.go_blind()
         self._prompts.lose_all()
         self._warn(error.code, error.message)

@@ -7,6 +7,7 @@ import ssl
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -137,6 +138,24 @@ class ComfyHttp:
         """Unload models and free memory before the next prompt."""
         body = b'{"unload_models":true,"free_memory":true}'
         await self._call("POST", "/free", data=body, headers=_JSON)
+
+    async def view(self, filename: str, subfolder: str, folder: str) -> tuple[str, memoryview]:
+        """A picture of ComfyUI's folder "temp", "output" or "input": its format, and the file as it is.
+
+        Raises:
+            BackendError: also with NO_IMAGE when the file is not there.
+        """
+        query = urlencode({"filename": filename, "subfolder": subfolder, "type": folder})
+        status, data = await self._call("GET", f"/view?{query}")
+        if status != 200 or not data:
+            raise BackendError(
+                f"ComfyUI has no picture {filename[:200]!r} in its folder {folder[:20]!r} any more (status {status})",
+                code=ErrorCode.NO_IMAGE,
+                value=status,
+            )
+        formats = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"RIFF": "image/webp"}
+        kind = next((kind for magic, kind in formats.items() if data.startswith(magic)), "unknown")
+        return kind, memoryview(data)
 
     # --- the server ----------------------------------------------------------------------------------------
 

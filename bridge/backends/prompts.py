@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from enum import Enum
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ import msgspec
 from bridge.backends.attempts import Attempt, Attempts
 from bridge.backends.comfy_http import ComfyHttp, PromptAnswer
 from bridge.backends.faults import BackendCut, BackendGone, WrongAnswer
+from bridge.backends.polling import Polling
 from bridge.backends.records import BackendRecord, ComfyLimits
 from bridge.backends.refusals import history_failure, rejection
 from bridge.backends.retirement import Retirement
@@ -35,7 +36,10 @@ class Verdict(Enum):
 
     FINE = "fine"
     STUCK = "stuck"
+    SILENT = "silent"
+    """A prompt is over, and its socket didn't tell."""
     MUTE = "mute"
+    """A prompt went well, and its socket told nothing of it at all."""
 
 
 class Prompts:
@@ -60,13 +64,16 @@ class Prompts:
         self._tasks = TaskSet()
         self._posts: dict[str, asyncio.Task[None]] = {}
         self._retirement = Retirement(http, attempts, limits, self._tasks, suspect)
+        self._polling = Polling(http, attempts, self._tasks, suspect, self._retirement.lose)
         self._wrong_answers = 0
         self._idle_since: float | None = None
         attempts.on_out_of_memory = self._out_of_memory
 
     # --- commands: both return at once, and emit nothing before they have ---------------------------------
 
-    def submit(self, number: int, prompt: Mapping[str, Any], output_nodes: Mapping[str, int]) -> None:
+    def submit(
+        self, number: int, prompt: Mapping[str, Any], output_nodes: Mapping[str, int], files: bool = False
+    ) -> None:
         """Post a prompt; its attempt is known before the first byte leaves. Raises ValueError if `number` is live."""
         loop = asyncio.get_running_loop()
         if self._client_id is None:
@@ -74,7 +81,9 @@ class Prompts:
             return
         now = time.perf_counter()
         prompt_id = str(uuid.uuid4())
-        attempt = Attempt(number, prompt_id, dict(output_nodes), now, now)
+        attempt = Attempt(number, prompt_id, dict(output_nodes), now, now, files=files)
+        if files:
+            attempt.shape = prompt_shape(prompt)
         self._attempts.add(attempt)
         try:
             body = _encode({"prompt": prompt, "client_id": self._client_id, "prompt_id": prompt_id})
@@ -102,7 +111,7 @@ class Prompts:
         self._retirement.online = False
         self._attempts.forget_names()
         for attempt in self._attempts.live():
-            attempt.blind = True
+            attempt.blind = not attempt.files
 
     async def recover(self, client_id: str) -> None:
         """A socket is there under a new `client_id`: find out what became of older prompts. Raises BackendError."""
@@ -149,6 +158,8 @@ class Prompts:
         self._attempts.end_if_over(attempt)
         if attempt in self._attempts and (attempt.withdrawn or attempt.blind):
             self._retirement.begin(attempt)
+        elif attempt in self._attempts and attempt.files:
+            self._polling.wake()
 
     async def _post_and_read(self, attempt: Attempt, body: bytes) -> None:
         try:
@@ -208,8 +219,15 @@ class Prompts:
         self._tasks.spawn(self._free(attempt))
 
     async def _free(self, attempt: Attempt) -> None:
+        """Free memory before the attempt is told as over: whoever tries again then finds it free.
+
+        ComfyUI's worker acts on it after the prompt that runs, or when it is woken; only if nothing waits could a
+        prompt that is posted at once be taken first.
+        """
         try:
             await self._http.free()
+            await asyncio.sleep(self._limits.free_pause_s)
+            self._attempts.freed(time.perf_counter())
         except BackendError:
             self._suspect()
         finally:
@@ -230,7 +248,8 @@ class Prompts:
         if not silent:
             self._idle_since = None
             return Verdict.FINE
-        mute = waiting = False
+        verdict = Verdict.FINE
+        waiting = False
         try:
             queue = await self._http.queue()
             for attempt in silent:
@@ -239,9 +258,12 @@ class Prompts:
                     waiting = waiting or attempt.prompt_id in queue.pending
                     self._attempts.posted(attempt)
                     continue
+                if attempt.files:
+                    continue  # polling finds its end
                 entry = await self._http.history(attempt.prompt_id)
                 if attempt in self._attempts and attempt.heard_at <= now:
-                    mute = self._out_of_queue(attempt, entry) or mute
+                    told = self._out_of_queue(attempt, entry)
+                    verdict = told if verdict is not Verdict.MUTE and told is not Verdict.FINE else verdict
         except BackendError:
             self._suspect()
             return Verdict.FINE
@@ -252,18 +274,28 @@ class Prompts:
         elif now - self._idle_since >= self._limits.stuck_after_s:
             self._idle_since = None
             return Verdict.STUCK
-        return Verdict.MUTE if mute else Verdict.FINE
+        return verdict
 
-    def _out_of_queue(self, attempt: Attempt, entry: dict[str, Any] | None) -> bool:
-        """Settle an attempt that is no longer in the queue; True if its socket should have told."""
+    def _out_of_queue(self, attempt: Attempt, entry: dict[str, Any] | None) -> Verdict:
+        """Settle an attempt that is no longer in the queue, and judge its socket."""
         attempt.missing += 1
         if attempt.missing < 2:
-            return False  # its last events may be on their way
+            return Verdict.FINE  # its last events may be on their way
         failure = history_failure(entry) if entry is not None else None
         if failure is not None:
-            self._attempts.end(attempt, failure)
-            return False
-        mute = entry is not None and not attempt.succeeded
-        self._attempts.mute += mute
+            self._attempts.fail(attempt, failure)
+            return Verdict.FINE
+        verdict = Verdict.FINE
+        if entry is not None and not attempt.succeeded:
+            verdict = Verdict.SILENT if attempt.started else Verdict.MUTE
         self._retirement.lose(attempt)
-        return mute
+        return verdict
+
+
+def prompt_shape(prompt: Mapping[str, Any]) -> Hashable:
+    """What prompts that take about as long have in common: their nodes, and the inputs that make them long."""
+    long = ("width", "height", "batch_size", "steps")
+    return tuple(
+        (node_id, *(str(node["inputs"].get(name)) for name in long if name in node["inputs"]))
+        for node_id, node in prompt.items()
+    )

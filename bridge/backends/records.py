@@ -71,6 +71,17 @@ class BackendWarning:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class BackendMute:
+    """ComfyUI runs prompts and its socket tells nothing of them, or speaks again (`mute` false).
+
+    While it is mute, prompts are to be submitted with `files`.
+    """
+
+    backend: str
+    mute: bool
+
+
 BackendRecord: TypeAlias = (
     BackendUp
     | BackendDoubted
@@ -85,6 +96,7 @@ BackendRecord: TypeAlias = (
     | BackendPicture
     | BackendProgress
     | BackendWarning
+    | BackendMute
 )
 """Everything that `on_event` is called with."""
 
@@ -111,6 +123,7 @@ class ComfyLimits:
     Silence alone takes it down only after `doubt_timeout_s`: ComfyUI's loop may stall for a minute on a checkpoint.
     An attempt that heard nothing for `silence_s` is looked for in /queue; if that shows nothing running and the
     attempt still waiting after `stuck_after_s`, the worker is dead, and tried again after `stuck_retry_s`.
+    A mute ComfyUI gets a new socket after `mute_probe_s`, then after twice that, and so on up to `mute_probe_most_s`.
     """
 
     ping_interval_s: float = 0.8
@@ -125,6 +138,10 @@ class ComfyLimits:
     silence_s: float = 3.0
     stuck_after_s: float = 8.0
     stuck_retry_s: float = 60.0
+    mute_probe_s: float = 30.0
+    mute_probe_most_s: float = 300.0
+    free_pause_s: float = 0.25
+    """What ComfyUI's worker may take to wake and free memory."""
     retire_poll_s: float = 0.25
     reconnect_first_s: float = 0.1
     reconnect_most_s: float = 5.0

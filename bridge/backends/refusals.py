@@ -9,7 +9,20 @@ from bridge.codec.comfy_events import ExecutionError
 from bridge.errors import BackendError, ErrorCode
 
 _MOST_DETAILS: Final = 16
-_OUT_OF_MEMORY: Final = ("outofmemory", "out of memory", "allocation on device", "not enough memory")
+_OUT_OF_MEMORY: Final = (
+    "outofmemory",  # torch.OutOfMemoryError, torch.cuda.OutOfMemoryError
+    "out of memory",  # CUDA, HIP, MPS backend, Intel's XPU
+    "allocation on device",  # ComfyUI's own, and cudaMallocAsync's
+    "not enough memory",  # DefaultCPUAllocator
+    "not enough gpu video memory",  # DirectML
+    "could not allocate tensor",  # DirectML
+    "alloc_failed",  # cuBLAS, cuDNN
+)
+
+MEMORY_ADVICE: Final = (
+    "take a smaller size or batch, a smaller model, or start ComfyUI with --lowvram; close other programs that use "
+    "the GPU"
+)
 
 
 def rejection(status: int, content: Mapping[str, Any]) -> BackendError | None:
@@ -47,11 +60,8 @@ def rejection(status: int, content: Mapping[str, Any]) -> BackendError | None:
     )
 
 
-def execution_failure(event: ExecutionError, may_retry: bool = False) -> BackendError:
-    """The error of a node that failed: OUT_OF_MEMORY, or EXECUTION_FAILED. No traceback.
-
-    `may_retry` sets `retry` on an out-of-memory error: freeing memory may help once.
-    """
+def execution_failure(event: ExecutionError) -> BackendError:
+    """The error of a node that failed: OUT_OF_MEMORY, or EXECUTION_FAILED. No traceback."""
     said = event.exception_message.strip()[:400]
     place = f"node {event.node_id} ({event.node_type})"
     told = f"{event.exception_type} {said}".lower()
@@ -63,10 +73,9 @@ def execution_failure(event: ExecutionError, may_retry: bool = False) -> Backend
     }
     if any(words in told for words in _OUT_OF_MEMORY):
         return BackendError(
-            f"ComfyUI ran out of memory in {place}: take a smaller size or batch, or close other programs. {said}",
+            f"ComfyUI ran out of memory in {place}: {MEMORY_ADVICE}. It said: {_first_line(said)}",
             code=ErrorCode.OUT_OF_MEMORY,
             detail=detail,
-            retry=may_retry,
         )
     return BackendError(
         f"{place} failed: {event.exception_type}: {said}", code=ErrorCode.EXECUTION_FAILED, detail=detail
@@ -149,6 +158,10 @@ def _error_words(error: object) -> str:
     if told and told != message:
         message = f"{message} {told}".strip()
     return (message or kind)[:400]
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0].strip()[:200] or "nothing"
 
 
 def _short(value: object) -> str:

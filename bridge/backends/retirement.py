@@ -145,7 +145,7 @@ class Retirement:
             else:
                 self.lose(attempt)
             return True
-        if not attempt.blind and attempt.missing < 5:
+        if not (attempt.blind or attempt.files) and attempt.missing < 5:
             return False  # its last events are on their way
         failure = history_failure(entry) if entry is not None else None
         if failure is not None or attempt.withdrawn:

@@ -11,7 +11,7 @@ from backend_listener import FAST, backend_at, graph
 from scripted_comfy import PNG, ScriptedComfy, picture_message, run_normally
 
 from bridge.backends.comfy import ComfyBackend
-from bridge.backends.records import BackendPicture, BackendWarning
+from bridge.backends.records import BackendMute, BackendPicture, BackendWarning
 from bridge.errors import BackendError, ErrorCode
 from bridge.scheduler.events import (
     AttemptEnded,
@@ -493,22 +493,42 @@ def test_waiting_behind_another_clients_long_run_is_not_stuck():
     scripted(scenario)
 
 
-def test_a_mute_socket_is_replaced_and_the_operator_told_at_the_second_time():
+def test_a_mute_socket_is_replaced_and_the_second_makes_the_backend_mute():
     async def scenario(comfy, backend, listener):
         comfy.mute = True
         backend.submit(1, PROMPT, OUT)
         assert await listener.end_of(1) == AttemptLost(1)
         await listener.many(BackendUp, 2)
-        assert listener.of(BackendWarning) == []
+        assert listener.of((BackendWarning, BackendMute)) == []
+        assert not backend.mute
         backend.submit(2, PROMPT, OUT)
         assert await listener.end_of(2) == AttemptLost(2)
+        assert await listener.one(BackendMute) == BackendMute("one", True)
         warning = await listener.one(BackendWarning)
-        assert warning.code is ErrorCode.NO_IMAGE
-        assert "restart" in warning.message
-        comfy.mute = False
+        assert warning.code is ErrorCode.BACKEND_MUTE
+        assert "restart ComfyUI" in warning.message
         await listener.many(BackendUp, 3)
+        assert (backend.mute, backend.info()["state"], backend.info()["warning"]) == (True, "mute", warning.message)
+        clients = {body["client_id"] for body in comfy.posts}
+        assert len(clients) == 2  # a new socket was tried after the first
+
+    scripted(scenario)
+
+
+def test_two_prompts_that_one_mute_socket_hides_are_no_second_time():
+    """The socket may be the one at fault: only a second one proves that it is ComfyUI."""
+
+    async def scenario(comfy, backend, listener):
+        comfy.mute = True
+        for number in (1, 2):
+            backend.submit(number, PROMPT, OUT)
+        for number in (1, 2):
+            assert await listener.end_of(number) == AttemptLost(number)
+        await listener.many(BackendUp, 2)
+        comfy.mute = False
         backend.submit(3, PROMPT, OUT)
         assert await listener.end_of(3) == AttemptEnded(3)
+        assert listener.of((BackendWarning, BackendMute)) == []
 
     scripted(scenario)
 

@@ -141,7 +141,7 @@ def test_out_of_memory_may_be_retried_once_until_something_works():
     retries = []
     for number in range(1, 6):
         if number > 1:
-            bench.attempt = Attempt(number, f"p{number}", OUTPUTS, 1.0, 1.0, posting=False)
+            bench.attempt = Attempt(number, f"p{number}", OUTPUTS, float(number), 1.0, posting=False)
             bench.attempts.add(bench.attempt)
         if number != 3:
             bench.feed(ExecutionError(f"p{number}", "3", "KSampler", "torch.OutOfMemoryError", "Allocation on device"))
@@ -149,10 +149,49 @@ def test_out_of_memory_may_be_retried_once_until_something_works():
         if number != 3:
             assert bench.attempt in bench.attempts  # the end waits until memory is freed
             bench.attempt.freeing = False
+            bench.attempts.freed(number + 0.5)
             bench.attempts.end_if_over(bench.attempt)
             retries.append(bench.records[-1].error.retry)
     assert retries == [True, False, True, False]
     assert len(freed) == 4
+
+
+def test_what_waited_while_memory_was_freed_has_not_had_its_chance():
+    bench = Bench()
+    behind = Attempt(2, "p2", OUTPUTS, 1.1, 1.1, posting=False, taken=True)
+    bench.attempts.add(behind)
+    bench.attempts.on_out_of_memory = lambda attempt: None
+    for number in (1, 2):
+        bench.feed(ExecutionError(f"p{number}", "3", "KSampler", "torch.OutOfMemoryError", "out of memory"))
+        bench.feed(Executing(None, f"p{number}"))
+        for attempt in bench.attempts.live():
+            attempt.freeing = False
+            bench.attempts.freed(2.0)
+            bench.attempts.end_if_over(attempt)
+    assert [record.error.retry for record in bench.records if isinstance(record, AttemptEnded)] == [True, True]
+
+
+# --- an attempt whose outputs write files ----------------------------------------------------------------------
+
+
+def test_the_sockets_end_of_a_file_prompt_only_says_when_to_look():
+    bench = Bench()
+    bench.attempt.files = True
+    looks, voices = [], []
+    bench.attempts.on_file_end = lambda: looks.append(1)
+    bench.attempts.on_voice = lambda: voices.append(1)
+    bench.attempts.silent_sockets = 2
+    bench.feed(START, ExecutionError("p1", "3", "X", "E", "m"), SUCCESS, END)
+    assert bench.records == [STARTED]
+    assert (looks, voices, bench.attempts.silent_sockets) == ([1], [1], 0)
+    bench.attempts.expect(bench.attempt, "9", 2)
+    for index in range(2):
+        bench.attempts.picture(bench.attempt, "9", "png", DATA, 2.0)
+        assert bench.records[-1] == picture(index=index)
+    bench.attempts.end(bench.attempt)
+    bench.attempts.picture(bench.attempt, "9", "png", DATA, 2.0)
+    assert bench.records[1] == BackendProgress(1, "9", 0, 2)
+    assert bench.records[-1] == ENDED
 
 
 def test_lost_after_success_has_ended():
