@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, field
 
+from bridge.app.config_backend import BackendConfig as BackendConfig
 from bridge.app.config_map import MapConfig
 from bridge.errors import ConfigError
 from bridge.types import Mode, SeedPolicy
@@ -102,41 +103,6 @@ class LimitsConfig(_Section, frozen=True):
         Megabytes, Meta(description="megabytes of pictures and texts of unfinished runs, all together")
     ] = 512
     picture_pixels: Annotated[int, Meta(ge=4096, le=1 << 28, description="pixels of one picture")] = 64 * 1024 * 1024
-
-
-class BackendConfig(_Section, frozen=True):
-    """One ComfyUI."""
-
-    url: Annotated[Text, Meta(description="base URL, http or https, with a path prefix if there is one")]
-    name: Annotated[Text, Meta(description="what messages call it; by default host:port")] = ""
-    headers: Annotated[
-        dict[str, str],
-        Meta(
-            description='sent on HTTP and WebSocket, e.g. {Authorization = "Bearer ..."}; "env:NAME" reads a variable'
-        ),
-    ] = field(default_factory=dict)
-    headers_file: Annotated[
-        Text,
-        Meta(description="further headers, 'Name: value' a line, or a cookies file (Netscape); relative to this file"),
-    ] = ""
-    ca_file: Annotated[
-        Text, Meta(description="PEM certificates to trust besides the system's; relative to this file")
-    ] = ""
-    remote: Annotated[
-        bool | None, Meta(description="true: rarer pings, more patience; by default for hosts beyond the own network")
-    ] = None
-    ping_interval_s: Annotated[
-        Annotated[float, Meta(ge=0.05, le=600)] | None,
-        Meta(description="seconds between pings; by default 0.8, remote 4; longer where the round trip is long"),
-    ] = None
-    pong_timeout_s: Annotated[
-        Annotated[float, Meta(ge=0.05, le=600)] | None,
-        Meta(description="seconds after which a pong is missed; by default 1.7, remote 5, and the measured round trip"),
-    ] = None
-
-    def __repr__(self) -> str:
-        """The name alone: address and headers may hold secrets."""
-        return f"BackendConfig(name={self.name!r})"
 
 
 class EmbeddedConfig(_Section, frozen=True):

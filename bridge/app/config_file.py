@@ -15,6 +15,7 @@ BACKEND_EXAMPLE: Final = {
     "remote": "false",
     "ping_interval_s": "0.8",
     "pong_timeout_s": "1.7",
+    "restart_command": '["systemctl", "--user", "restart", "comfyui"]',
 }
 
 MAP_EXAMPLE: Final = {
