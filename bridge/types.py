@@ -79,6 +79,15 @@ class Fit(StrEnum):
     COVER = "cover"
 
 
+class Fill(StrEnum):
+    """What a hole in a depth picture becomes."""
+
+    NONE = "none"
+    NEAR = "near"
+    FAR = "far"
+    NEAREST = "nearest"
+
+
 class PixelFormat(IntEnum):
     """Pixel formats of the frame header. Source: protocols/registry.md."""
 
@@ -175,15 +184,57 @@ class Curve(StrEnum):
     EXP = "exp"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Picture:
-    """An encoded picture as a parameter's value: a PNG, JPEG or WebP file, and the name it is uploaded by."""
+    """An encoded picture as a parameter's value: a PNG, JPEG or WebP file, and its hash."""
 
     data: bytes
     sha256: str
 
 
-Value: TypeAlias = bool | int | float | str | tuple[float, ...] | Picture
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class RawPicture:
+    """Raw pixels as a parameter's value: rows without padding, in an uncompressed format, the origin's row first."""
+
+    width: int
+    height: int
+    format: PixelFormat
+    origin: Origin
+    data: bytes
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels."""
+        return Size(self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRule:
+    """What is done to a parameter's pictures on their way to the node, in this order.
+
+    `near`, `far`, `invert` and `fill` are for one-channel measures (r16, r16f, r32f) alone: `near` becomes black and
+    `far` white, or the other way round with `invert`; None is the format's own range. Then `rotate` (0, 90, 180 or 270
+    degrees clockwise), `mirror_x` (left and right change places), and `fit` to the stream's size (None: as it is).
+    `lossless` sends every pixel as it is; `alpha` is true if the graph uses the picture's alpha.
+    """
+
+    near: float | None = None
+    far: float | None = None
+    invert: bool = False
+    fill: Fill = Fill.NONE
+    rotate: int = 0
+    mirror_x: bool = False
+    fit: Fit | None = None
+    lossless: bool = False
+    alpha: bool = False
+
+    @property
+    def moves_pixels(self) -> bool:
+        """True if a finished picture can't go to the node as it came."""
+        return bool(self.rotate or self.mirror_x or self.fit)
+
+
+Value: TypeAlias = bool | int | float | str | tuple[float, ...] | Picture | RawPicture
 """A checked value: a colour is four floats 0..1, a vector two to four floats, a seed an int 0..2^64-1."""
 
 

@@ -6,16 +6,17 @@ The engine link is strict (`check_value`); OSC is clamped to the range unless th
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, NoReturn, TypeAlias
 
-from bridge.errors import DecodeError, ErrorCode, InvalidValueError, NotAllowedError
+from bridge.errors import ErrorCode, InvalidValueError
 from bridge.streams.names import nearest, plain, shown
-from bridge.types import COMPONENTS, ParameterSpec, ParameterType, Picture, Value
+from bridge.streams.pictures import ValueLimits, check_image
+from bridge.types import COMPONENTS, ParameterSpec, ParameterType, Value
+
+__all__ = ["DEFAULT_LIMITS", "EXACT_FLOAT", "MAX_SEED", "ValueLimits", "check_value", "clamp_value"]
 
 MAX_SEED: Final = 2**64 - 1
 EXACT_FLOAT: Final = 2**53
@@ -25,18 +26,6 @@ _INT_LIMITS: Final = (-(2**63), 2**63 - 1)
 _HEX_COLOR: Final = re.compile(r"#([0-9A-Fa-f]{6}|[0-9A-Fa-f]{8})")
 _FLOAT32_EPSILON: Final = 2.0**-23
 _CHOICES_SHOWN: Final = 12
-
-
-@dataclass(frozen=True, slots=True)
-class ValueLimits:
-    """How large one value may be: text in characters, an encoded picture in bytes.
-
-    `check_picture` looks at an encoded picture's header and raises a DecodeError (109) for what can't be used.
-    """
-
-    max_text: int = 100_000
-    max_picture_bytes: int = 64 * 1024 * 1024
-    check_picture: Callable[[bytes], object] | None = None
 
 
 DEFAULT_LIMITS: Final = ValueLimits()
@@ -55,12 +44,13 @@ def check_value(
     - seed: 0..2^64-1; as a float only up to 2^53.
     - color: 3 or 4 numbers 0..1 (alpha is 1 if absent), or "#rrggbb", "#rrggbbaa"; four floats come out.
     - vec2 vec3 vec4: as many numbers, each within the range.
-    - image: `{encoded: bytes}`, a PNG, JPEG or WebP file, looked at by `limits.check_picture`.
+    - image: see `pictures.check_image`.
 
     With `clamp`, numbers out of range become the nearest limit.
     Raises: InvalidValueError (301 wrong_type, 302 out_of_range, 303 not_a_choice, 304 wrong_components,
-    308 not_finite, 309 too_long, 310 bad_text), NotAllowedError (411 not_supported, pictures that are not encoded)
-    and DecodeError (109 bad_picture); each carries field, value and limit. Source: wire contract, Workflows.
+    305 bad_size, 306 unsupported_format, 308 not_finite, 309 too_long, 310 bad_text), NotAllowedError (411
+    not_supported) and DecodeError (109 bad_picture); each carries field, value and limit. Source: wire contract,
+    Workflows.
     """
     return _CHECKS[spec.type](spec, raw, clamp, limits)
 
@@ -209,37 +199,7 @@ def _components(spec: ParameterSpec, raw: object, counts: tuple[int, ...]) -> li
 
 
 def _check_image(spec: ParameterSpec, raw: object, clamp: bool, limits: ValueLimits) -> Value:
-    if isinstance(raw, Picture):
-        return raw
-    if not isinstance(raw, Mapping):
-        _refuse(spec, raw, ErrorCode.WRONG_TYPE, "is not a picture like {encoded: bytes}", "{encoded: bytes}")
-    if "encoded" not in raw:
-        if "data" in raw or "slot" in raw:
-            raise NotAllowedError(
-                f"{spec.name}: raw pixels and shared memory are not in this build; send {{encoded: file}}",
-                code=ErrorCode.NOT_SUPPORTED,
-                field=spec.name,
-                value="slot" if "slot" in raw else "data",
-                limit="encoded",
-            )
-        _refuse(spec, raw, ErrorCode.WRONG_TYPE, "has no `encoded` file", "{encoded: bytes}")
-    encoded = raw["encoded"]
-    if not isinstance(encoded, bytes | bytearray | memoryview):
-        _refuse(spec, encoded, ErrorCode.WRONG_TYPE, "is not the bytes of a picture file", "{encoded: bytes}")
-    data = bytes(encoded)
-    if not data:
-        _refuse(spec, data, ErrorCode.WRONG_TYPE, "is an empty file", "a PNG, JPEG or WebP file")
-    if len(data) > limits.max_picture_bytes:
-        what = f"is over the limit of {limits.max_picture_bytes} bytes"
-        _refuse(spec, data, ErrorCode.TOO_LONG, what, limits.max_picture_bytes)
-    if limits.check_picture is not None:
-        try:
-            limits.check_picture(data)
-        except DecodeError as error:
-            raise DecodeError(
-                f"{spec.name}: {error.message}", code=error.code, field=spec.name, value=error.value, limit=error.limit
-            ) from error
-    return Picture(data, hashlib.sha256(data).hexdigest())
+    return check_image(spec, raw, limits)
 
 
 _Check: TypeAlias = Callable[[ParameterSpec, object, bool, ValueLimits], Value]

@@ -116,7 +116,8 @@ class Values:
         checked = self.check(params, clamp=clamp)
         changed = tuple(name for name, value in checked.items() if self._values[name] != value)
         if changed:
-            self._values = {**self._values, **checked}
+            # An equal value stays the object that it is: a picture that was prepared is known again by that.
+            self._values = {**self._values, **{name: checked[name] for name in changed}}
             self._revision += 1
             self._snapshot = None
         if checked:

@@ -139,7 +139,6 @@ def test_taken(parameter, raw, value):
         (IMAGE, {}, ErrorCode.WRONG_TYPE),
         (IMAGE, {"encoded": "text"}, ErrorCode.WRONG_TYPE),
         (IMAGE, {"encoded": b""}, ErrorCode.WRONG_TYPE),
-        (IMAGE, {"width": 1, "height": 1, "format": "rgba8", "data": b"...."}, ErrorCode.NOT_SUPPORTED),
         (IMAGE, {"slot": 1, "seq": 2}, ErrorCode.NOT_SUPPORTED),
     ],
 )
