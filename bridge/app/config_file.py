@@ -48,7 +48,16 @@ def commented_config() -> str:
     lines += _commented_section(
         "[streams.main]",
         StreamConfig,
-        {"workflow": '"gradient"', "seed": "1", "max_fps": "30.0", "idle_after_s": "60.0", "size": "[512, 512]"},
+        {
+            "workflow": '"gradient"',
+            "seed": "1",
+            "max_fps": "30.0",
+            "idle_after_s": "60.0",
+            "size": "[512, 512]",
+            "aspect": '"16:9"',
+            "megapixels": "1.0",
+            "keep_last_frame": "false",
+        },
         comment_header=True,
     )
     lines += _commented_section("[[map]]", MapConfig, MAP_EXAMPLE, comment_header=True)

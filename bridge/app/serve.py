@@ -16,6 +16,7 @@ from bridge.app.backends import Backends, find_comfy, no_comfy
 from bridge.app.bridge import Bridge
 from bridge.app.config import BackendConfig, Config, is_loopback, parse_listen
 from bridge.app.config_map import map_specs
+from bridge.app.configured_streams import snapped_words, stream_options
 from bridge.app.data import data_folder
 from bridge.app.http_hub import HttpHub
 from bridge.app.link_hub import LinkHub
@@ -142,15 +143,7 @@ class Server:
         for name, stream in self.config.streams.items():
             try:
                 opened = self.actions.open_stream(
-                    name,
-                    stream.workflow,
-                    stream.mode,
-                    params=stream.params,
-                    seed=stream.seed,
-                    seed_policy=stream.seed_policy,
-                    max_fps=stream.max_fps,
-                    size=stream.size,
-                    configured=True,
+                    name, stream.workflow, stream.mode, configured=True, **stream_options(stream)
                 )
                 opened.stream.idle_after_s = stream.idle_after_s
                 self.actions.configure(opened.stream)

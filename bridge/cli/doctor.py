@@ -20,6 +20,7 @@ from bridge.app import machine
 from bridge.app.backends import find_comfy, no_comfy
 from bridge.app.comfy_check import Comfy, ask_comfy, comfy_checks, workflow_checks
 from bridge.app.config import BackendConfig, Config, find_config, load_config
+from bridge.app.configured_streams import stream_checks
 from bridge.app.doctor import (
     Check,
     Verdict,
@@ -132,6 +133,7 @@ async def _look(options: argparse.Namespace) -> list[Check]:
         used = [stream.workflow for stream in config.streams.values()]
         for comfy in comfies or [None]:
             checks += workflow_checks(library, used, comfy)
+        checks += stream_checks(config, library)
     checks.append(await round_trip_check())
     return checks
 

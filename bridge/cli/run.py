@@ -31,6 +31,7 @@ embedded one if that knows every node.
 
   texbridge run gradient -p top_left=#ff8800 -p noise=0 -o out.png
   texbridge run shapes --size 768x512 --seed 7 -o shapes.png
+  texbridge run shapes --aspect 16:9 --megapixels 1 -o wide.png
   texbridge run txt2img_turbo -p prompt="a red fox" --comfy http://127.0.0.1:8188 -o fox.png
 
 Values: numbers as they are, colours as #rrggbb or 0.2,0.4,1, vectors as 3,4, switches as true or false, pictures as
@@ -56,6 +57,10 @@ def add_parser(commands: Any, purpose: str) -> None:
     parser.add_argument("-o", "--out", metavar="FILE", required=True, help="where to: .png or .jpg")
     parser.add_argument("--seed", type=int, metavar="N", help="0 to 2^64-1; by default the workflow's own")
     parser.add_argument("--size", metavar="WxH", help="pixels; by default the workflow's own")
+    parser.add_argument("--aspect", metavar="W:H", help="instead of --size: the nearest size that the workflow makes")
+    parser.add_argument(
+        "--megapixels", type=float, metavar="N", help="instead of --size, beside --aspect or alone; 1 is 1024x1024"
+    )
     parser.add_argument("--timeout", type=float, default=300.0, metavar="S", help="seconds to wait, 300 by default")
     add_config(parser)
     add_comfy(parser)
@@ -70,6 +75,8 @@ class Picture:
     params: dict[str, str]
     seed: int | None
     size: tuple[int, int] | None
+    aspect: str | None
+    megapixels: float | None
     out: Path
     timeout_s: float
 
@@ -83,11 +90,15 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"--seed {options.seed} is not 0 to 2^64-1")
     if not 0 < options.timeout <= MAX_TIMEOUT_S:
         raise ConfigError(f"--timeout {options.timeout:g} is not over 0 and at most {MAX_TIMEOUT_S:,.0f} seconds")
+    if options.size is not None and (options.aspect is not None or options.megapixels is not None):
+        raise ConfigError("--size says it all: leave it out, or --aspect and --megapixels")
     picture = Picture(
         sendable(options.workflow),
         dict(parse_param(text) for text in options.param),
         options.seed,
         None if options.size is None else parse_size(options.size),
+        options.aspect,
+        options.megapixels,
         parse_out(options.out),
         options.timeout,
     )
@@ -178,7 +189,14 @@ async def _make(picture: Picture, client: Client, where: str) -> int:
     kinds = {parameter.name: str(parameter.type) for parameter in described.parameters}
     params = {name: typed_value(text, kinds.get(name)) for name, text in picture.params.items()}
     stream = f"run_{time.time_ns():x}"
-    await client.open(stream, picture.workflow, mode="oneshot", size=picture.size)
+    await client.open(
+        stream,
+        picture.workflow,
+        mode="oneshot",
+        size=picture.size,
+        aspect=picture.aspect,
+        megapixels=picture.megapixels,
+    )
     try:
         if (await client.describe(stream)).state == StreamState.WAITING_FOR_COMFY:
             print(f"{where} waits for its ComfyUI ...", file=sys.stderr)

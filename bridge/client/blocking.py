@@ -208,9 +208,11 @@ class BlockingClient:
         seed_policy: SeedPolicy | str | None = None,
         max_fps: float | None = None,
         size: tuple[int, int] | None = None,
+        aspect: str | float | tuple[float, float] | None = None,
+        megapixels: float | None = None,
         replace: bool = False,
     ) -> m.Opened:
-        """Make a stream, or attach to the one of this name."""
+        """Make a stream, or attach to the one of this name. See `Client.open`."""
         return self._loop.call(
             self._client.open(
                 stream,
@@ -220,6 +222,8 @@ class BlockingClient:
                 seed_policy=seed_policy,
                 max_fps=max_fps,
                 size=size,
+                aspect=aspect,
+                megapixels=megapixels,
                 replace=replace,
             )
         )

@@ -139,9 +139,15 @@ class Client:
         seed_policy: SeedPolicy | str | None = None,
         max_fps: float | None = None,
         size: tuple[int, int] | None = None,
+        aspect: str | float | tuple[float, float] | None = None,
+        megapixels: float | None = None,
         replace: bool = False,
     ) -> m.Opened:
-        """Make a stream, or attach to the one of this name."""
+        """Make a stream, or attach to the one of this name; gives the size of its pictures too.
+
+        `aspect` ("16:9", 1.85, (16, 9)) and `megapixels` (of 1,048,576 pixels), one of them or both, stand for the
+        nearest size that the workflow makes; `size` must be one of those.
+        """
         message = m.Open(
             stream=stream,
             workflow=workflow,
@@ -150,10 +156,12 @@ class Client:
             seed_policy=None if seed_policy is None else _word(SeedPolicy, "seed_policy", seed_policy),
             max_fps=max_fps,
             size=None if size is None else (int(size[0]), int(size[1])),
+            aspect=aspect,
+            megapixels=megapixels,
             replace=replace,
         )
         return await self._session.ask(
-            message, m.Opened, lambda answer: self._session.opened.opened(message, answer.number)
+            message, m.Opened, lambda answer: self._session.opened.opened(message, answer.number, answer.size)
         )
 
     async def set(self, stream: StreamName, params: Mapping[str, Any], client_time: int | None = None) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from bridge.codec.messages import Live, Message, Open, StreamSummary
 from bridge.types import Mode
+
+_NO_SIZE: Final[Mapping[str, Any]] = {"size": None, "aspect": None, "megapixels": None}
 
 
 class Opened:
@@ -29,8 +31,11 @@ class Opened:
             self.names.clear()
         self.names.update((stream.number, stream.name) for stream in streams)
 
-    def opened(self, message: Open, number: int) -> None:
-        """A stream was opened: what was given holds, and what was set before, where it was not replaced."""
+    def opened(self, message: Open, number: int, size: tuple[int, int] | None = None) -> None:
+        """A stream was opened: what was given holds, and what was set before, where it was not replaced.
+
+        `size` is what its pictures have now: an aspect alone, said later, means nothing without the size before it.
+        """
         name = str(message.stream)
         self.names[number] = name
         before = None if message.replace else self._streams.pop(name, None)
@@ -40,7 +45,7 @@ class Opened:
                 params={**(before.params or {}), **(message.params or {})} or None,
                 seed_policy=message.seed_policy or before.seed_policy,
                 max_fps=message.max_fps or before.max_fps,
-                size=message.size or before.size,
+                **(_size(before) if _size(message) == _NO_SIZE else {**_NO_SIZE, "size": size or message.size}),
             )
         else:
             self._live.pop(name, None)
@@ -80,3 +85,7 @@ class Opened:
 
     def _name(self, stream: str | int) -> str:
         return stream if isinstance(stream, str) else self.names.get(stream, "")
+
+
+def _size(message: Open) -> dict[str, Any]:
+    return {"size": message.size, "aspect": message.aspect, "megapixels": message.megapixels}

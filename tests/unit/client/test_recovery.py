@@ -28,6 +28,19 @@ def test_replace_begins_from_the_defaults_and_is_not_said_again():
     assert list(opened.messages()) == [open_message(params={"b": 1})]
 
 
+def test_the_size_that_held_is_asked_for_again():
+    opened = Opened()
+    opened.opened(open_message(aspect="16:9", megapixels=1.0), 2, (1368, 768))
+    assert list(opened.messages()) == [open_message(aspect="16:9", megapixels=1.0)]
+    opened.opened(open_message(), 2, (1368, 768))
+    assert list(opened.messages()) == [open_message(aspect="16:9", megapixels=1.0)]
+    # An aspect alone keeps the number of pixels that there were, which a new bridge can't know.
+    opened.opened(open_message(aspect="1:1"), 2, (1024, 1024))
+    assert list(opened.messages()) == [open_message(size=(1024, 1024))]
+    opened.opened(open_message(size=(8, 8)), 2)
+    assert list(opened.messages()) == [open_message(size=(8, 8))]
+
+
 def test_live():
     opened = Opened()
     opened.opened(open_message("one"), 1)
