@@ -148,6 +148,9 @@ class Server:
                 opened.stream.idle_after_s = stream.idle_after_s
                 self.actions.configure(opened.stream)
                 if stream.placeholder:
+                words = snapped_words(stream, opened.stream)
+                if words:
+                    logger.info("stream %s: %s", name, words)
                     self.actions.held.placeholders[opened.stream.number] = read_placeholder(Path(stream.placeholder))
             except WorkflowError as error:
                 raise ConfigError(f"stream {name!r}: {error}") from error
