@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
 from bridge.app.bridge import Bridge
-from bridge.app.covers import Covers
+from bridge.app.covers import Covers, check_fade
 from bridge.app.held import HeldPictures
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.states import States
@@ -98,7 +98,8 @@ class Actions:
         """Listener: nothing to do."""
 
     def set_released(self, stream: Stream, shared: ReleasedSet, size: Size) -> None:
-        """Listener: nothing to do."""
+        """Listener: the first set after a switch to live may be what a fade waits for."""
+        self.covers.set_released(stream)
 
     def backends_changed(self) -> None:
         """Listener: with a backend, streams are ready; without one, they wait."""
@@ -237,18 +238,20 @@ class Actions:
                 self._change_workflow(stream, spec)
 
     def switch_live(self, stream: Stream, on: bool, fade_s: float | None = None) -> None:
-        """Go live, or back to the mode before. Not allowed during panic (403), nor with a fade (411)."""
-        if fade_s:
-            raise NotAllowedError(
-                f"a fade of {fade_s:g} s is not in this build; send 0, or nothing",
-                code=ErrorCode.NOT_SUPPORTED,
-                field="fade_s",
-                value=fade_s,
-                limit=0,
-            )
+        """Go live, or back to the mode before; with a fade the picture that stands fades into the new ones.
+
+        Raises:
+            NotAllowedError: switched on during panic (403).
+            InvalidValueError: the fade is not 0 to 3,600 seconds (302).
+        """
+        fade_s = check_fade(fade_s)
         if on:
             self._check_open()
         if stream.switch_live(on):
+            if on:
+                self.covers.fade_in(stream, fade_s)
+            else:
+                self.covers.stay(stream)
             self.configure(stream)
 
     def close_stream(self, stream: Stream) -> None:

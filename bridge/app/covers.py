@@ -1,8 +1,11 @@
-"""Freeze and blackout of streams, at once or with a fade. Source: wire contract, Delivery.
+"""Freeze and blackout of streams, at once or with a fade, and the fade into a live stream's pictures.
+
+Source: wire contract, Delivery.
 
 Frozen: the picture stays for everybody, newcomers too, and a live stream rests; sets that runs make meanwhile raise
 `number` and wait, the newest alone, for the end. Blacked out: black is the next frame of every viewer, before any
 credit; a live stream goes on, sets raise `number` but aren't sent. At the end of both the newest set comes as `held`.
+Live with a fade: the picture that stands stays until the first new one is there, and fades into it and those behind it.
 
 A fade is a row of held blends, 30 a second at most, each made in a decoder's thread from the newest set and offered
 to who has credit; the last picture, black or the set itself, comes before any credit. A fade makes one blend at a
@@ -60,6 +63,8 @@ class Covers:
         """Number of the last set before the freeze, by stream."""
         self._dark: set[int] = set()
         """Streams whose blackout is on; one that fades in again is off already, and still covered."""
+        self._armed: dict[int, float] = {}
+        """Seconds of the fade that begins with a stream's next set."""
         self._fades: dict[int, _Fade] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         bridge.results.withholds = self._withholds
@@ -73,7 +78,7 @@ class Covers:
         return stream.number in self._dark
 
     def _withholds(self, stream: int, number: int) -> bool:
-        if stream in self._held.black or stream in self._fades:
+        if stream in self._held.black or stream in self._fades or stream in self._armed:
             return True
         last = self._frozen.get(stream)
         return last is not None and number > last
@@ -81,14 +86,22 @@ class Covers:
     # --- the two switches ----------------------------------------------------------------------------------
 
     def freeze(self, stream: Stream, on: bool, fade_s: float | None = None) -> None:
-        """Hold the picture, or let it go on; with a fade the newest set fades in. Raises: as `blackout`."""
+        """Hold the picture, or let it go on; with a fade the newest set fades in. Raises: as `blackout`.
+
+        A fade from one picture to another is over with it: the newer one stays.
+        """
         fade_s = check_fade(fade_s)
         number = stream.number
         if on == self.is_frozen(stream):
             return
+        self._disarm(number)
         if on:
             self._frozen[number] = stream.last_number
             self._bridge.results.freeze(number)
+            fade = self._fades.get(number)
+            if fade is not None and fade.old is not None:  # between two pictures nothing can stay but the newer one
+                self._stop(number)
+                self._held.show_all(stream)
             self._changed(stream)
             return
         del self._frozen[number]
@@ -114,6 +127,7 @@ class Covers:
         fade = self._fades.get(number)
         if on == self.is_black(stream) and (fade is None or fade_s):
             return  # said twice; without a fade the second time it is black now
+        self._disarm(number)
         level = 1.0 if on else 0.0
         if fade is not None:
             level = fade.level if fade.old is None else level
@@ -131,6 +145,38 @@ class Covers:
             self._begin(stream, _Fade(level, 0.0 if on else 1.0, fade_s, self._keys(stream) if on else None))
         else:
             self._held.show_all(stream)
+
+    def fade_in(self, stream: Stream, fade_s: float) -> None:
+        """The stream was switched to live: the picture that stands fades into the new ones, from the first of them on.
+
+        Without effect where nothing stands that could fade: no picture yet, frozen, black, panic, another fade.
+        """
+        number = stream.number
+        busy = number in self._fades or self.is_frozen(stream) or number in self._held.black or self._held.panicked
+        if fade_s > 0 and not busy and self._bridge.results.shown(number) is not None:
+            self._bridge.results.freeze(number)
+            self._armed[number] = fade_s
+
+    def stay(self, stream: Stream) -> None:
+        """The stream is no longer live: what comes next comes at once."""
+        self._disarm(stream.number)
+
+    def set_released(self, stream: Stream) -> None:
+        """A set was released, and not yet offered: a fade that waited for it begins."""
+        fade_s = self._armed.pop(stream.number, None)
+        if fade_s is None:
+            return
+        _, old = self._bridge.results.thaw(stream.number)
+        if old is not None and self._can_fade(stream, fade_s):
+            self._begin(stream, _Fade(0.0, 1.0, fade_s, self._keys(stream), old))
+        elif old is not None:
+            old.close()
+
+    def _disarm(self, stream: int) -> None:
+        if self._armed.pop(stream, None) is not None:
+            _, old = self._bridge.results.thaw(stream)
+            if old is not None:
+                old.close()
 
     def _keys(self, stream: Stream) -> frozenset[Hashable]:
         return frozenset(viewer.key for viewer in self._bridge.viewers.of_stream(stream.number))
@@ -249,12 +295,15 @@ class Covers:
 
     def end_fades(self) -> None:
         """Every fade ends now; what it led to is the caller's to show."""
+        for stream in list(self._armed):
+            self._disarm(stream)
         for stream in list(self._fades):
             self._stop(stream)
 
     def forget_stream(self, stream: int) -> None:
         """The stream is gone."""
         self._stop(stream)
+        self._armed.pop(stream, None)
         self._frozen.pop(stream, None)
         self._dark.discard(stream)
         _, old = self._bridge.results.thaw(stream)

@@ -17,7 +17,7 @@ from bridge.streams.session import MAX_SUBSCRIPTIONS, Session
 from bridge.types import Mode
 
 PROTOCOL_VERSION: Final = 1
-FEATURES: Final = ("freeze", "blackout")
+FEATURES: Final = ("freeze", "blackout", "live_fade")
 """What this build can do beyond the plain contract. Words: protocols/engine-link.md."""
 
 

@@ -36,7 +36,7 @@ def test_blackout_is_the_next_frame_before_any_credit_and_its_end_shows_the_newe
     async def test():
         async with AppRig(tmp_path) as rig:
             engine = await rig.engine(kind)
-            assert set(engine.welcome.features) >= {"freeze", "blackout"}
+            assert set(engine.welcome.features) >= {"freeze", "blackout", "live_fade"}
             engine.acks = False
             await engine.subscribe()
             await _show(engine, 1)
@@ -293,6 +293,124 @@ def test_a_stream_that_ends_in_the_dark_is_forgotten(tmp_path):
             await engine.ask(Ping)
             assert not rig.server.actions.held.black
             await asyncio.gather(*list(rig.server.actions.covers._tasks), return_exceptions=True)
+            assert rig.bridge.buffers.stats().lent == 0
+
+    run(test)
+
+
+LATEST = {"main": {"workflow": "solid", "mode": "latest"}}
+
+
+@pytest.mark.parametrize("door", ["link", "osc"])
+def test_switched_to_live_with_a_fade_the_picture_that_stands_fades_into_the_new_ones(tmp_path, door):
+    async def test():
+        async with AppRig(tmp_path, LATEST) as rig:
+            engine, slow = await rig.engine(), await rig.engine("websocket")
+            slow.acks = False
+            await engine.subscribe(credit=8)
+            await slow.subscribe()
+            await _show(engine, 0x101010)
+            await engine.frame()
+            await slow.frame()
+            if door == "link":
+                await engine.ask(Live, stream="main", on=True, fade_s=0.4)
+            else:
+                rig.osc().send("/texbridge/main/live", 1, 0.4)
+                await rig.until(lambda: rig.bridge.streams.find("main").mode == "live")
+            newcomer = await rig.engine()
+            await newcomer.subscribe()
+            assert (await newcomer.frame(held=True)).number == 0x101010  # it stands until there is a new one
+            before, slow_before, sets = len(engine.held), len(slow.held), len(engine.frames)
+            await engine.ask(Set, stream="main", params={"fill": color(0xF0F0F0)})
+            frames = await _fading(engine, before, lambda frame: frame.number == 0xF0F0F0)
+            levels = [int(frame.pixels[0, 0, 0]) for frame in frames]
+            assert levels == sorted(levels)
+            assert len(levels) > 1
+            assert levels[0] < 0xF0
+            assert {frame.header.number for frame in frames} <= {2, 3}  # the second picture may be as the first
+            await slow.until(lambda: len(slow.held) > slow_before)
+            assert slow.held[-1].number == 0xF0F0F0  # no credit, no blends
+            assert len(engine.frames) == sets
+            await engine.ask(Set, stream="main", params={"fill": color(0x202020)})
+            await engine.frame(lambda frame: frame.number == 0x202020)
+
+    run(test)
+
+
+def test_a_fade_of_live_where_nothing_can_fade_has_no_effect(tmp_path):
+    async def test():
+        async with AppRig(tmp_path, LATEST) as rig:
+            engine = await rig.engine()
+            await engine.subscribe(credit=8)
+            await engine.ask(
+                Live, stream="main", on=True, fade_s=3600
+            )  # a placeholder stands: the picture comes at once
+            await engine.frame(lambda frame: frame.number == 0)
+            await engine.ask(Live, stream="main", on=True, fade_s=3600)  # it is live already
+            await engine.ask(Set, stream="main", params={"fill": color(1)})
+            await engine.frame(lambda frame: frame.number == 1)
+            await engine.ask(Live, stream="main", on=False, fade_s=3600)  # what stands stays anyway
+            await _show(engine, 2)
+            await engine.frame(lambda frame: frame.number == 2)
+            await engine.ask(Live, stream="main", on=True, fade_s=3600)
+            await engine.ask(Live, stream="main", on=False)  # off before a new picture came: nothing waits any more
+            await _show(engine, 3)
+            await engine.frame(lambda frame: frame.number == 3)
+            error = await engine.refused(Live, stream="main", on=True, fade_s=3601)
+            assert (error.code, error.field) == (302, "fade_s")
+            assert rig.bridge.streams.find("main").mode == "latest"  # refused, it changed nothing
+
+    run(test)
+
+
+@pytest.mark.parametrize("cover", ["blackout", "freeze", "panic"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_covers_a_stream_ends_its_fade_into_live(tmp_path, cover, begun):
+    async def test():
+        async with AppRig(tmp_path, LATEST) as rig:
+            engine = await rig.engine()
+            await engine.subscribe(credit=8)
+            await _show(engine, 0x101010)
+            await engine.frame()
+            await engine.ask(Live, stream="main", on=True, fade_s=3600)
+            last = 0x101010
+            if begun:
+                before = len(engine.held)
+                last = 0xF0F0F0
+                await engine.ask(Set, stream="main", params={"fill": color(last)})
+                await _held(engine, before, "a blend")
+            if cover == "blackout":
+                await engine.ask(Blackout, stream="main", on=True)
+                await engine.frame(_is_black, held=True)
+                await engine.ask(Blackout, stream="main", on=False)
+            elif cover == "freeze":
+                await engine.ask(Freeze, stream="main", on=True)
+                await engine.ask(Freeze, stream="main", on=False)
+            else:
+                await engine.ask(Panic)
+                await engine.ask(Resume)
+                await engine.ask(Live, stream="main", on=True)
+            if begun or cover == "panic":
+                await engine.until(lambda: engine.held[-1].number == last, "the picture itself")
+            await engine.ask(Set, stream="main", params={"fill": color(7)})
+            await engine.frame(lambda frame: frame.number == 7)
+
+    run(test)
+
+
+def test_a_stream_that_ends_before_its_fade_into_live_is_forgotten(tmp_path):
+    async def test():
+        async with AppRig(tmp_path, LIVE) as rig:
+            engine = await rig.engine()
+            await engine.open("own", "solid", "latest")
+            await engine.subscribe("own")
+            await _show(engine, 5, "own")
+            await engine.frame()
+            await engine.ask(Live, stream="own", on=True, fade_s=60)
+            actions = rig.server.actions
+            actions.close_stream(actions.streams.find("own"))
+            await engine.ask(Ping)
+            assert not rig.bridge.results._frozen
             assert rig.bridge.buffers.stats().lent == 0
 
     run(test)

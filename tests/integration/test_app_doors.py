@@ -72,7 +72,7 @@ ANSWERED = {
     "cancel nothing": (message(op="cancel", id=ID), 107, None),
     "cancel the unknown": (message(op="cancel", id=ID, request=2**40), 205, "request"),
     "blackout for two hours": (message(op="blackout", id=ID, stream="main", on=True, fade_s=7200), 302, "fade_s"),
-    "a fade, later": (message(op="live", id=ID, stream="main", on=False, fade_s=0.5), 411, "fade_s"),
+    "live in two hours": (message(op="live", id=ID, stream="main", on=True, fade_s=7200), 302, "fade_s"),
     "sequence, later": (message(op="sequence", id=ID, stream="main", frames=2, tracks={}), 411, None),
     "hello again": (message(op="hello", id=ID, **HELLO), 413, None),
     "stats without subscription": (message(op="stats", id=ID, stream="two"), 412, "stream"),

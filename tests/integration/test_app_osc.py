@@ -243,7 +243,6 @@ BAD = {
     "bad size": (encode_osc_message("/texbridge/main/size", "wide"), "/texbridge/main/error", 305),
     "negative seed": (encode_osc_message("/texbridge/main/seed", -1), "/texbridge/main/error", 302),
     "freeze what": (encode_osc_message("/texbridge/main/freeze", "now"), "/texbridge/main/error", 301),
-    "a fade, later": (encode_osc_message("/texbridge/main/live", 1, 0.5), "/texbridge/main/error", 411),
     "norm of text": (encode_osc_message("/texbridge/main/note/norm", 0.5), "/texbridge/main/error", 411),
     "one number for a colour": (encode_osc_message("/texbridge/main/fill/norm", 0.5), "/texbridge/main/error", 304),
     "no such component": (encode_osc_message("/texbridge/main/fill/x", 0.5), "/texbridge/main/error", 207),

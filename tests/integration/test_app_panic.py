@@ -209,3 +209,31 @@ def test_panic_by_osc_and_its_picture_over_http(tmp_path):
             return np.asarray(Image.open(io.BytesIO(await part.read())).convert("RGB"))
 
     run(test)
+
+
+def test_a_stream_opened_as_live_during_panic_begins_when_live_is_switched_on(tmp_path):
+    """An engine that comes back must have its stream, and the panic picture; live is off, as it is everywhere."""
+
+    async def test():
+        async with AppRig(tmp_path) as rig:
+            engine = await rig.engine()
+            await engine.ask(Panic)
+            opened = await engine.open("mine", "solid", "live")
+            assert opened.created
+            await engine.subscribe("mine")
+            await engine.frame(held=True)
+            assert not (await engine.open("mine", "solid", "live")).created  # it still counts as the live one
+            await engine.ask(Resume)
+            await engine.ask(Ping)
+            assert rig.gate.begun == 0
+            await engine.ask(Live, stream="mine", on=True)
+            await engine.frame(lambda frame: frame.number == 0)
+            await engine.ask(Panic)
+            await engine.open("mine", "solid", "live", params={"fill": color(5)})
+            await engine.ask(Resume)
+            await engine.ask(Ping)
+            assert rig.gate.begun == 1
+            await engine.ask(Live, stream="mine", on=False)
+            assert rig.bridge.streams.find("mine").mode == "latest"
+
+    run(test)
