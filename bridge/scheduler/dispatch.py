@@ -39,10 +39,13 @@ def choose_submission(
     if work is None:
         return None, wake_at
     stream = work if isinstance(work, Stream) else work.stream
-    late = policy.binds_late(stream.config.mode, isinstance(work, Stream))
+    only = None if isinstance(work, Stream) else work.only
+    late = only is None and policy.binds_late(stream.config.mode, isinstance(work, Stream))
     key = stream.config.cost_key
     for place in policy.prefer(policy.Place(b.name, len(b.prompts), b.estimates.duration(key)) for b in open_backends):
         backend = backends[place.backend]
+        if only is not None and backend.name != only:
+            continue
         active = backend.active()
         if not policy.has_room(len(active), len(backend.prompts) - len(active)):
             continue

@@ -92,7 +92,9 @@ class ViewersChanged:
 class RequestAdded:
     """A run was accepted. `deadline_s` counts from now.
 
-    `revision` is that of the values at acceptance; one that is new here needs no `ValuesChanged` before it.
+    `revision` is that of the values at acceptance; one that is new here needs no `ValuesChanged` before it. With a
+    `backend` it is a warm-up: posted there alone, once, with the values of its acceptance; it is no picture of its
+    stream.
     """
 
     request: int
@@ -100,6 +102,7 @@ class RequestAdded:
     revision: int
     priority: int = 5
     deadline_s: float | None = None
+    backend: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ from bridge.scheduler.state import (
     Running,
     Stream,
     is_warm,
+    new_request,
     running_prompts,
 )
 from bridge.types import Mode, Outcome
@@ -188,6 +189,11 @@ class Scheduler:
         """The prompts that run now, withdrawn ones left out."""
         return running_prompts(self._backends.values())
 
+    def is_idle(self, backend: str) -> bool:
+        """True if a backend takes prompts and has none of ours."""
+        known = self._backends.get(backend)
+        return known is not None and known.open and not known.prompts
+
     # --- streams and requests ------------------------------------------------------------------------------
 
     def _configured(self, event: StreamConfigured, now: float) -> None:
@@ -238,15 +244,8 @@ class Scheduler:
         if stream is None or self._panicked:
             self._commands.append(Finish(event.request, event.stream, Outcome.CANCELLED))
             return
-        request = Request(
-            event.request,
-            stream,
-            event.revision,
-            accepted_at=now,
-            key=policy.order_key(event.priority, now),
-            deadline_s=event.deadline_s,
-        )
-        if policy.replaces_waiting(stream.config.mode):
+        request = new_request(event, stream, now)
+        if policy.replaces_waiting(stream.config.mode) and request.only is None:
             for other in [r for r in self._requests.values() if r.stream is stream and not r.generation]:
                 if other.attempt is None:
                     self._end_request(other.number, Outcome.SUPERSEDED)
@@ -327,7 +326,7 @@ class Scheduler:
     def _failed(self, attempt: Attempt, error: TexbridgeError, retry: bool, now: float) -> None:
         request, stream = attempt.request, attempt.request.stream
         self._attempts.pop(attempt.number, None)
-        if retry and not request.generation and policy.may_try_again(request.tries):
+        if retry and not request.generation and request.may_try_again:
             self._wait_again(request)
             return
         if request.generation:
@@ -344,7 +343,7 @@ class Scheduler:
         error = lost_at(attempt.backend.name, request.number, request.tries)
         if request.generation:  # made anew, with newer values, as soon as a backend is there
             self._end_request(request.number, Outcome.FAILED, error)
-        elif policy.may_try_again(request.tries):
+        elif request.may_try_again:
             self._wait_again(request)
             self._agenda.fail_at(request, now + self._backend_lost_after_s)
         else:
@@ -468,7 +467,7 @@ class Scheduler:
 
     def _submit(self, request: Request, backend: Backend, now: float) -> None:
         stream = request.stream
-        late = policy.binds_late(stream.config.mode, request.generation)
+        late = request.only is None and policy.binds_late(stream.config.mode, request.generation)
         revision = stream.revision if late else request.revision
         number = self._next_attempt
         # The same values tried again are as old as they were: they keep their place among the results.
@@ -479,11 +478,11 @@ class Scheduler:
         backend.prompts.append(attempt)
         request.attempt = attempt
         request.order = order
-        request.bound_revision = revision
+        request.bound_revision = revision if request.only is None else None
         request.tries += 1
         request.fail_at = inf
         stream.waiting -= 1
-        if attempt.revision == stream.revision:
+        if attempt.revision == stream.revision and request.only is None:
             stream.bound_revision = attempt.revision
             stream.dirty_since = now
         self._commands.append(

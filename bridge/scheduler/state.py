@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final, NamedTuple
 
+from bridge.scheduler import policy
 from bridge.scheduler.estimates import Estimates
-from bridge.scheduler.events import StreamConfigured
+from bridge.scheduler.events import RequestAdded, StreamConfigured
 
 NEVER_BOUND: Final = -1
 
@@ -56,6 +57,13 @@ class Request:
     """Of its newest attempt."""
     attempt: Attempt | None = None
     """The prompt that counts; None while the request waits."""
+    only: str | None = None
+    """The backend of a warm-up, which goes nowhere else."""
+
+    @property
+    def may_try_again(self) -> bool:
+        """True if it may be posted once more, after a backend lost or refused it."""
+        return self.only is None and policy.may_try_again(self.tries)
 
 
 @dataclass(slots=True, eq=False)
@@ -111,13 +119,26 @@ class Running(NamedTuple):
     known_s: float | None
 
 
-def running_prompts(backends: Iterable[Backend]) -> list[Running]:
-    """The prompts that run and still count."""
+def new_request(event: RequestAdded, stream: Stream, now: float) -> Request:
+    """A request as it is accepted."""
+    return Request(
+        event.request,
+        stream,
+        event.revision,
+        accepted_at=now,
+        key=policy.order_key(event.priority, now),
+        deadline_s=event.deadline_s,
+        only=event.backend,
+    )
+
+
+def running_prompts(backends: Collection[Backend]) -> list[Running]:
+    """The prompts that run and still count; a warm-up whose workflow and size another backend has warm doesn't."""
     return [
         Running(prompt.request.stream.number, prompt.started_at, backend.estimates.duration(prompt.cost_key))
         for backend in backends
         for prompt in backend.active()
-        if prompt.started_at is not None
+        if prompt.started_at is not None and not (prompt.request.only and is_warm(backends, prompt.cost_key))
     ]
 
 
