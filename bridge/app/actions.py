@@ -131,10 +131,10 @@ class Actions:
             self._tell_stream_changed(stream)
         elif opened.changed:
             self._tell_values_changed(stream, opened.changed, options.get("session"))
-        self.warm_ups.look(stream)
         for control, changed in (("workflow", opened.replaced), ("size", opened.resized)):
             if changed:
                 self._tell_control_changed(stream, control, options.get("session"))
+        self.warm_ups.look(stream)
         self.bridge.set_timer()
         return opened
 
@@ -211,16 +211,16 @@ class Actions:
         self._change_workflow(stream, spec)
 
     def _change_workflow(self, stream: Stream, spec: WorkflowSpec) -> None:
-        stream.change_workflow(spec)
         size = stream.picture_size
+        stream.change_workflow(spec)
         self._use_outputs(stream)
         self.configure(stream, touched=True)
         if not self.states.note(stream):
             self._tell_stream_changed(stream)
         self._tell_control_changed(stream, "workflow", None)
-        self.warm_ups.look(stream)
         if stream.picture_size != size:
             self._tell_control_changed(stream, "size", None)
+        self.warm_ups.look(stream)
 
     def _tell_control_changed(self, stream: Stream, name: str, source: object) -> None:
         for watcher in self.watchers:

@@ -152,7 +152,6 @@ class StreamConfig(_Section, frozen=True):
     size: Annotated[
         tuple[int, int] | None, Meta(description="[width, height] in pixels; by default the workflow's own")
     ] = None
-    placeholder: Annotated[
     aspect: Annotated[
         str | float | tuple[float, float] | None,
         Meta(description='instead of size: "16:9", "1.85" or [16, 9]; the nearest size that the workflow makes'),
@@ -161,6 +160,7 @@ class StreamConfig(_Section, frozen=True):
         float | None,
         Meta(description="instead of size, with or without aspect: of 1,048,576 pixels; 1.0 is 1024 x 1024"),
     ] = None
+    placeholder: Annotated[
         Text, Meta(description="a picture file to show until there is one of the stream's own; relative to this file")
     ] = ""
 

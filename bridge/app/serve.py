@@ -145,12 +145,12 @@ class Server:
                 opened = self.actions.open_stream(
                     name, stream.workflow, stream.mode, configured=True, **stream_options(stream)
                 )
-                opened.stream.idle_after_s = stream.idle_after_s
-                self.actions.configure(opened.stream)
-                if stream.placeholder:
                 words = snapped_words(stream, opened.stream)
                 if words:
                     logger.info("stream %s: %s", name, words)
+                opened.stream.idle_after_s = stream.idle_after_s
+                self.actions.configure(opened.stream)
+                if stream.placeholder:
                     self.actions.held.placeholders[opened.stream.number] = read_placeholder(Path(stream.placeholder))
             except WorkflowError as error:
                 raise ConfigError(f"stream {name!r}: {error}") from error
