@@ -25,6 +25,7 @@ from bridge.codec.comfy_events import (
     TextEvent,
     UnknownEvent,
 )
+from bridge.codec.node_events import NodeEvent, NodePicture
 from bridge.errors import BackendError, ErrorCode
 from bridge.scheduler.events import (
     AttemptEnded,
@@ -89,6 +90,8 @@ class Attempts:
         self.on_voice: Callable[[], None] | None = None
         """Called when the socket speaks of a prompt of ours again."""
         self.on_file_end: Callable[[], None] | None = None
+        self.on_node_failed: Callable[[str | None, str], bool] | None = None
+        """Called with the class and the words of a node that failed; True if the prompt may be tried without it."""
         self.on_foreign_start: Callable[[str], None] | None = None
         self.on_out_of_memory: Callable[[Attempt], None] | None = None
 
@@ -201,6 +204,9 @@ class Attempts:
         if isinstance(event, ImageEvent):
             self._picture(event, now)
             return
+        if isinstance(event, NodeEvent):
+            self._node_picture(event, now)
+            return
         if isinstance(event, StatusEvent):
             return
         if isinstance(event, UnknownEvent | TextEvent):
@@ -249,6 +255,9 @@ class Attempts:
 
     def _failed(self, attempt: Attempt, error: BackendError) -> None:
         attempt.error = error
+        detail = error.detail if isinstance(error.detail, dict) else {}
+        if error.code is ErrorCode.EXECUTION_FAILED and self.on_node_failed is not None:
+            error.retry = self.on_node_failed(detail.get("class_type"), str(detail.get("message")))
         if error.code is ErrorCode.OUT_OF_MEMORY:
             error.retry = self._freed_at is None or attempt.posted_at < self._freed_at
             if self.on_out_of_memory is not None:
@@ -269,7 +278,21 @@ class Attempts:
             return
         self.picture(attempt, node_id, event.image_format, event.data, now)
 
-    def picture(self, attempt: Attempt, node_id: str, image_format: str, data: memoryview, now: float) -> None:
+    def _node_picture(self, event: NodeEvent, now: float) -> None:
+        attempt = self._by_prompt.get(event.prompt_id)
+        if attempt is None or event.node_id not in attempt.output_nodes:
+            self._counts.foreign += 1
+            return
+        attempt.heard_at = now
+        if not event.index:
+            self.expect(attempt, event.node_id, event.total)
+        picture = NodePicture(event)
+        file = picture.file
+        self.picture(attempt, event.node_id, event.file_format or "raw", picture if file is None else file, now)
+
+    def picture(
+        self, attempt: Attempt, node_id: str, image_format: str, data: memoryview | NodePicture, now: float
+    ) -> None:
         """A picture of an output node is here: the next of its batch."""
         if attempt not in self:
             return

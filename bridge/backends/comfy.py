@@ -25,8 +25,10 @@ from bridge.backends.comfy_http import ComfyHttp
 from bridge.backends.comfy_socket import SocketOpener, open_socket
 from bridge.backends.connection import Connection
 from bridge.backends.faults import AccessRefused, BackendCut, BackendGone, BackendSilent
+from bridge.backends.node_pack import NodePack
 from bridge.backends.prompts import Prompts, Verdict
 from bridge.backends.records import BackendMute, BackendRecord, BackendState, BackendWarning, ComfyLimits, Counts
+from bridge.backends.transfer import Transfer, TransferMode
 from bridge.backends.watch import Watch
 from bridge.errors import BackendError, ErrorCode
 from bridge.scheduler.events import BackendDoubted, BackendDown, BackendUp
@@ -60,6 +62,7 @@ class ComfyBackend:
         on_event: Callable[[BackendRecord], None],
         limits: ComfyLimits | None = None,
         tls: ssl.SSLContext | None = None,
+        transfer: Transfer | None = None,
         opener: SocketOpener = open_socket,
     ) -> None:
         self.name = name
@@ -70,13 +73,18 @@ class ComfyBackend:
         self._counts = Counts()
         self._attempts = Attempts(name, self._emit, self._counts)
         self._http = ComfyHttp(self._address, self._limits, tls)
+        self.nodes = NodePack(self._http, transfer or Transfer(TransferMode.AUTO, far=self._address.is_remote))
+        """The node pack there, by which pictures come raw and go into memory."""
+        self._attempts.on_node_failed = self.nodes.failed
         self._connection = Connection(
             self._http, self._address, self._limits, self._counts, self._attempts.handle, opener, tls
         )
+        self._connection.on_arrival = self.nodes.transfer.came
         self._watch = Watch(self._http, self._limits, self._doubt, self._trust)
         self._prompts = Prompts(
             self._http, self._attempts, self._limits, self._emit, self._watch.suspect, self._watch.break_off
         )
+        self._prompts.on_refused = self.nodes.refused
         self._task: asyncio.Task[None] | None = None
         self._fresh = True
         self._up_told = False
@@ -177,6 +185,8 @@ class ComfyBackend:
             "state": "mute" if self.mute and self.state is BackendState.UP else self.state.value,
             "round_trip_ms": None if round_trip_s is None else round(round_trip_s * 1000, 1),
             **self._connection.describe(),
+            "transfer": self.nodes.transfer.word() if self.nodes.usable else "png",
+            "nodes": self.nodes.describe(),
             "attempts": len(self._attempts),
             "warning": self._warned,
             "counts": {name: getattr(self._counts, name) for name in Counts.__slots__},
@@ -228,6 +238,7 @@ class ComfyBackend:
         if self._fresh:
             self._uploads.clear()
             await self._connection.learn()
+            await self.nodes.learn(self._connection.object_info)
         client_id = await self._connection.open()
         await self._prompts.recover(client_id)
         self._fresh = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
@@ -18,6 +19,7 @@ from bridge.backends.foreign_answers import NOT_FOUND_ADVICE, foreign_answer
 from bridge.backends.records import ComfyLimits
 from bridge.errors import BackendError, ErrorCode
 
+_PIECE_BYTES: Final = 1 << 18
 _JSON: Final = {"Content-Type": "application/json"}
 
 
@@ -210,6 +212,24 @@ class ComfyHttp:
             raise _wrong(status, body, "/upload/image")
         return f"{folder}/{stored_name}" if folder else stored_name
 
+    async def send_picture(
+        self, data: bytes | bytearray | memoryview, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> tuple[int, dict[str, Any]]:
+        """Send a picture to the node pack; status and JSON object of its answer."""
+        timeout = aiohttp.ClientTimeout(total=self._limits.long_timeout_s, sock_connect=self._limits.open_timeout_s)
+        status, body = await self._call(
+            "POST",
+            f"/texbridge/image?{urlencode(query)}",
+            data=_pieces(memoryview(data).cast("B")),
+            headers={
+                **headers,
+                "Content-Type": "application/octet-stream",
+                "Content-Length": str(memoryview(data).nbytes),
+            },
+            timeout=timeout,
+        )
+        return status, _json_object(status, body, "/texbridge/image")
+
     # --- one call ------------------------------------------------------------------------------------------
 
     async def _call(
@@ -217,7 +237,7 @@ class ComfyHttp:
         method: str,
         path: str,
         *,
-        data: bytes | aiohttp.FormData | None = None,
+        data: bytes | aiohttp.FormData | AsyncIterator[memoryview] | None = None,
         headers: dict[str, str] | None = None,
         timeout: aiohttp.ClientTimeout | None = None,
         foreign: bool = True,
@@ -274,6 +294,12 @@ class ComfyHttp:
                 return bytes(body)
         response.close()
         raise WrongAnswer(f"answer of {path} is over {limit} bytes", limit=limit)
+
+
+async def _pieces(data: memoryview) -> AsyncIterator[memoryview]:
+    """A body without a copy of it."""
+    for start in range(0, len(data), _PIECE_BYTES):
+        yield data[start : start + _PIECE_BYTES]
 
 
 def _json_object(status: int, data: bytes, path: str) -> dict[str, Any]:

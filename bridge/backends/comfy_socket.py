@@ -43,6 +43,11 @@ class ComfySocket(Protocol):
         """When its last message came."""
         ...
 
+    @property
+    def arrival_s(self) -> float:
+        """How long the message that is handled now took from its first piece to its last."""
+        ...
+
     async def read(self, on_message: MessageHandler) -> str:
         """Call `on_message` with every message until the socket ends; the result says why it ended."""
         ...
@@ -90,6 +95,13 @@ class _Connection(ClientConnection):
         self._early: list[str | bytes | bytearray | memoryview] = []
         self._fragments: list[Frame] = []
         self._was_cut_off = False
+        self._began_at: float | None = None
+        self.arrival_s = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        if self._began_at is None:
+            self._began_at = time.perf_counter()
+        super().data_received(data)
 
     def listen(self, on_message: MessageHandler) -> None:
         """Give `on_message` what has come so far, and all that comes."""
@@ -120,6 +132,8 @@ class _Connection(ClientConnection):
         self.transport.abort()
 
     def _deliver(self, message: str | bytes | bytearray | memoryview) -> None:
+        self.arrival_s = 0.0 if self._began_at is None else time.perf_counter() - self._began_at
+        self._began_at = None
         if self._on_message is None:
             self._early.append(message)
             if len(self._early) > _MOST_PIECES:
@@ -141,6 +155,11 @@ class WebsocketsSocket:
     def heard_at(self) -> float:
         """When the last message came (`time.perf_counter`)."""
         return self._connection.heard_at
+
+    @property
+    def arrival_s(self) -> float:
+        """How long the message that is handled now took from its first piece to its last."""
+        return self._connection.arrival_s
 
     async def read(self, on_message: MessageHandler) -> str:
         """Call `on_message` with every message until the socket ends; the result says why it ended."""

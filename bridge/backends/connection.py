@@ -14,6 +14,7 @@ from bridge.backends.comfy_http import ComfyHttp
 from bridge.backends.comfy_socket import ComfySocket, SocketOpener
 from bridge.backends.records import ComfyLimits, Counts
 from bridge.codec.comfy_events import ComfyEvent, FeatureFlags, decode_binary, decode_text
+from bridge.codec.node_events import NodeEvent
 from bridge.errors import ComfyEventDecodeError
 
 
@@ -40,6 +41,8 @@ class Connection:
         self._on_event = on_event
         self._opener = opener
         self._tls = tls
+        self.on_arrival: Callable[[int, float, int], None] | None = None
+        """Called with a node's picture: bytes of its message, seconds that it took to read, and its bytes if raw."""
         self._flags_came = asyncio.Event()
         self._open: tuple[ComfySocket, asyncio.Task[str]] | None = None
 
@@ -111,4 +114,7 @@ class Connection:
         if isinstance(event, FeatureFlags):
             self._flags_came.set()
         else:
+            if isinstance(event, NodeEvent) and self.on_arrival is not None and self._open is not None:
+                raw_bytes = event.width * event.height * event.channels
+                self.on_arrival(len(message), self._open[0].arrival_s, raw_bytes)
             self._on_event(event, time.perf_counter())

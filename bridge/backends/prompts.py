@@ -60,6 +60,8 @@ class Prompts:
         self._emit = emit
         self._suspect = suspect
         self._break_off = break_off
+        self.on_refused: Callable[[BackendError], bool] | None = None
+        """Called with a refusal; True if the prompt may be tried again, bound anew."""
         self._client_id: str | None = None
         self._tasks = TaskSet()
         self._posts: dict[str, asyncio.Task[None]] = {}
@@ -192,7 +194,8 @@ class Prompts:
         if answer.status == 200:  # the good output runs: get rid of it
             self._retirement.remove_orphan(attempt.prompt_id)
         # 409: the id was taken already, another will do; 429: later may do.
-        self._attempts.refuse(attempt, refused, answer.status in (409, 429))
+        retry = answer.status in (409, 429) or (self.on_refused is not None and self.on_refused(refused))
+        self._attempts.refuse(attempt, refused, retry)
 
     async def _clarify(self, attempt: Attempt, wrong: WrongAnswer | None) -> None:
         """After a POST without a clear answer: does ComfyUI have it? If that can't be told now, `check` asks again."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
+from bridge.codec.node_events import NodePicture
 from bridge.errors import ErrorCode
 from bridge.scheduler.events import (
     AttemptEnded,
@@ -34,11 +35,11 @@ class BackendState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BackendPicture:
-    """A picture of an output, still encoded, as it came off ComfyUI's socket.
+    """A picture of an output as it came off ComfyUI's socket, encoded or raw.
 
-    `index` counts per output node within a prompt: a batch of n gives 0..n-1. `image_format` is "png", "jpeg" or a
-    MIME type. `data` views the received message and stays valid as long as it is held. `posted_at` and `at` are
-    `time.perf_counter` seconds: the prompt handed to `submit`, and the bytes here.
+    `index` counts per output node within a prompt: a batch of n gives 0..n-1. `image_format` is "png", "jpeg", "webp",
+    "raw" or a MIME type. `data` views the received message and stays valid as long as it is held. `posted_at` and `at`
+    are `time.perf_counter` seconds: the prompt handed to `submit`, and the bytes here.
     """
 
     backend: str
@@ -47,7 +48,7 @@ class BackendPicture:
     output: int
     index: int
     image_format: str
-    data: memoryview
+    data: memoryview | NodePicture
     posted_at: float
     at: float
 

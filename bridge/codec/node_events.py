@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from bridge.codec.picture_header import Buffer
 from bridge.codec.pixels import Channels, Pixels
 from bridge.errors import ComfyEventDecodeError
 from bridge.types import Size
@@ -143,7 +142,7 @@ class NodePicture:
         self.size = Size(event.width, event.height)
 
     @property
-    def file(self) -> Buffer | None:
+    def file(self) -> memoryview | None:
         """The encoded file; None for raw pixels."""
         return self.event.data if self.event.format in FILES else None
 

@@ -1,0 +1,195 @@
+"""The node pack in a ComfyUI: is it there, does it work, and pictures sent into its memory.
+
+It is found by `/object_info` and by what `/texbridge/info` says. A pack that fails is left alone for a while: stock
+nodes take its place from the next prompt on. Source: protocols/comfyui-nodes.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bridge.backends.comfy_http import ComfyHttp
+from bridge.backends.transfer import Transfer, TransferMode
+from bridge.codec.node_events import NODE_EVENT
+from bridge.errors import BackendError, ErrorCode
+from bridge.types import Origin
+from bridge.workflow.nodes import INPUT_MASK_NODE, INPUT_NODE, NODE_CLASSES, OUTPUT_NODE, PictureTicket
+
+logger = logging.getLogger("bridge.backends")
+
+WIRE: Final = 1
+"""The version of the pack's wire that this build speaks."""
+SESSION_HEADER: Final = "X-TexBridge-Session"
+_FIRST_REST_S: Final = 30.0
+_LONGEST_REST_S: Final = 1800.0
+_MOST_TICKETS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class PackFacts:
+    """What `/texbridge/info` says: version, formats of pictures that come in, and how long they are kept."""
+
+    version: str
+    input_formats: frozenset[str]
+    picture_bytes: int
+    keep_s: float
+
+
+def read_facts(info: Mapping[str, Any]) -> PackFacts | None:
+    """The facts of an answer of `/texbridge/info`; None if it isn't a pack that this build can speak with."""
+    limits, given = info.get("limits"), info.get("input")
+    if info.get("wire") != WIRE or info.get("event") != NODE_EVENT:
+        return None
+    if not isinstance(limits, dict) or not isinstance(given, dict) or not isinstance(given.get("formats"), list):
+        return None
+    most, keep_s = limits.get("picture_bytes"), limits.get("keep_s")
+    if not isinstance(most, int) or not isinstance(keep_s, int | float):
+        return None
+    formats = frozenset(word for word in given["formats"] if isinstance(word, str))
+    return PackFacts(str(info.get("version"))[:40], formats, most, float(keep_s))
+
+
+class NodePack:
+    """The pack of one backend, as far as it can be used."""
+
+    def __init__(self, http: ComfyHttp, transfer: Transfer) -> None:
+        self.transfer = transfer
+        self.problem = ""
+        """Why it isn't used though it is installed, for people."""
+        self._http = http
+        self._facts: PackFacts | None = None
+        self._secret = secrets.token_hex(16)
+        self._tickets: OrderedDict[str, tuple[PictureTicket, float]] = OrderedDict()
+        self._rest_until = 0.0
+        self._rest_s = _FIRST_REST_S
+
+    @property
+    def facts(self) -> PackFacts | None:
+        """What is known of it; None where there is none."""
+        return self._facts
+
+    @property
+    def usable(self) -> bool:
+        """Whether prompts may use it now."""
+        return (
+            self._facts is not None
+            and self.transfer.mode is not TransferMode.PNG
+            and time.perf_counter() >= self._rest_until
+        )
+
+    @property
+    def raw_in(self) -> bool:
+        """Whether pictures should be sent raw: the pack is there, and the link is fast."""
+        return self.usable and self.transfer.word() == "raw"
+
+    def takes(self, format: str, size: int) -> bool:
+        """Whether a picture of so many bytes in this format (a registry word, or jpeg, png, webp) can be sent."""
+        facts = self._facts
+        return self.usable and facts is not None and format in facts.input_formats and size <= facts.picture_bytes
+
+    async def learn(self, object_info: bytes | None) -> None:
+        """Find out whether this ComfyUI has it. Raises BackendError."""
+        self._facts, self.problem = None, ""
+        self._tickets.clear()
+        self._rest_until, self._rest_s = 0.0, _FIRST_REST_S
+        self.transfer.forget()
+        if object_info is None or any(f'"{name}"'.encode() not in object_info for name in (OUTPUT_NODE, INPUT_NODE)):
+            return
+        info = await self._http.facts("/texbridge/info")
+        self._facts = read_facts(info)
+        if self._facts is None:
+            self.problem = (
+                f"the texbridge nodes in this ComfyUI speak wire {info.get('wire')!r}, this bridge {WIRE}: "
+                "`texbridge nodes install` brings the right ones"
+            )
+            logger.warning("%s", self.problem)
+
+    def describe(self) -> dict[str, Any] | None:
+        """Version, transfer, measured link and problem, for people; None where there is no pack."""
+        if self._facts is None:
+            return {"problem": self.problem} if self.problem else None
+        rate = self.transfer.bytes_per_s
+        return {
+            "version": self._facts.version,
+            "used": self.usable,
+            "problem": self.problem or None,
+            "link_mb_s": None if rate is None else round(rate / 1e6, 1),
+        }
+
+    # --- pictures into ComfyUI's memory ---------------------------------------------------------------------
+
+    async def send(
+        self,
+        data: bytes | bytearray | memoryview,
+        name: str,
+        format: str,
+        *,
+        width: int = 0,
+        height: int = 0,
+        origin: Origin = Origin.TOP_LEFT,
+    ) -> PictureTicket:
+        """Send a picture into memory, once for each `name`, and give what the input node takes.
+
+        `name` (letters, digits, - and _, at most 64) must come from the content: the same always means the same
+        picture. `format` is a registry word with `width` and `height`, or `jpeg`, `png`, `webp`.
+
+        Raises:
+            BackendError: the backend is gone, silent, or refuses the picture.
+        """
+        facts, now = self._facts, time.perf_counter()
+        if facts is None:
+            raise BackendError("this ComfyUI has no texbridge nodes", code=ErrorCode.MISSING_NODE, retry=True)
+        known = self._tickets.get(name)
+        if known is not None and now - known[1] < facts.keep_s / 3:
+            self._tickets.move_to_end(name)
+            return known[0]
+        query = {"name": name, "format": format}
+        if width:
+            query |= {"width": str(width), "height": str(height), "origin": origin.value}
+        status, answer = await self._http.send_picture(data, query, {SESSION_HEADER: self._secret})
+        ticket = answer.get("picture")
+        if status != 200 or not isinstance(ticket, str):
+            told = str(answer.get("error") or f"status {status}")[:300]
+            raise BackendError(
+                f"the texbridge nodes refused the picture: {told}", code=ErrorCode.PROMPT_REJECTED, value=status
+            )
+        self._tickets[name] = PictureTicket(ticket), now
+        while len(self._tickets) > _MOST_TICKETS:
+            self._tickets.popitem(last=False)
+        return self._tickets[name][0]
+
+    # --- what goes wrong ------------------------------------------------------------------------------------
+
+    def failed(self, class_type: str | None, message: str) -> bool:
+        """A node failed or was refused. True if it was the pack's: the prompt may be tried again without."""
+        if class_type not in NODE_CLASSES:
+            return False
+        if class_type in (INPUT_NODE, INPUT_MASK_NODE):
+            # Most likely the picture is no longer there: it is sent again.
+            tickets = len(self._tickets)
+            self._tickets.clear()
+            if tickets:
+                return True
+        self.rest(message)
+        return True
+
+    def refused(self, error: BackendError) -> bool:
+        """A prompt was refused. True if that was for the pack: the prompt may be tried again without."""
+        if error.code is ErrorCode.MISSING_NODE and any(name in error.message for name in NODE_CLASSES):
+            self._facts, self.problem = None, "the texbridge nodes are gone from this ComfyUI"
+            return True
+        details = error.detail if isinstance(error.detail, list) else []
+        return any(self.failed(detail.get("class_type"), str(detail.get("message"))) for detail in details)
+
+    def rest(self, message: str) -> None:
+        """Leave the pack alone for a while; twice as long each time."""
+        self._rest_until = time.perf_counter() + self._rest_s
+        self.problem = f"the texbridge nodes failed, ComfyUI's own are used for {self._rest_s:g} s: {message[:300]}"
+        logger.warning("%s", self.problem)
+        self._rest_s = min(2 * self._rest_s, _LONGEST_REST_S)
