@@ -125,6 +125,8 @@ class Actions:
             self._cancel_all_of(stream)
             self.bridge.results.forget_stream(stream.number)
             self._use_outputs(stream)
+        if self.panicked and stream.mode is Mode.LIVE:
+            stream.switch_live(False)  # as panic did to all others: `live` starts it after `resume`
         self.configure(stream, touched=opened.created or bool(opened.changed) or opened.resized)
         told = self.states.note(stream)
         if opened.created and not told:
