@@ -11,12 +11,13 @@ import math
 from typing import Final
 
 from bridge.errors import WorkflowError
-from bridge.types import Size, WorkflowSpec
+from bridge.types import ParameterType, PictureRule, Size, WorkflowSpec
 from bridge.workflow.binding_file import BindingFile, ParameterEntry, parse_binding_file
 from bridge.workflow.names import label_of, parameter_name_problem, workflow_name_problem
 from bridge.workflow.object_info import ObjectInfo
 from bridge.workflow.outputs import place_outputs
 from bridge.workflow.parameters import BoundInput, Parameter, make_parameter
+from bridge.workflow.picture_rules import picture_rule
 from bridge.workflow.targets import Target, find_target, free_inputs, mark_target
 from bridge.workflow.template import Graph, parse_template
 from bridge.workflow.titles import SIZE_WORDS, Title, parse_title
@@ -101,7 +102,16 @@ class _Loader:
             self.outputs.node_ids,
             self.outputs.notes,
             self.file.description,
+            self._picture_rules(parameters),
         )
+
+    def _picture_rules(self, parameters: tuple[Parameter, ...]) -> dict[str, PictureRule]:
+        return {
+            name: picture_rule(
+                self.file.parameters.get(name, ParameterEntry(name)).picture, tuple(self.targets[name]), self.graph
+            )
+            for name in (parameter.spec.name for parameter in parameters if parameter.spec.type is ParameterType.IMAGE)
+        }
 
     # --- who writes where ----------------------------------------------------------------------------------
 

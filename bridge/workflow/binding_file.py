@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 from bridge.errors import WorkflowError
 from bridge.types import Curve, OutputKind, ParameterType
 from bridge.workflow.names import name_problem, nearest, parameter_name_problem
+from bridge.workflow.picture_rules import PICTURE_KEYS, read_picture_keys
 
 MAX_BINDING_BYTES: Final = 256 * 1024
 MAX_PARAMETERS: Final = 256
@@ -39,6 +40,8 @@ class ParameterEntry:
     clamp: bool | None = None
     choices: tuple[str, ...] | None = None
     multiline: bool | None = None
+    picture: Mapping[str, Any] = field(default_factory=dict)
+    """Keys for pictures alone, checked (see `picture_rules`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ _PARAMETER_KEYS: Final = (
     "out_of_range",
     "choices",
     "multiline",
+    *PICTURE_KEYS,
 )
 _OUTPUT_KEYS: Final = ("node", "kind")
 
@@ -176,8 +180,12 @@ class _Reader:
                 clamp=None if word is None else word == "clamp",
                 choices=self._choices(table, where),
                 multiline=self._flag(table, "multiline", where),
+                picture=self._picture(table, where),
             )
         return result
+
+    def _picture(self, table: dict[str, Any], where: str) -> dict[str, Any]:
+        return read_picture_keys(table, lambda fault: self.problems.append(f"{where}: {fault}"))
 
     def _outputs(self, document: dict[str, Any]) -> tuple[OutputEntry, ...]:
         result: list[OutputEntry] = []

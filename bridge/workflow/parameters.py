@@ -90,6 +90,8 @@ class _Maker:
         kind = self._type()
         if kind is None:
             return None
+        if self.entry.picture and kind is not ParameterType.IMAGE:
+            self.fault(f"{next(iter(self.entry.picture))} says nothing for type {kind}: take it out")
         minimum, maximum = self._range(kind)
         choices = self._choices(kind)
         default = self._default(kind, tuple(choices))

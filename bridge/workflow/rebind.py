@@ -314,5 +314,6 @@ def _keys(entry: ParameterEntry) -> dict[str, Any]:
         "out_of_range": clamp,
         "choices": None if entry.choices is None else list(entry.choices),
         "multiline": entry.multiline,
+        **entry.picture,
     }
     return {key: value for key, value in said.items() if value is not None}

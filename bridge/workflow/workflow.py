@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from bridge.errors import ErrorCode, InvalidValueError, UnknownNameError
-from bridge.types import ParameterType, Picture, Size, Value, WorkflowSpec
+from bridge.types import ParameterType, Picture, PictureRule, RawPicture, Size, Value, WorkflowSpec
 from bridge.workflow.names import nearest
 from bridge.workflow.outputs import file_outputs
 from bridge.workflow.parameters import BoundInput, Parameter
@@ -57,6 +57,7 @@ class Workflow:
         graph: the graph with its outputs in place, as `check_against` takes it.
         required_class_types: every node class that a ComfyUI must have.
         picture_inputs: places that take an uploaded picture, by parameter.
+        picture_rules: what is done to a picture on its way there, by parameter.
     """
 
     __slots__ = (
@@ -69,6 +70,7 @@ class Workflow:
         "graph",
         "notes",
         "picture_inputs",
+        "picture_rules",
         "required_class_types",
         "spec",
     )
@@ -83,8 +85,10 @@ class Workflow:
         output_node_ids: tuple[str, ...],
         notes: tuple[str, ...],
         description: str,
+        picture_rules: Mapping[str, PictureRule],
     ) -> None:
         self.spec = spec
+        self.picture_rules = picture_rules
         self.graph = graph
         self.notes = notes
         self.description = description
@@ -157,9 +161,9 @@ class Workflow:
     def _picture_name(self, parameter: Parameter, value: Value, picture_names: Mapping[str, str]) -> str:
         """The file name to write. A text is taken only if it is the default: no one names files from outside."""
         name = parameter.spec.name
-        if isinstance(value, Picture) and name in picture_names:
+        if isinstance(value, Picture | RawPicture) and name in picture_names:
             return picture_names[name]
-        if isinstance(value, Picture):
+        if isinstance(value, Picture | RawPicture):
             raise InvalidValueError(f"{name}: the picture has not been uploaded to this ComfyUI", field=name)
         if isinstance(value, str) and value == parameter.spec.default:
             return value
