@@ -55,7 +55,7 @@ def choose_submission(
             in_flight=len(backend.prompts),
             late=late,
             expected_end=backend.expected_end(),
-            lead_s=backend.estimates.lead(key),
+            lead_s=backend.estimates.lead(key, stream.number),
         )
         if at <= now:
             return Submission(work, backend), wake_at
@@ -105,7 +105,7 @@ def choose_refresh(
                 posted_at=attempt.posted_at,
                 expected_start=backend.expected_end(before=attempt),
                 estimate_s=backend.estimates.duration(attempt.cost_key),
-                lead_s=backend.estimates.lead(attempt.cost_key),
+                lead_s=backend.estimates.lead(attempt.cost_key, attempt.request.stream.number),
                 now=now,
             )
             if at <= now:

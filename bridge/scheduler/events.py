@@ -123,6 +123,13 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptPrepared:
+    """What the prompt needs first is at the backend (its pictures); the prompt itself goes out now."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptPosted:
     """ComfyUI took the prompt (200). May come after `AttemptStarted`."""
 
@@ -193,6 +200,7 @@ Event: TypeAlias = (
     | RequestCancelled
     | Panicked
     | Resumed
+    | AttemptPrepared
     | AttemptPosted
     | AttemptRefused
     | AttemptStarted

@@ -24,6 +24,7 @@ from bridge.scheduler.events import (
     AttemptEnded,
     AttemptLost,
     AttemptPosted,
+    AttemptPrepared,
     AttemptRefused,
     AttemptStarted,
     AttemptWithdrawn,
@@ -94,6 +95,8 @@ class Scheduler:
                 self._started(event.attempt, now)
             case AttemptPosted():
                 self._posted(event.attempt, now)
+            case AttemptPrepared() if (attempt := self._attempts.get(event.attempt)) is not None:
+                attempt.prepared(now)
             case AttemptEnded():
                 self._ended(event, now)
             case ResultSettled():
@@ -280,16 +283,14 @@ class Scheduler:
     def _posted(self, number: int, now: float) -> None:
         attempt = self._attempts.get(number)
         if attempt is not None and attempt.posted_at is None and not attempt.ended:
-            if attempt.started_at is None:
-                attempt.backend.estimates.add_lead(now - attempt.submitted_at)
+            attempt.arrived(now)
             attempt.posted_at = now
 
     def _started(self, number: int, now: float) -> None:
         attempt = self._attempts.get(number)
         if attempt is None or attempt.started_at is not None or attempt.ended:
             return
-        if attempt.posted_at is None:
-            attempt.backend.estimates.add_lead(now - attempt.submitted_at)
+        attempt.arrived(now)
         attempt.started_at = now
 
     def _over(self, number: int) -> Attempt | None:

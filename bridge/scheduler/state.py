@@ -85,6 +85,16 @@ class Attempt:
     ended: bool = False
     released: bool = False
 
+    def prepared(self, now: float) -> None:
+        """All that it needs is at the backend: that took this stream's time, and the prompt's own way begins."""
+        self.backend.estimates.add_preparation(self.request.stream.number, now - self.submitted_at)
+        self.submitted_at = now
+
+    def arrived(self, now: float) -> None:
+        """The backend has the prompt: note how long its way was, the first time that this is heard."""
+        if self.posted_at is None and self.started_at is None:
+            self.backend.estimates.add_lead(now - self.submitted_at)
+
 
 @dataclass(slots=True, eq=False)
 class Backend:
