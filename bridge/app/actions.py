@@ -100,6 +100,7 @@ class Actions:
     def set_released(self, stream: Stream, shared: ReleasedSet, size: Size) -> None:
         """Listener: the first set after a switch to live may be what a fade waits for."""
         self.covers.set_released(stream)
+        self.held.last_frames.set_released(stream)
 
     def backends_changed(self) -> None:
         """Listener: with a backend, streams are ready; without one, they wait."""
@@ -125,6 +126,8 @@ class Actions:
             self._cancel_all_of(stream)
             self.bridge.results.forget_stream(stream.number)
             self._use_outputs(stream)
+        elif opened.created and not stream.configured:
+            self.held.last_frames.use(stream, None)
         if self.panicked and stream.mode is Mode.LIVE:
             stream.switch_live(False)  # as panic did to all others: `live` starts it after `resume`
         self.configure(stream, touched=opened.created or bool(opened.changed) or opened.resized)
@@ -267,7 +270,7 @@ class Actions:
         self.states.forget_stream(stream.number)
         self.warm_ups.forget_stream(stream.number)
         self.covers.forget_stream(stream.number)
-        self.held.forget_stream(stream.number)
+        self.held.forget_stream(stream)
         self.bridge.results.forget_stream(stream.number)
         self._revisions.pop(stream.number, None)
         for session in self.sessions:
@@ -440,6 +443,7 @@ class Actions:
         self.cancel(lambda _: True)
 
     async def close(self) -> None:
-        """End what is still being prepared for viewers."""
+        """Keep the last pictures, and end what is still being prepared for viewers."""
+        await self.held.last_frames.close()
         await self.covers.close()
         await self.held.close()

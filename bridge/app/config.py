@@ -21,6 +21,7 @@ from msgspec import Meta, field
 
 from bridge.app.config_backend import BackendConfig as BackendConfig
 from bridge.app.config_map import MapConfig
+from bridge.app.config_pictures import PicturesConfig, resolve_files
 from bridge.errors import ConfigError
 from bridge.types import Mode, SeedPolicy
 
@@ -161,8 +162,10 @@ class StreamConfig(_Section, frozen=True):
         Meta(description="instead of size, with or without aspect: of 1,048,576 pixels; 1.0 is 1024 x 1024"),
     ] = None
     placeholder: Annotated[
-        Text, Meta(description="a picture file to show until there is one of the stream's own; relative to this file")
+        Text,
+        Meta(description="shown until there is a picture of the stream's own, instead of any other: as in [pictures]"),
     ] = ""
+    keep_last_frame: Annotated[bool | None, Meta(description="as in [pictures], for this stream")] = None
 
 
 class PanicConfig(_Section, frozen=True):
@@ -215,6 +218,7 @@ class Config(_Section, frozen=True):
     limits: LimitsConfig = LimitsConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
     panic: PanicConfig = PanicConfig()
+    pictures: PicturesConfig = PicturesConfig()
     log: LogConfig = LogConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()
     search: SearchConfig = SearchConfig()
@@ -280,9 +284,7 @@ def load_config(
             for key in ("headers_file", "ca_file"):
                 if isinstance(backend, dict) and isinstance(backend.get(key), str) and backend[key]:
                     backend[key] = str(path.parent / Path(backend[key]).expanduser())
-        for stream in tree.get("streams", {}).values() if isinstance(tree.get("streams"), dict) else ():
-            if isinstance(stream, dict) and isinstance(stream.get("placeholder"), str) and stream["placeholder"]:
-                stream["placeholder"] = str(path.parent / Path(stream["placeholder"]).expanduser())
+        resolve_files(tree, path.parent)
     _merge(tree, _from_environment(environment))
     overrides = overrides or {}
     if overrides.get("streams"):

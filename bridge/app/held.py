@@ -13,14 +13,15 @@ from functools import partial
 from typing import Any, Final
 
 from bridge.app.bridge import Bridge
-from bridge.app.placeholder import black_payload, picture_payload, placeholder_payload
+from bridge.app.held_forms import HeldForms
+from bridge.app.last_frames import LastFrames
+from bridge.app.placeholder import Still, black_payload, drawn_still
 from bridge.app.records import ReleasedSet, ViewerSet
 from bridge.app.viewers import Viewer
-from bridge.codec.pixels import Pixels
 from bridge.errors import TexbridgeError
 from bridge.frames.packets import Payload
 from bridge.streams.stream import Stream
-from bridge.types import Size
+from bridge.types import OutputKind, Size
 
 logger = logging.getLogger("bridge.app")
 
@@ -38,8 +39,12 @@ class HeldPictures:
         self._bridge = bridge
         self.panicked = False
         self.black: set[int] = set()
-        self.placeholders: dict[int, Pixels] = {}
-        """Pictures that stand in for a stream's own, by its number; a checkerboard where there is none."""
+        self.placeholders: dict[int, Still] = {}
+        """Pictures that the configuration names, by stream; they come before the last one that was kept."""
+        self.placeholder = drawn_still("test_card")
+        """The picture for everybody else."""
+        self.forms = HeldForms(bridge.decoders, bridge.buffers)
+        self.last_frames = LastFrames(bridge, lambda stream: not self.is_covered(stream), self.forms.forget)
         self._turns: Counter[int] = Counter()
         """By stream: how often everything that waited was thrown out; what was begun before is late."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,10 +112,27 @@ class HeldPictures:
         """The held picture in a viewer's form; None if it would hold up the loop."""
         if self._holds_last(stream):
             return self._bridge.results.held_now(stream.number, viewer)
-        width, height = viewer.wants[1].size or self._size(stream)
-        if width * height * len(viewer.wants[0]) > PIXELS_ON_LOOP:
+        if self.last_frames.is_loading(stream):
             return None
-        return self._placeholder(stream, viewer, self.is_black(stream))
+        outputs, spec = viewer.wants
+        width, height = spec.size or self._size(stream)
+        is_large = width * height * len(outputs) > PIXELS_ON_LOOP
+        if self.is_black(stream):
+            return None if is_large else self._black(stream, viewer)
+        payloads: list[tuple[int, Payload]] = []
+        try:
+            for output, kind in self._outputs(stream, viewer):
+                form = self.forms.form(self._still(stream, output), spec, self._size(stream), kind)
+                payload = self.forms.ready(form) if is_large else self.forms.make_now(form)
+                if payload is None:
+                    break
+                payloads.append((output, payload))
+            else:
+                return _placeholder_set(payloads)
+        except TexbridgeError as error:
+            logger.debug("stream %s: no placeholder: %s", stream.name, error)
+        _release_all(payloads)
+        return None
 
     async def make(self, stream: Stream, viewer: Viewer) -> ViewerSet | None:
         """The held picture in a viewer's form, owned by the caller, made in a decoder's thread.
@@ -118,45 +140,68 @@ class HeldPictures:
         Raises:
             TexbridgeError: the form can't be made, or no buffer is left.
         """
+        if not self._holds_last(stream):
+            await self.last_frames.loaded(stream)
         if self._holds_last(stream):
             return await self._bridge.results.held_set(stream.number, viewer.wants)
-        work = partial(self._placeholder, stream, viewer, self.is_black(stream))
-        return await self._bridge.decoders.run(work, _release)
+        if self.is_black(stream):
+            return await self._bridge.decoders.run(partial(self._black, stream, viewer), _release)
+        payloads: list[tuple[int, Payload]] = []
+        try:
+            for output, kind in self._outputs(stream, viewer):
+                form = self.forms.form(self._still(stream, output), viewer.wants[1], self._size(stream), kind)
+                payload = await self.forms.make(form)
+                if payload is not None:
+                    payloads.append((output, payload))
+        except BaseException:
+            _release_all(payloads)
+            raise
+        return _placeholder_set(payloads)
+
+    def _outputs(self, stream: Stream, viewer: Viewer) -> list[tuple[int, OutputKind]]:
+        there = stream.workflow.outputs
+        return [(output, there[output].kind) for output in viewer.wants[0] if output < len(there)]
+
+    def _still(self, stream: Stream, output: int) -> Still:
+        """What stands in for a stream's own picture. Not its last one in a panic, which may be what has to go."""
+        own = self.placeholders.get(stream.number)
+        if own is None and not self.panicked:
+            own = self.last_frames.still(stream, output)
+        return self.placeholder if own is None else own
 
     def _size(self, stream: Stream) -> Size:
         shown = self._bridge.results.shown(stream.number)
         if shown is not None and shown[1]:
             return next(iter(shown[1].values())).size  # the engine's texture has this size by now
-        own = self.placeholders.get(stream.number)
-        return stream.picture_size or (DEFAULT_SIZE if own is None else own.size)
+        if stream.picture_size is not None:
+            return stream.picture_size
+        still = self._still(stream, 0)
+        return DEFAULT_SIZE if still is self.placeholder else still.pixels.size
 
-    def _placeholder(self, stream: Stream, viewer: Viewer, black: bool) -> ViewerSet | None:
-        """A picture that is none of the stream's own, for each output of a viewer; None if there is no room for it."""
+    def _black(self, stream: Stream, viewer: Viewer) -> ViewerSet | None:
+        """Black for each output of a viewer; None if there is no room for it."""
         size = self._size(stream)
-        own = self.placeholders.get(stream.number)
-        make = black_payload if black else placeholder_payload if own is None else partial(picture_payload, own)
         payloads: list[tuple[int, Payload]] = []
         try:
-            for output in viewer.wants[0]:
-                if output < len(stream.workflow.outputs):
-                    kind = stream.workflow.outputs[output].kind
-                    payloads.append((output, make(viewer.wants[1], size, self._bridge.buffers, kind)))
+            for output, kind in self._outputs(stream, viewer):
+                payloads.append((output, black_payload(viewer.wants[1], size, self._bridge.buffers, kind)))
         except TexbridgeError as error:
-            logger.debug("stream %s: no placeholder: %s", stream.name, error)
-            for _, payload in payloads:
-                payload.release()
+            logger.debug("stream %s: no black picture: %s", stream.name, error)
+            _release_all(payloads)
             return None
-        if not payloads:
-            return None
-        return ViewerSet(ReleasedSet(number=0, request=0, index=0, last=False), tuple(payloads), held=True)
+        return _placeholder_set(payloads)
 
     # --- the end -------------------------------------------------------------------------------------------
 
-    def forget_stream(self, stream: int) -> None:
+    def forget_stream(self, stream: Stream) -> None:
         """The stream is gone."""
-        self.black.discard(stream)
-        self.placeholders.pop(stream, None)
-        self._turns.pop(stream, None)
+        number = stream.number
+        self.last_frames.forget_stream(stream)
+        self.black.discard(number)
+        own = self.placeholders.pop(number, None)
+        if own is not None:
+            self.forms.forget(own)
+        self._turns.pop(number, None)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -168,8 +213,21 @@ class HeldPictures:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.forms.close()
 
 
 def _release(held: ViewerSet | None) -> None:
     if held is not None:
         held.release()
+
+
+def _release_all(payloads: list[tuple[int, Payload]]) -> None:
+    for _, payload in payloads:
+        payload.release()
+
+
+def _placeholder_set(payloads: list[tuple[int, Payload]]) -> ViewerSet | None:
+    """A set that is none of the stream's own; None without payloads."""
+    if not payloads:
+        return None
+    return ViewerSet(ReleasedSet(number=0, request=0, index=0, last=False), tuple(payloads), held=True)

@@ -1,89 +1,122 @@
-"""Pictures that no workflow made: the placeholder that a newcomer gets before there is a picture, and black."""
+"""Pictures that no workflow made: what a newcomer gets before there is a picture, and black."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from bridge.codec.pixels import (
-    Channels,
-    Pixels,
-    decode_picture,
-    encode_picture,
-    payload_geometry,
-    resize_pixels,
-    write_pixels,
-)
+from bridge.app.card import draw_card
+from bridge.app.config_pictures import DRAWN
+from bridge.codec.payloads import payload_geometry, write_pixels
+from bridge.codec.pixels import Channels, Pixels, decode_picture, encode_picture, resize_pixels
 from bridge.errors import ConfigError, PictureDecodeError
 from bridge.frames.packets import Payload
 from bridge.types import ENCODED_FORMATS, FrameFlags, Origin, OutputKind, PayloadSpec, Sink, Size
 
-CELL = 32
+CELL: Final = 32
 DARK, LIGHT = 40, 52
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 
 
-def placeholder_payload(spec: PayloadSpec, size: Size, sink: Sink, kind: OutputKind = OutputKind.COLOR) -> Payload:
-    """A quiet grey checkerboard of `size`, or of the spec's own, as a payload owned by the caller.
+@dataclass(frozen=True, slots=True, eq=False)
+class Still:
+    """A picture that stands in for a stream's own. `draw_anew`: it is drawn in any size, and not stretched to it."""
+
+    pixels: Pixels
+    draw_anew: bool = False
+
+
+def still_payload(
+    still: Still, spec: PayloadSpec, size: Size, sink: Sink, kind: OutputKind = OutputKind.COLOR
+) -> Payload:
+    """A picture brought to `size`, or to the spec's own, as a payload owned by the caller.
 
     Raises:
         TexbridgeError: the form can't be made, or no buffer is left.
     """
-    width, height = spec.size or size
-    rows, columns = (np.arange(side) // CELL % 2 for side in (height, width))
-    grey = (rows.astype(np.uint8)[:, None] ^ columns.astype(np.uint8)[None, :]) * np.uint8(LIGHT - DARK)
-    grey += np.uint8(DARK)
-    return _payload(grey, spec, sink, kind)
+    target = spec.size or size
+    if still.draw_anew:
+        return _payload(_checkerboard(target), spec, sink, kind)
+    return _payload(resize_pixels(still.pixels, target, spec.fit), spec, sink, kind)
 
 
 def black_payload(spec: PayloadSpec, size: Size, sink: Sink, kind: OutputKind = OutputKind.COLOR) -> Payload:
     """Black of `size`, or of the spec's own, alpha 255, as a payload owned by the caller. Raises as above."""
     width, height = spec.size or size
-    return _payload(np.zeros((height, width), np.uint8), spec, sink, kind)
+    return _payload(_grey(np.zeros((height, width), np.uint8)), spec, sink, kind)
 
 
-def picture_payload(
-    pixels: Pixels, spec: PayloadSpec, size: Size, sink: Sink, kind: OutputKind = OutputKind.COLOR
-) -> Payload:
-    """A picture brought to `size`, or to the spec's own, as a payload owned by the caller. Raises as above."""
-    target = spec.size or size
-    sized = pixels if pixels.size == target else resize_pixels(pixels, target, spec.fit)
-    return _pixels_payload(sized, spec, sink, kind)
+@cache
+def drawn_still(word: str) -> Still:
+    """Give `test_card`, `checkerboard` (a quiet grey one) or `black`, each made once."""
+    if word == "checkerboard":
+        return Still(_checkerboard(Size(2 * CELL, 2 * CELL)), draw_anew=True)
+    if word == "black":
+        return Still(_grey(np.zeros((1, 1), np.uint8)))
+    card = draw_card()
+    pixels = np.full((*card.shape[:2], 4), 255, np.uint8)
+    pixels[:, :, :3] = card
+    return Still(Pixels(pixels, Channels.RGB))
 
 
-def read_placeholder(path: Path) -> Pixels:
-    """Give the pixels of the file that a stream's `placeholder` names.
+def find_still(text: str, of: str) -> Still:
+    """Give the picture that a `placeholder` names: a word of ours, or a file. Raises as `read_still`."""
+    return drawn_still(text) if text in DRAWN else read_still(Path(text), of)
+
+
+def read_still(path: Path, of: str) -> Still:
+    """Give the picture of the file that a `placeholder` names; `of` says whose, for messages: `[streams.main]`.
 
     Raises:
         ConfigError: it can't be read, is over 64 MiB, or no PNG, JPEG or WebP.
     """
+    where = f"placeholder {path} of {of}"
+    otherwise = f"or take placeholder out of {of}"
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"placeholder {path} is over {MAX_FILE_BYTES >> 20} MiB; use a smaller picture")
-        return decode_picture(path.read_bytes())
+            raise ConfigError(f"{where} is over {MAX_FILE_BYTES >> 20} MiB: use a smaller picture, {otherwise}")
+        return Still(decode_picture(path.read_bytes()))
     except OSError as error:
-        raise ConfigError(f"placeholder {path} can't be read: {error.strerror or error}") from error
+        raise ConfigError(
+            f"{where} can't be read: {error.strerror or error}. Put a PNG, JPEG or WebP there, {otherwise}"
+        ) from error
     except PictureDecodeError as error:
-        raise ConfigError(f"placeholder {path}: {error.message}; it must be a PNG, JPEG or WebP") from error
+        raise ConfigError(
+            f"{where}: {error.message}. It must be a PNG, JPEG or WebP: save it as one, {otherwise}"
+        ) from (error)
 
 
-def _payload(grey: np.ndarray, spec: PayloadSpec, sink: Sink, kind: OutputKind) -> Payload:
-    return _pixels_payload(Pixels(grey[:, :, None], Channels.L), spec, sink, kind)
+def _checkerboard(size: Size) -> Pixels:
+    width, height = size
+    rows, columns = (np.arange(side) // CELL % 2 for side in (height, width))
+    grey = (rows.astype(np.uint8)[:, None] ^ columns.astype(np.uint8)[None, :]) * np.uint8(LIGHT - DARK)
+    grey += np.uint8(DARK)
+    return _grey(grey)
 
 
-def _pixels_payload(pixels: Pixels, spec: PayloadSpec, sink: Sink, kind: OutputKind) -> Payload:
+def _grey(grey: np.ndarray) -> Pixels:
+    return Pixels(grey[:, :, None], Channels.L)
+
+
+def _payload(pixels: Pixels, spec: PayloadSpec, sink: Sink, kind: OutputKind) -> Payload:
     spec = replace(spec, size=None)  # it was drawn in that size
-    width, height, row_pitch, payload_bytes = payload_geometry(pixels.size, spec)
+    made = payload_geometry(pixels.size, spec)
     encoded = encode_picture(pixels, spec.format, 90) if spec.format in ENCODED_FORMATS else b""
-    lease = sink.lend(len(encoded) or payload_bytes)
-    if encoded:
-        lease.view[:] = encoded
-    else:
-        write_pixels(pixels, spec, lease.view)
+    payload_bytes = len(encoded) or made.payload_bytes
+    lease = sink.lend(payload_bytes)
+    try:
+        if encoded:
+            lease.view[:] = encoded
+        else:
+            write_pixels(pixels, spec, lease.view, kind)
+    except BaseException:
+        lease.release()
+        raise
     flags = FrameFlags.BOTTOM_LEFT if spec.origin is Origin.BOTTOM_LEFT and not encoded else FrameFlags(0)
-    if kind is not OutputKind.COLOR:
+    if kind is not OutputKind.COLOR or spec.linear:
         flags |= FrameFlags.LINEAR
-    return Payload(spec.format, width, height, row_pitch, len(encoded) or payload_bytes, flags, lease)
+    return Payload(spec.format, made.width, made.height, made.row_pitch, payload_bytes, flags, lease, made.mips)

@@ -21,7 +21,7 @@ from bridge.app.data import data_folder
 from bridge.app.http_hub import HttpHub
 from bridge.app.link_hub import LinkHub
 from bridge.app.osc_hub import OscHub
-from bridge.app.placeholder import read_placeholder
+from bridge.app.placeholder import find_still
 from bridge.app.timer import PreciseTimer, needs_precise_timer
 from bridge.app.watch import Watch, load_library
 from bridge.embedded import EmbeddedServer
@@ -135,11 +135,14 @@ class Server:
         self.bridge.backends.start()
         if self._require_comfy and not await self.wait_for_comfy():
             raise ConfigError("no ComfyUI answers at " + ", ".join(b.info()["url"] for b in self.bridge.backends))
+        for stream in self.actions.streams.by_name.values():
+            await self.actions.held.last_frames.loaded(stream)
         await self._open_doors()
         if config.workflows.reload:
             self._spawn(Watch(self.bridge.library, self._folders, self.actions.workflow_edited).run())
 
     def _open_streams(self) -> None:
+        self.actions.held.placeholder = find_still(self.config.pictures.placeholder, "[pictures]")
         for name, stream in self.config.streams.items():
             try:
                 opened = self.actions.open_stream(
@@ -150,8 +153,10 @@ class Server:
                     logger.info("stream %s: %s", name, words)
                 opened.stream.idle_after_s = stream.idle_after_s
                 self.actions.configure(opened.stream)
+                held = self.actions.held
+                held.last_frames.use(opened.stream, stream.keep_last_frame)
                 if stream.placeholder:
-                    self.actions.held.placeholders[opened.stream.number] = read_placeholder(Path(stream.placeholder))
+                    held.placeholders[opened.stream.number] = find_still(stream.placeholder, f"[streams.{name}]")
             except WorkflowError as error:
                 raise ConfigError(f"stream {name!r}: {error}") from error
             except TexbridgeError as error:

@@ -15,8 +15,11 @@ FIRST_WAIT_S: Final = 0.01
 """Doubled at each try: about five seconds in all."""
 
 
-def write_whole(path: Path, data: bytes, *, sleep: Callable[[float], None] = time.sleep) -> None:
+def write_whole(path: Path, data: bytes, *, private: bool = False, sleep: Callable[[float], None] = time.sleep) -> None:
     """Put `data` in the place of a file, or make it; who reads meanwhile gets the old or the new one, whole.
+
+    With `private` it is the user's alone from the first byte (where files have modes), and on the disk itself before
+    it takes the place of the old one, so that a power cut leaves one of the two.
 
     Windows refuses to replace a file that a program has open or mapped (an editor, a virus scanner): then it is tried
     again for some seconds. In the end nothing is left beside the old file, if that can be removed.
@@ -26,7 +29,10 @@ def write_whole(path: Path, data: bytes, *, sleep: Callable[[float], None] = tim
     """
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        fresh.write_bytes(data)
+        if private:
+            _write_private(fresh, data)
+        else:
+            fresh.write_bytes(data)
         for attempt in range(TRIES):
             try:
                 os.replace(fresh, path)
@@ -38,3 +44,11 @@ def write_whole(path: Path, data: bytes, *, sleep: Callable[[float], None] = tim
     finally:
         with contextlib.suppress(OSError):
             fresh.unlink(missing_ok=True)
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

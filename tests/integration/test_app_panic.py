@@ -12,7 +12,7 @@ from PIL import Image
 from bridge.codec.messages import Accepted, Changed, Live, Panic, Ping, Resume, Run
 from bridge.types import FrameFlags
 
-DARK, LIGHT = 40, 52  # the placeholder's two greys
+DARK, LIGHT = 40, 52  # the checkerboard's two greys
 
 
 def test_panic_ends_everything_and_nothing_is_made_until_resume(tmp_path):
@@ -137,7 +137,8 @@ def test_black_is_black_for_all_and_newcomers_too(tmp_path, format):
 
 def test_placeholder_as_panic_picture(tmp_path):
     async def test():
-        async with AppRig(tmp_path, panic={"picture": "placeholder"}) as rig:
+        quiet = {"placeholder": "checkerboard"}
+        async with AppRig(tmp_path, panic={"picture": "placeholder"}, pictures=quiet) as rig:
             held = await _panicked(rig, await rig.engine())
             assert set(np.unique(held.pixels[..., :3])) <= {DARK, LIGHT}
 

@@ -10,11 +10,14 @@ import pytest
 from app_rig import AppRig, color, run
 from PIL import Image
 
-from bridge.app import held
+from bridge.app import held, held_forms
 from bridge.codec.messages import Panic, Ping, Resume
 from bridge.errors import ConfigError
 
 LARGE = (2048, 1024)
+CORNERS = ((40, 40), (40, -40), (-40, 40), (-40, -40))
+COLOURS = [(192, 32, 32), (32, 128, 32), (32, 64, 192), (224, 192, 32)]
+"""Of the test card, just inside its corners."""
 
 
 @pytest.fixture
@@ -22,16 +25,17 @@ def makers(monkeypatch):
     """The threads that made placeholders and black pictures, by width."""
     found: list[tuple[int, bool]] = []
 
-    def watch(make):
-        def watched(spec, size, *more):
+    def watch(make, place):
+        def watched(*arguments):
+            spec, size = arguments[place : place + 2]
             on_loop = threading.current_thread() is threading.main_thread()
             found.append(((spec.size or size).width, on_loop))
-            return make(spec, size, *more)
+            return make(*arguments)
 
         return watched
 
-    for make in (held.placeholder_payload, held.black_payload):
-        monkeypatch.setattr(held, make.__name__, watch(make))
+    monkeypatch.setattr(held_forms, "still_payload", watch(held_forms.still_payload, 1))
+    monkeypatch.setattr(held, "black_payload", watch(held.black_payload, 0))
     return found
 
 
@@ -47,7 +51,7 @@ def test_a_large_placeholder_is_made_beside_the_loop(tmp_path, makers, format):
             assert (frame.header.width, frame.header.height, frame.header.number) == (*LARGE, 0)
             if format == "rgba8":
                 assert frame.pixels.shape == (LARGE[1], LARGE[0], 4)
-                assert [int(frame.pixels[0, column, 0]) for column in (0, 31, 32, 64)] == [40, 40, 52, 40]
+                assert [tuple(frame.pixels[row, column, :3]) for row, column in CORNERS] == COLOURS
             assert makers == [(32, True), (LARGE[0], False)]
 
     run(test)
@@ -133,7 +137,7 @@ def test_a_placeholder_that_is_none_is_told_at_the_start(tmp_path, content):
         path = tmp_path / "wait.png"
         if content is not None:
             path.write_bytes(content)
-        with pytest.raises(ConfigError, match=r"wait\.png"):
+        with pytest.raises(ConfigError, match=r"wait\.png of \[streams\.main\].* (take placeholder out|save it)"):
             async with AppRig(
                 tmp_path, {"main": {"workflow": "solid", "mode": "oneshot", "placeholder": str(path)}}, comfy=False
             ):
