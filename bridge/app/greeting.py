@@ -10,14 +10,14 @@ from typing import Final
 from bridge import __version__
 from bridge.app.actions import Actions
 from bridge.codec import messages as m
-from bridge.codec.pixels import PAYLOAD_FORMATS
+from bridge.frames.payloads import payload_formats
 from bridge.scheduler import policy
 from bridge.streams.requests import MAX_KEYS
 from bridge.streams.session import MAX_SUBSCRIPTIONS, Session
 from bridge.types import Mode
 
 PROTOCOL_VERSION: Final = 1
-FEATURES: Final = ("freeze", "blackout", "live_fade")
+FEATURES: Final = ("mips", "linear_color", "freeze", "blackout", "live_fade")
 """What this build can do beyond the plain contract. Words: protocols/engine-link.md."""
 
 
@@ -42,7 +42,7 @@ def welcome(actions: Actions, session: Session, *, resumed: bool, id: int | None
             "max_waiting": policy.waiting_limit(Mode.LIVE),
             "max_keys": MAX_KEYS,
         },
-        formats=[pixel_format.word for pixel_format in PAYLOAD_FORMATS],
+        formats=[pixel_format.word for pixel_format in payload_formats()],
         workflows=[m.WorkflowSummary(name, bridge.library.get(name).spec.label) for name in bridge.library.names],
         streams=[
             m.StreamSummary(stream.name, stream.number, stream.workflow.name, stream.mode, stream.state.value)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from bridge.codec.messages import Subscribe
-from bridge.codec.pixels import PAYLOAD_FORMATS
 from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, UnknownNameError
-from bridge.frames.packets import check_payload_spec
+from bridge.frames.payloads import check_payload_spec, payload_formats
 from bridge.streams.session import Subscription
 from bridge.streams.stream import Stream
 from bridge.types import ENCODED_FORMATS, FORMATS_BY_WORD, Delivery, Fit, Origin, PayloadSpec, Size
@@ -20,8 +19,8 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
         NotAllowedError: something that this build can't do (411).
     """
     pixel_format = FORMATS_BY_WORD.get(message.format)
-    if pixel_format is None or pixel_format not in PAYLOAD_FORMATS:
-        can = ", ".join(known.word for known in PAYLOAD_FORMATS)
+    if pixel_format is None or pixel_format not in payload_formats():
+        can = ", ".join(known.word for known in payload_formats())
         raise InvalidValueError(
             f"format {message.format[:40]!r} is not made by this build; it makes {can}",
             code=ErrorCode.UNSUPPORTED_FORMAT,
@@ -32,7 +31,6 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
     for name, wanted in (
         ("delivery", None if message.delivery is Delivery.LATEST else message.delivery.value),
         ("previews", message.previews),
-        ("mips", message.mips),
         ("shared_memory", message.shared_memory and None),  # asked for, refused politely: it goes without
         ("fps", message.fps),
         ("max_mbps", message.max_mbps),
@@ -68,6 +66,7 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
         Origin.TOP_LEFT if pixel_format in ENCODED_FORMATS else message.origin,
         None if message.size is None else Size(*message.size),
         message.fit or Fit.STRETCH,
+        mips=bool(message.mips),
         linear=message.color == "linear",
     )
     for output in outputs:

@@ -1,7 +1,7 @@
-"""Pictures to pixels, and pixels to the bytes that an engine uploads as they are.
+"""Picture files to pixels, pixels to another size, and pixels to files.
 
-In: PNG, JPEG and WebP files. They become `Pixels`, rows from the top. Out: `rgba8 bgra8 rgb8 r8 r16` in either
-origin, written into a buffer that the caller lends, flip and swizzle in one pass; or a `jpeg` or `png` file.
+In: PNG, JPEG and WebP files. They become `Pixels`, rows from the top. Out: a `jpeg` or `png` file here; the bytes that
+an engine uploads in `payloads`.
 
 What is decided here:
 - a picture without alpha gets alpha 255; grey becomes equal red, green and blue;
@@ -18,7 +18,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,39 +27,23 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from bridge.codec.picture_header import Buffer, PictureHeader, PictureLimits, read_picture_header
-from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, PictureDecodeError
-from bridge.types import BYTES_PER_PIXEL, ENCODED_FORMATS, Fit, Origin, PayloadSpec, PixelFormat, Size
+from bridge.errors import ErrorCode, InvalidValueError, PictureDecodeError
+from bridge.types import ENCODED_FORMATS, Fit, PixelFormat, Size
 
 __all__ = [
-    "PAYLOAD_FORMATS",
     "Channels",
-    "PayloadGeometry",
     "PictureHeader",
     "PictureLimits",
     "Pixels",
     "decode_picture",
     "encode_picture",
-    "payload_geometry",
+    "grey8",
+    "image_of",
     "pixels_from_array",
     "read_picture_header",
     "resize_pixels",
     "solid_pixels",
-    "write_pixels",
 ]
-
-PAYLOAD_FORMATS: Final = (
-    PixelFormat.RGBA8,
-    PixelFormat.BGRA8,
-    PixelFormat.RGB8,
-    PixelFormat.R8,
-    PixelFormat.R16,
-    PixelFormat.JPEG,
-    PixelFormat.PNG,
-)
-"""What this build makes, in the order that `welcome.formats` lists."""
-
-MAX_PAYLOAD_DIMENSION: Final = 16_384
-MAX_PAYLOAD_PIXELS: Final = 64_000_000
 
 _PLUGINS: Final = {
     "png": PngImagePlugin.PngImageFile.format,
@@ -67,10 +51,6 @@ _PLUGINS: Final = {
     "webp": WebPImagePlugin.WebPImageFile.format,
 }
 _OPAQUE: Final = np.uint32(0xFF000000)
-_GREY: Final = np.uint32(0x00010101)
-_BLOCK_ROWS: Final = 32
-"""Rows per step where a pass needs intermediate arrays: they stay in the processor's cache."""
-
 PixelArray = NDArray[Any]
 
 
@@ -108,15 +88,6 @@ class Pixels:
     def byte_count(self) -> int:
         """Bytes of memory that the pixels take."""
         return int(self.array.nbytes)
-
-
-class PayloadGeometry(NamedTuple):
-    """The size fields of a frame header. For `jpeg` and `png` both `row_pitch` and `payload_bytes` are 0."""
-
-    width: int
-    height: int
-    row_pitch: int
-    payload_bytes: int
 
 
 # --- in ----------------------------------------------------------------------------------------------------
@@ -186,7 +157,7 @@ def _keyed_grey(grey: PixelArray, key: int) -> PixelArray:
 
 def _keyed_colour(colour: PixelArray, key: tuple[int, ...]) -> PixelArray:
     """Alpha 0 where red, green and blue are the key's; a key past 255 matches nothing."""
-    words: PixelArray = _words(colour) | _OPAQUE
+    words: PixelArray = colour.view("<u4")[..., 0] | _OPAQUE
     red, green, blue = key
     if max(key) > 255:
         return words.view("u1").reshape(colour.shape)
@@ -225,138 +196,7 @@ def solid_pixels(size: Size, color: tuple[int, int, int, int] = (0, 0, 0, 255)) 
     return Pixels(np.full((size.height, size.width, 4), color, "u1"), Channels.RGBA)
 
 
-# --- out ---------------------------------------------------------------------------------------------------
-
-
-def payload_geometry(size: Size, spec: PayloadSpec) -> PayloadGeometry:
-    """Width, height, tight row pitch and bytes of a payload made by `spec` from a picture of `size`.
-
-    Raises:
-        InvalidValueError: a format that this build can't make (306), a size that is empty or too large (305).
-        NotAllowedError: mips, which this build can't make.
-    """
-    if spec.format not in PAYLOAD_FORMATS:
-        raise InvalidValueError(
-            f"format {spec.format.word} is not made by this build; choose one of "
-            + " ".join(known.word for known in PAYLOAD_FORMATS),
-            code=ErrorCode.UNSUPPORTED_FORMAT,
-            field="format",
-            value=spec.format.word,
-        )
-    if spec.mips:
-        raise NotAllowedError("mips are not made by this build; subscribe without", field="mips", value=True)
-    width, height = spec.size or size
-    if not (
-        0 < width <= MAX_PAYLOAD_DIMENSION
-        and 0 < height <= MAX_PAYLOAD_DIMENSION
-        and width * height <= MAX_PAYLOAD_PIXELS
-    ):
-        raise InvalidValueError(
-            f"size {width} x {height}: 1..{MAX_PAYLOAD_DIMENSION} a side and {MAX_PAYLOAD_PIXELS} pixels are allowed",
-            code=ErrorCode.BAD_SIZE,
-            field="size",
-            value=(width, height),
-            limit=MAX_PAYLOAD_DIMENSION,
-        )
-    if spec.format in ENCODED_FORMATS:
-        return PayloadGeometry(width, height, 0, 0)
-    row_pitch = width * BYTES_PER_PIXEL[spec.format]
-    return PayloadGeometry(width, height, row_pitch, row_pitch * height)
-
-
-def write_pixels(pixels: Pixels, spec: PayloadSpec, out: memoryview) -> None:
-    """Fill `out` with the payload that `spec` asks for: resized first, then flipped and swizzled in one pass.
-
-    `out` must be writable and have exactly `payload_geometry(...).payload_bytes`. The bytes are little-endian.
-    `spec.linear` changes nothing: no colour is converted here.
-
-    Raises:
-        InvalidValueError, NotAllowedError: as `payload_geometry`, and for `jpeg` and `png` (see `encode_picture`).
-        ValueError: `out` has another length; the caller's mistake.
-    """
-    geometry = payload_geometry(pixels.size, spec)
-    if spec.format in ENCODED_FORMATS:
-        raise InvalidValueError(f"{spec.format.word} is a file, not rows of pixels", code=ErrorCode.UNSUPPORTED_FORMAT)
-    if out.nbytes != geometry.payload_bytes:
-        raise ValueError(f"buffer of {out.nbytes} bytes for a payload of {geometry.payload_bytes}")
-    if spec.size is not None:
-        pixels = resize_pixels(pixels, spec.size, spec.fit)
-    target = np.frombuffer(out.cast("B"), "u1")
-    flip = spec.origin is Origin.BOTTOM_LEFT
-    height, width = geometry.height, geometry.width
-    if spec.format is PixelFormat.R8:
-        np.copyto(target.reshape(height, width), _rows(_grey8(pixels), flip))
-    elif spec.format is PixelFormat.R16:
-        _write_r16(pixels, target.view("<u2").reshape(height, width), flip)
-    elif spec.format is PixelFormat.RGB8:
-        _write_rgb8(pixels, target.reshape(height, width, 3), flip)
-    else:
-        _write_words(pixels, target.view("<u4").reshape(height, width), flip, spec.format is PixelFormat.BGRA8)
-
-
-def _rows(array: PixelArray, flip: bool) -> PixelArray:
-    return array[::-1] if flip else array
-
-
-def _words(array: PixelArray) -> PixelArray:
-    """Four bytes a pixel as `[height, width]` little-endian words: red is the low byte, alpha the high one."""
-    return array.view("<u4")[..., 0]
-
-
-def _write_words(pixels: Pixels, target: PixelArray, flip: bool, swap: bool) -> None:
-    """One 32-bit word per pixel: RGBA, or BGRA with `swap`."""
-    if pixels.channels in (Channels.L, Channels.L16):
-        np.multiply(_rows(_grey8(pixels), flip), _GREY, out=target, dtype=np.uint32)
-        np.bitwise_or(target, _OPAQUE, out=target)
-        return
-    if pixels.channels is Channels.LA:
-        pairs = _rows(pixels.array.view("<u2")[..., 0], flip)
-        for block in _blocks(len(target)):
-            word = pairs[block].astype(np.uint32)
-            grey = word & np.uint32(0xFF)
-            grey *= _GREY
-            word >>= np.uint32(8)
-            word <<= np.uint32(24)
-            np.bitwise_or(word, grey, out=target[block])
-        return
-    words = _rows(_words(pixels.array), flip)
-    opaque = pixels.channels is Channels.RGB
-    if not swap:
-        if opaque:
-            np.bitwise_or(words, _OPAQUE, out=target)
-        else:
-            np.copyto(target, words)
-        return
-    for block in _blocks(len(target)):
-        source, into = words[block], target[block]
-        # Bytes R G B A reversed are A B G R; one byte down that is B G R, and the alpha comes back on top.
-        np.right_shift(source.byteswap(), np.uint32(8), out=into)
-        np.bitwise_or(into, _OPAQUE if opaque else source & _OPAQUE, out=into)
-
-
-def _blocks(height: int) -> list[slice]:
-    return [slice(row, row + _BLOCK_ROWS) for row in range(0, height, _BLOCK_ROWS)]
-
-
-def _write_rgb8(pixels: Pixels, target: PixelArray, flip: bool) -> None:
-    if pixels.channels in (Channels.RGB, Channels.RGBA):
-        source = _rows(pixels.array, flip)
-        for channel in range(3):
-            target[..., channel] = source[..., channel]
-        return
-    grey = _rows(_grey8(pixels), flip)
-    for channel in range(3):
-        target[..., channel] = grey
-
-
-def _write_r16(pixels: Pixels, target: PixelArray, flip: bool) -> None:
-    if pixels.channels is Channels.L16:
-        np.copyto(target, _rows(pixels.array[..., 0], flip))
-    else:
-        np.multiply(_rows(_grey8(pixels), flip), np.uint16(257), out=target, dtype=np.uint16)
-
-
-def _grey8(pixels: Pixels) -> PixelArray:
+def grey8(pixels: Pixels) -> PixelArray:
     """One byte per pixel `[height, width]`: grey as it is, 16-bit grey rounded, colour by luma; alpha left out."""
     if pixels.channels in (Channels.L, Channels.LA):
         return pixels.array[..., 0]
@@ -366,13 +206,13 @@ def _grey8(pixels: Pixels) -> PixelArray:
         wide += np.uint32(32895)
         wide >>= np.uint32(16)  # round(v / 257), exact for every v
         return wide.astype(np.uint8)
-    return np.asarray(_image_of(pixels, alpha=True).convert("L"))
+    return np.asarray(image_of(pixels, alpha=True).convert("L"))
 
 
 # --- resize, files -----------------------------------------------------------------------------------------
 
 
-def _image_of(pixels: Pixels, alpha: bool) -> Image.Image:
+def image_of(pixels: Pixels, alpha: bool) -> Image.Image:
     """A Pillow image over the same memory. Colour is RGBA with `alpha`, else RGBX, whose fourth byte is nothing."""
     mode = pixels.channels.value
     if pixels.channels in (Channels.RGB, Channels.RGBA):
@@ -410,7 +250,7 @@ def resize_pixels(pixels: Pixels, size: Size, fit: Fit = Fit.STRETCH) -> Pixels:
         wide = Image.fromarray(pixels.array[..., 0].astype(np.float32))
         smooth = np.asarray(wide.resize(size, Image.Resampling.BILINEAR, box))
         return Pixels(np.rint(smooth).clip(0, 65535).astype("<u2")[..., None], Channels.L16)
-    image = _image_of(pixels, alpha=pixels.channels is Channels.RGBA).resize(size, Image.Resampling.BILINEAR, box)
+    image = image_of(pixels, alpha=pixels.channels is Channels.RGBA).resize(size, Image.Resampling.BILINEAR, box)
     shape = (size.height, size.width, _DEPTH[pixels.channels])
     return Pixels(np.frombuffer(image.tobytes(), "u1").reshape(shape), pixels.channels)
 
@@ -437,11 +277,11 @@ def encode_picture(pixels: Pixels, format: PixelFormat, quality: int = 90) -> by
         raise InvalidValueError(f"{format.word} is not a file format", code=ErrorCode.UNSUPPORTED_FORMAT)
     with io.BytesIO() as file:
         if format is PixelFormat.JPEG and pixels.channels in (Channels.L, Channels.LA, Channels.L16):
-            Image.fromarray(np.ascontiguousarray(_grey8(pixels))).save(file, "JPEG", quality=quality)
+            Image.fromarray(np.ascontiguousarray(grey8(pixels))).save(file, "JPEG", quality=quality)
         elif format is PixelFormat.JPEG:
-            _image_of(pixels, alpha=False).save(file, "JPEG", quality=quality)
+            image_of(pixels, alpha=False).save(file, "JPEG", quality=quality)
         elif pixels.channels is Channels.RGB:
-            _image_of(pixels, alpha=False).convert("RGB").save(file, "PNG", compress_level=1)
+            image_of(pixels, alpha=False).convert("RGB").save(file, "PNG", compress_level=1)
         else:
-            _image_of(pixels, alpha=True).save(file, "PNG", compress_level=1)
+            image_of(pixels, alpha=True).save(file, "PNG", compress_level=1)
         return file.getvalue()

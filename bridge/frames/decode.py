@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from bridge.codec.pixels import PictureLimits, Pixels, decode_picture
+from bridge.codec.pixels import PictureLimits, Pixels
 from bridge.errors import BridgeError, ErrorCode
+from bridge.frames.decoders import decoders
 
 __all__ = ["DecodeLineFullError", "DecodePool", "DecodeStats", "default_workers"]
 
@@ -134,7 +135,7 @@ class DecodePool:
             PictureDecodeError: whatever is wrong with the bytes.
             BridgeError: as `submit`.
         """
-        return await self.submit(lambda: decode_picture(data, limits), wanted)
+        return await self.submit(lambda: decoders.decode(data, limits), wanted)
 
     def stats(self) -> DecodeStats:
         """Counts of this moment."""

@@ -13,32 +13,22 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from bridge.codec.picture_header import Buffer
-from bridge.codec.pixels import (
-    PictureHeader,
-    PictureLimits,
-    Pixels,
-    decode_picture,
-    encode_picture,
-    payload_geometry,
-    read_picture_header,
-    resize_pixels,
-    write_pixels,
-)
-from bridge.errors import BridgeError, ErrorCode, NotAllowedError, PictureDecodeError, TexbridgeError
+from bridge.codec.pixels import PictureHeader, PictureLimits, Pixels, read_picture_header
+from bridge.errors import BridgeError, ErrorCode, PictureDecodeError, TexbridgeError
 from bridge.frames.decode import DecodePool
+from bridge.frames.decoders import decoders
 from bridge.frames.leases import CountedLease
-from bridge.types import (
-    ENCODED_FORMATS,
-    Fit,
-    FrameFlags,
-    Lease,
-    Origin,
-    OutputKind,
-    PayloadSpec,
-    PixelFormat,
-    Sink,
-    Size,
+from bridge.frames.payloads import (
+    Payload,
+    check_payload_spec,
+    frame_geometry,
+    make_payload,
+    payload_flags,
+    payload_formats,
 )
+from bridge.types import ENCODED_FORMATS, Fit, Origin, OutputKind, PayloadSpec, Sink, Size
+
+__all__ = ["Payload", "PayloadSource", "Undecoded", "check_payload_spec", "payload_formats"]
 
 Wanted = Callable[[], bool]
 
@@ -49,51 +39,6 @@ KEEP_PIXELS_BYTES: Final = 16 << 20
 KEEP_PAYLOADS_BYTES: Final = 16 << 20
 """So much of what was made is kept for newcomers, the newest of it: on a stream that stands still, one who asks for one
 size after another would else fill the sink for good."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Payload:
-    """The bytes of one frame and the header fields that every subscriber shares.
-
-    `flags` holds BOTTOM_LEFT and LINEAR alone; the rest is the subscriber's own. Whoever got the payload from
-    `PayloadSource.payload` owns the lease once, and releases it when the bytes are sent or dropped.
-    """
-
-    format: PixelFormat
-    width: int
-    height: int
-    row_pitch: int
-    payload_bytes: int
-    flags: FrameFlags
-    lease: Lease
-    mips: int = 1
-
-    @property
-    def data(self) -> memoryview:
-        """The bytes, read-only."""
-        return self.lease.view.toreadonly()
-
-    def retain(self) -> None:
-        """One owner more."""
-        self.lease.retain()
-
-    def release(self) -> None:
-        """One owner less."""
-        self.lease.release()
-
-
-def check_payload_spec(spec: PayloadSpec, kind: OutputKind = OutputKind.COLOR) -> None:
-    """Whether this build can make such payloads of outputs of this kind; for the moment of subscribing.
-
-    Raises:
-        InvalidValueError: format (306) or size (305).
-        NotAllowedError: mips, or colours converted to linear, which this build can't make.
-    """
-    payload_geometry(Size(1, 1), spec)
-    if spec.linear and kind is OutputKind.COLOR:
-        raise NotAllowedError(
-            "color linear is not made by this build; subscribe with native", field="color", value="linear"
-        )
 
 
 @dataclass(eq=False, slots=True)
@@ -109,7 +54,9 @@ class _Making:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Made:
-    pixels: Pixels
+    """`pixels` is None where the file was decoded straight into the payload."""
+
+    pixels: Pixels | None
     payload: Payload | TexbridgeError
 
     def dispose(self) -> None:
@@ -198,13 +145,13 @@ class PayloadSource:
         return self._pixels is not None
 
     @property
-    def picture(self) -> Buffer | Pixels:
-        """What it was made of: the encoded file, or pixels. It is shared: not to be written to.
+    def picture(self) -> Buffer | Pixels | Undecoded:
+        """What it was made of. It is shared: not to be written to.
 
         Raises:
             RuntimeError: the source is closed.
         """
-        picture = self._pixels if self._data is None else self._data
+        picture = self._data or self._undecoded or self._pixels
         if picture is None:
             raise RuntimeError("the picture is superseded: its source is closed")
         return picture
@@ -283,7 +230,7 @@ class PayloadSource:
             origin=Origin.TOP_LEFT if spec.format in ENCODED_FORMATS else spec.origin,
             size=size,
             fit=Fit.STRETCH if size is None else spec.fit,
-            linear=False,
+            linear=spec.linear and self.kind is OutputKind.COLOR,
         )
 
     def _ready(self, spec: PayloadSpec) -> Payload | None:
@@ -293,7 +240,9 @@ class PayloadSource:
         if payload is None and self._passes_through(spec):
             assert self._data is not None
             view = memoryview(self._data).cast("B").toreadonly()
-            payload = Payload(spec.format, *self.size, 0, view.nbytes, self._flags(spec), CountedLease(view))
+            payload = Payload(
+                spec.format, *self.size, 0, view.nbytes, payload_flags(spec, self.kind), CountedLease(view)
+            )
         if payload is not None:
             payload.retain()
             self._keep(spec, payload)
@@ -311,10 +260,6 @@ class PayloadSource:
             and header.mode != "CMYK"
         )
 
-    def _flags(self, spec: PayloadSpec) -> FrameFlags:
-        flags = FrameFlags(0) if self.kind is OutputKind.COLOR else FrameFlags.LINEAR
-        return flags | FrameFlags.BOTTOM_LEFT if spec.origin is Origin.BOTTOM_LEFT else flags
-
     def _begin(self, making: _Making) -> None:
         """Have the payload made; while another one decodes, wait for its pixels."""
         if self._broken is not None:
@@ -329,6 +274,9 @@ class PayloadSource:
         def work() -> _Made:
             if pixels is not None:
                 return _Made(pixels, self._make(pixels, spec))
+            written = self._decode_into(spec)
+            if written is not None:
+                return _Made(None, written)
             decoded = self._decode()
             return _Made(decoded, self._make(decoded, spec))
 
@@ -345,29 +293,37 @@ class PayloadSource:
         if self._undecoded is not None:
             return self._undecoded.pixels()
         assert self._data is not None
-        return decode_picture(self._data, self._limits)
+        return decoders.decode(self._data, self._limits)
 
-    def _make(self, pixels: Pixels, spec: PayloadSpec) -> Payload | TexbridgeError:
-        """Runs in a thread. A full sink is an answer, not an exception: the pixels are good for others."""
-        width, height, row_pitch, payload_bytes = payload_geometry(pixels.size, spec)
-        encoded = b""
-        if spec.format in ENCODED_FORMATS:
-            sized = pixels if spec.size is None else resize_pixels(pixels, spec.size, spec.fit)
-            encoded = encode_picture(sized, spec.format, self._quality)
-            payload_bytes = len(encoded)
+    def _decode_into(self, spec: PayloadSpec) -> Payload | TexbridgeError | None:
+        """Runs in a thread: the file decoded straight into a payload, where a decoder can. None: not this way.
+
+        Whoever wants another form of it has it decoded again; that costs less than a copy kept for nobody.
+        """
+        header, data = self.header, self._data
+        if header is None or data is None or not decoders.writes(header, spec):
+            return None
+        width, height, row_pitch, payload_bytes, mips = frame_geometry(header.size, spec)
         try:
             lease = self._sink.lend(payload_bytes)
         except TexbridgeError as error:
             return error
         try:
-            if encoded:
-                lease.view[:] = encoded
-            else:
-                write_pixels(pixels, spec, lease.view)
+            if decoders.decode_into(data, header, spec, lease.view):
+                flags = payload_flags(spec, self.kind)
+                return Payload(spec.format, width, height, row_pitch, payload_bytes, flags, lease, mips)
         except BaseException:
             lease.release()
             raise
-        return Payload(spec.format, width, height, row_pitch, payload_bytes, self._flags(spec), lease)
+        lease.release()
+        return None
+
+    def _make(self, pixels: Pixels, spec: PayloadSpec) -> Payload | TexbridgeError:
+        """Runs in a thread. A full sink is an answer, not an exception: the pixels are good for others."""
+        try:
+            return make_payload(pixels, spec, self._sink, self.kind, self._quality)
+        except BridgeError as error:
+            return error
 
     def _finished(self, making: _Making, decoding: bool, ended: asyncio.Future[_Made | None]) -> None:
         """On the loop: work has ended, or was dropped."""

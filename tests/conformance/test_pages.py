@@ -12,7 +12,7 @@ from vectors import PROTOCOLS
 from bridge.codec import frame, parts
 from bridge.codec.messages import MessageLimits
 from bridge.codec.osc import OscLimits
-from bridge.codec.pixels import PAYLOAD_FORMATS
+from bridge.codec.payloads import BLOCK_FORMATS, PAYLOAD_FORMATS
 from bridge.scheduler.policy import waiting_limit
 from bridge.streams.controls import STREAM_WORDS
 from bridge.streams.names import RESERVED_STREAMS
@@ -79,12 +79,13 @@ def test_flags() -> None:
 
 def test_formats() -> None:
     rows = re.findall(
-        r"^\| (\d+) \| `(\w+)` \| ([^|]+) \|.*\| (yes|later) \|$", PAGES["registry.md"], flags=re.MULTILINE
+        r"^\| (\d+) \| `(\w+)` \| ([^|]+) \|.*\| (yes|extra `\[bc\]`) \|$", PAGES["registry.md"], flags=re.MULTILINE
     )
     assert {int(number): name for number, name, _, _ in rows} == {int(form): form.word for form in PixelFormat}
     for number, _, size, here in rows:
         form = PixelFormat(int(number))
         assert (here == "yes") == (form in PAYLOAD_FORMATS), form
+        assert (here != "yes") == (form in BLOCK_FORMATS), form
         if form in BYTES_PER_PIXEL:
             assert size == f"{BYTES_PER_PIXEL[form]} / pixel"
         elif form not in (PixelFormat.JPEG, PixelFormat.PNG):

@@ -9,14 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from bridge.codec.payloads import payload_geometry, write_pixels
 from bridge.codec.pixels import (
     PictureLimits,
     Pixels,
     decode_picture,
-    payload_geometry,
     pixels_from_array,
     read_picture_header,
-    write_pixels,
 )
 from bridge.errors import PictureDecodeError
 from bridge.types import Origin, PayloadSpec, PixelFormat

@@ -22,7 +22,8 @@ from bridge.app.orientation import (
     judge_frame,
     wrong_picture,
 )
-from bridge.codec.pixels import PAYLOAD_FORMATS, Channels, Pixels, encode_picture, payload_geometry, write_pixels
+from bridge.codec.payloads import PAYLOAD_FORMATS, payload_geometry, write_pixels
+from bridge.codec.pixels import Channels, Pixels, encode_picture
 from bridge.types import BYTES_PER_PIXEL, FORMATS_BY_WORD, FrameFlags, Origin, PayloadSpec, PixelFormat
 
 CARD = draw_card()
@@ -64,7 +65,8 @@ def payload(kind: PixelFormat, origin: Origin) -> tuple[np.ndarray | None, bytes
     spec = PayloadSpec(kind, origin)
     out = bytearray(payload_geometry(pixels.size, spec).payload_bytes)
     write_pixels(pixels, spec, memoryview(out))
-    dtype = "<u2" if kind is PixelFormat.R16 else "u1"
+    floats = {"rgba16f": "<f2", "r16f": "<f2", "rgba32f": "<f4", "r32f": "<f4"}
+    dtype = "<u2" if kind is PixelFormat.R16 else floats.get(kind.word, "u1")
     return np.frombuffer(out, dtype).reshape(SIDE, SIDE, -1), b""
 
 
