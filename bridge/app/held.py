@@ -18,6 +18,7 @@ from bridge.app.last_frames import LastFrames
 from bridge.app.placeholder import Still, black_payload, drawn_still
 from bridge.app.records import ReleasedSet, ViewerSet
 from bridge.app.viewers import Viewer
+from bridge.codec.payloads import BLOCK_FORMATS
 from bridge.errors import TexbridgeError
 from bridge.frames.packets import Payload
 from bridge.streams.stream import Stream
@@ -29,7 +30,7 @@ DEFAULT_SIZE: Final = Size(512, 512)
 """Of a placeholder, where the graph alone knows its size."""
 
 PIXELS_ON_LOOP: Final = 512 * 1024
-"""A placeholder up to here takes a few milliseconds; a larger one is made in a decoder's thread."""
+"""A placeholder up to here takes a few milliseconds; a larger one, or one of blocks, is made in a decoder's thread."""
 
 
 class HeldPictures:
@@ -116,7 +117,7 @@ class HeldPictures:
             return None
         outputs, spec = viewer.wants
         width, height = spec.size or self._size(stream)
-        is_large = width * height * len(outputs) > PIXELS_ON_LOOP
+        is_large = width * height * len(outputs) > PIXELS_ON_LOOP or spec.format in BLOCK_FORMATS
         if self.is_black(stream):
             return None if is_large else self._black(stream, viewer)
         payloads: list[tuple[int, Payload]] = []

@@ -11,11 +11,10 @@ import numpy as np
 
 from bridge.app.card import draw_card
 from bridge.app.config_pictures import DRAWN
-from bridge.codec.payloads import payload_geometry, write_pixels
-from bridge.codec.pixels import Channels, Pixels, decode_picture, encode_picture, resize_pixels
+from bridge.codec.pixels import Channels, Pixels, decode_picture
 from bridge.errors import ConfigError, PictureDecodeError
-from bridge.frames.packets import Payload
-from bridge.types import ENCODED_FORMATS, FrameFlags, Origin, OutputKind, PayloadSpec, Sink, Size
+from bridge.frames.payloads import Payload, make_payload
+from bridge.types import OutputKind, PayloadSpec, Sink, Size
 
 CELL: Final = 32
 DARK, LIGHT = 40, 52
@@ -38,16 +37,15 @@ def still_payload(
     Raises:
         TexbridgeError: the form can't be made, or no buffer is left.
     """
-    target = spec.size or size
-    if still.draw_anew:
-        return _payload(_checkerboard(target), spec, sink, kind)
-    return _payload(resize_pixels(still.pixels, target, spec.fit), spec, sink, kind)
+    spec = replace(spec, size=spec.size or size)
+    pixels = _checkerboard(spec.size or size) if still.draw_anew else still.pixels
+    return make_payload(pixels, spec, sink, kind)
 
 
 def black_payload(spec: PayloadSpec, size: Size, sink: Sink, kind: OutputKind = OutputKind.COLOR) -> Payload:
     """Black of `size`, or of the spec's own, alpha 255, as a payload owned by the caller. Raises as above."""
     width, height = spec.size or size
-    return _payload(_grey(np.zeros((height, width), np.uint8)), spec, sink, kind)
+    return make_payload(_grey(np.zeros((height, width), np.uint8)), replace(spec, size=None), sink, kind)
 
 
 @cache
@@ -100,23 +98,3 @@ def _checkerboard(size: Size) -> Pixels:
 
 def _grey(grey: np.ndarray) -> Pixels:
     return Pixels(grey[:, :, None], Channels.L)
-
-
-def _payload(pixels: Pixels, spec: PayloadSpec, sink: Sink, kind: OutputKind) -> Payload:
-    spec = replace(spec, size=None)  # it was drawn in that size
-    made = payload_geometry(pixels.size, spec)
-    encoded = encode_picture(pixels, spec.format, 90) if spec.format in ENCODED_FORMATS else b""
-    payload_bytes = len(encoded) or made.payload_bytes
-    lease = sink.lend(payload_bytes)
-    try:
-        if encoded:
-            lease.view[:] = encoded
-        else:
-            write_pixels(pixels, spec, lease.view, kind)
-    except BaseException:
-        lease.release()
-        raise
-    flags = FrameFlags.BOTTOM_LEFT if spec.origin is Origin.BOTTOM_LEFT and not encoded else FrameFlags(0)
-    if kind is not OutputKind.COLOR or spec.linear:
-        flags |= FrameFlags.LINEAR
-    return Payload(spec.format, made.width, made.height, made.row_pitch, payload_bytes, flags, lease, made.mips)
