@@ -73,5 +73,6 @@ def finished(request: Request, command: Finish, key: int | str | None, now: floa
             "comfy_us": round(request.comfy_s * 1e6),
             "release_us": round((now - request.received_at) * 1e6) if request.received_at else 0,
             "total_us": round((now - request.accepted_at) * 1e6),
+            **({"transfer": request.transfer} if request.transfer else {}),
         },
     )

@@ -39,6 +39,10 @@ class Request:
     frames: int = 0
     number_of_last: int = 0
     pictures: int = 0
+    transfer: str = ""
+    """How its last picture came from ComfyUI: `raw`, `jpeg`, `webp` or `png`."""
+    memory_freed: bool = False
+    """It failed for want of memory, and had another try."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -100,6 +100,7 @@ class Results:
         stream = attempt.request.stream
         attempt.pictures += 1
         attempt.request.pictures += 1
+        attempt.request.transfer = record.image_format
         made = attempt.sets.get(record.index)
         if made is not None and made.over.is_set():
             return  # dropped: another output of it was no good

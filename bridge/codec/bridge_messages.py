@@ -171,7 +171,7 @@ class Finished(Message, frozen=True, kw_only=True, tag="finished"):
     """The one terminal answer of a request.
 
     `code`, `name` and `message` say why it failed; `number` is the last set, 0 for none; `timing` is microseconds by
-    stage (`waiting_us`, `comfy_us`, `release_us`, `total_us`).
+    stage (`waiting_us`, `comfy_us`, `release_us`, `total_us`), and `transfer`, how the last picture came.
     """
 
     request: RequestNumber
@@ -184,7 +184,7 @@ class Finished(Message, frozen=True, kw_only=True, tag="finished"):
     name: str | None = None
     message: str | None = None
     seed: U64 | None = None
-    timing: abc.Mapping[str, int | float] | None = None
+    timing: abc.Mapping[str, int | float | str] | None = None
 
 
 class Error(Message, frozen=True, kw_only=True, tag="error"):

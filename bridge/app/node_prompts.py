@@ -1,0 +1,71 @@
+"""What a backend's node pack changes in a prompt: outputs that send raw pixels, pictures that wait in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bridge.backends.comfy import ComfyBackend
+from bridge.codec.picture_header import PictureLimits, read_picture_header
+from bridge.types import OutputKind, Picture, RawPicture
+from bridge.workflow.nodes import PictureTicket, node_prompt, takes_tickets
+from bridge.workflow.template import Prompt, Scalar
+from bridge.workflow.workflow import BoundPrompt, Workflow
+
+
+def prompt_for(backend: ComfyBackend, bound: BoundPrompt, workflow: Workflow) -> tuple[Prompt, bool]:
+    """The prompt as this backend is to get it now, and whether its outputs write files (a mute ComfyUI).
+
+    Called for each attempt: another backend, or this one after its pack has failed, gets another prompt.
+    """
+    if backend.mute:
+        return (node_prompt(bound, None) | _files(bound) if backend.nodes.usable else bound.with_files()), True
+    if not backend.nodes.usable:
+        return bound.prompt, False
+    transfer = backend.nodes.transfer
+
+    def settings(output: int) -> Mapping[str, Scalar]:
+        kind = workflow.spec.outputs[output].kind
+        return {
+            "format": transfer.word(kind),
+            "quality": transfer.quality,
+            "output": output,
+            "linear": kind is not OutputKind.COLOR,
+        }
+
+    return node_prompt(bound, settings), False
+
+
+def _files(bound: BoundPrompt) -> Prompt:
+    files = bound.with_files()
+    return {node_id: files[node_id] for node_id in bound.output_nodes}
+
+
+async def send_by_nodes(
+    backend: ComfyBackend, workflow: Workflow, parameter: str, picture: Picture | RawPicture, name: str
+) -> PictureTicket | None:
+    """Send a picture as it is into ComfyUI's memory; None where that can't be, and it has to go up as a file.
+
+    `name` comes from the content: see `NodePack.send`. Raw pixels go over a fast link alone.
+
+    Raises:
+        BackendError: the backend is gone, silent, or refuses the picture.
+        PictureDecodeError: the file's header can't be read.
+    """
+    nodes = backend.nodes
+    if not nodes.usable or not takes_tickets(workflow, parameter):
+        return None
+    if isinstance(picture, Picture):
+        format = read_picture_header(picture.data, PictureLimits()).format
+        if not nodes.takes(format, len(picture.data)):
+            return None
+        return await nodes.send(picture.data, name, format)
+    if not nodes.raw_in or not nodes.takes(picture.format.word, len(picture.data)):
+        return None
+    return await nodes.send(
+        picture.data,
+        name,
+        picture.format.word,
+        width=picture.width,
+        height=picture.height,
+        origin=picture.origin,
+    )
