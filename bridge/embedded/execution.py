@@ -148,6 +148,11 @@ class _Run:
         if picture is not None and not metadata:
             outbound.send_bytes(struct.pack(">II", PREVIEW_IMAGE, PNG) + picture, self._client_id)
 
+    def binary(self, message: bytes) -> None:
+        self._check_interrupt()
+        if self._client_id is not None:
+            self._executor.outbound.send_bytes(message, self._client_id)
+
     def text(self, node_id: str, text: str) -> None:
         name = node_id.encode()
         message = struct.pack(">II", TEXT, len(name)) + name + text.encode()
@@ -182,6 +187,7 @@ class _Run:
             self,
             executor.preview_tag(node_id),
             executor.max_pixels,
+            self._prompt.prompt_id,
         )
         answer = run_node(node_type_of(self._prompt.prompt, node_id), job, self._inputs(node_id))
         self._values[node_id] = answer

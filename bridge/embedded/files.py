@@ -8,6 +8,8 @@ import re
 from threading import Lock
 from typing import Final, NamedTuple
 
+from bridge.embedded.pictures import PictureStore
+
 FOLDERS: Final = ("input", "temp", "output")
 PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 ROOT: Final = "/embedded"
@@ -44,6 +46,8 @@ class FileStore:
         self._bytes = 0
         self._limit_bytes = limit_bytes
         self._lock = Lock()
+        self.pictures = PictureStore(limit_bytes)
+        """Pictures sent to `/texbridge/image`, beside the files."""
 
     @staticmethod
     def key(folder: str, subfolder: str, name: str) -> FileKey:
@@ -120,6 +124,7 @@ class FileStore:
             self._files.clear()
             self._digests.clear()
             self._bytes = 0
+        self.pictures.clear()
 
     def _remove(self, key: FileKey) -> None:
         self._digests.pop(key, None)

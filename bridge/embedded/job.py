@@ -19,6 +19,10 @@ class Reporter(Protocol):
         """`value` of `maximum` steps done, with the PNG of a picture or None. Raises InterruptedPromptError."""
         ...
 
+    def binary(self, message: bytes) -> None:
+        """A message of the node's own to the prompt's client, event number included. Raises InterruptedPromptError."""
+        ...
+
     def text(self, node_id: str, text: str) -> None:
         """A line to show at the node."""
         ...
@@ -35,6 +39,7 @@ class Job:
     reporter: Reporter
     preview_tag: str
     max_pixels: int
+    prompt_id: str = ""
 
     def check_pixels(self, images: int, height: int, width: int) -> None:
         """Raises MemoryError when a batch is over `max_pixels`."""

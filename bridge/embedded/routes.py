@@ -19,8 +19,10 @@ from PIL import Image
 from bridge.embedded.catalog import CATALOG
 from bridge.embedded.execution import Executor
 from bridge.embedded.files import FOLDERS, EscapeError, FileKey, FileStore, FullError
+from bridge.embedded.pictures import RefusedPictureError, describe, session_name
 from bridge.embedded.prompts import History, PromptQueue, QueuedPrompt
 from bridge.embedded.sockets import FEATURES, Sockets
+from bridge.embedded.texbridge_nodes import info
 from bridge.embedded.validation import prompt_error, validate_prompt
 
 logger = logging.getLogger("bridge.embedded")
@@ -35,6 +37,7 @@ MODEL_FOLDERS: Final = (
     *("embeddings", "diffusers", "vae_approx", "controlnet", "gligen", "upscale_models", "custom_nodes"),
     *("hypernetworks", "photomaker", "classifiers", "model_patches", "audio_encoders"),
 )
+SESSION_HEADER: Final = "X-TexBridge-Session"
 MIME_TYPES: Final = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -118,6 +121,9 @@ class Routes:
             ("GET", "/models/{folder}", self.get_models_of),
             ("GET", "/embeddings", self.get_nothing),
             ("GET", "/extensions", self.get_nothing),
+            ("GET", "/texbridge/info", self.get_texbridge_info),
+            ("POST", "/texbridge/image", self.post_texbridge_image),
+            ("DELETE", "/texbridge/image", self.delete_texbridge_images),
         ]
         for method, path, handler in table:
             app.router.add_route(method, path, handler)
@@ -254,6 +260,28 @@ class Routes:
             return web.Response(body=data, content_type=kind, headers=headers)
         headers["ETag"] = f'"{self._files.digest(key)[:16]}-{len(data):x}"'
         return web.Response(body=data, content_type=_mime_type(key), headers=headers)
+
+    async def get_texbridge_info(self, request: web.Request) -> web.Response:
+        return web.json_response(info(self._files.pictures.limits))
+
+    async def post_texbridge_image(self, request: web.Request) -> web.Response:
+        try:
+            secret = request.headers.get(SESSION_HEADER, "")
+            session_name(secret)
+            if request.content_length is None:
+                raise RefusedPictureError(411, "the request needs a Content-Length")
+            name, picture = describe(request.query, await request.read())
+            ticket = self._files.pictures.put(secret, name, picture)
+        except RefusedPictureError as refused:
+            return web.json_response({"error": str(refused)}, status=refused.status)
+        return web.json_response({"picture": ticket, "keep_s": self._files.pictures.limits["keep_s"]})
+
+    async def delete_texbridge_images(self, request: web.Request) -> web.Response:
+        try:
+            forgotten = self._files.pictures.forget(request.headers.get(SESSION_HEADER, ""))
+        except RefusedPictureError as refused:
+            return web.json_response({"error": str(refused)}, status=refused.status)
+        return web.json_response({"forgotten": forgotten})
 
     # --- facts ------------------------------------------------------------------------------------------
 
