@@ -43,6 +43,8 @@ class Viewer:
         self.wake = wake
         self.outbox: Outbox[ViewerSet] = Outbox(credit, credit_limit)
         self._frames: deque[tuple[FrameHeader, Payload]] = deque()
+        self._begun: ViewerSet | None = None
+        """The set whose frames those are."""
 
     def use_outputs(self, outputs_there: int) -> None:
         """The stream's workflow has so many outputs now."""
@@ -70,7 +72,10 @@ class Viewer:
         self.wake()
 
     def panic(self, item: ViewerSet | None) -> None:
-        """What waits is dropped; `item`, if any, is the next picture."""
+        """What waits is dropped, the rest of a set that was begun too; `item`, if any, is the next picture."""
+        if self._frames and self._begun is not None and not self._begun.held:
+            self.outbox.forget(self._begun.number)
+        self._drop_frames()
         self._dispose(self.outbox.panic(item))
         self.wake()
 
@@ -89,8 +94,11 @@ class Viewer:
             item = self.outbox.take()
             if item is None:
                 return None
+            self._begun = item
             self._frames.extend(self._framed(item))
         header, payload = self._frames.popleft()
+        if not self._frames:
+            self._begun = None
         return encode_frame_header(header), payload
 
     @property
@@ -134,6 +142,7 @@ class Viewer:
     def _drop_frames(self) -> None:
         while self._frames:
             self._frames.popleft()[1].release()
+        self._begun = None
 
     @staticmethod
     def _dispose(items: Iterable[ViewerSet]) -> None:

@@ -72,6 +72,7 @@ class Outbox(Generic[Item]):
         self._preview: Item | None = None
         self._newest = 0  # highest number of all that came in, but for previews
         self._last_sent = 0
+        self._last_broken = 0
         self._last_held = 0  # a client may ack a held picture too, and mean all sets before it
         self._sent = 0
         self._dropped = 0
@@ -189,12 +190,19 @@ class Outbox(Generic[Item]):
         Acks are cumulative. A number that was never sent, or was acked before, is ignored. Held pictures need no ack;
         that of the last one is taken as one for all sets up to its number.
         """
-        if number != self._last_held and not any(sent.number == number for sent in self._unacked):
+        if number not in (self._last_held, self._last_broken) and not any(
+            sent.number == number for sent in self._unacked
+        ):
             return False
         before = len(self._unacked)
         while self._unacked and self._unacked[0].number <= number:
             self._unacked.popleft()
         return len(self._unacked) < before
+
+    def forget(self, number: int) -> None:
+        """A set that was taken goes out half and no further: who waits for its last frame would never ack it."""
+        self._unacked = deque(sent for sent in self._unacked if sent.number != number or sent.blend)
+        self._last_broken = number
 
     def refill(self) -> None:
         """Full credit again, as after a reconnect: what was sent and not acked counts as read."""
