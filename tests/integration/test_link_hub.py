@@ -38,10 +38,12 @@ def test_changed_has_the_number_and_one_field():
             await other.open("sky", "shapes", "oneshot", replace=True)
             await client.ping()
             assert events[2:] == [Changed(stream=number, workflow="shapes")]
+            await asyncio.wait_for(told.wait(), TIME_S)
+            assert events[3:] == [Changed(stream=number, size=(512, 512))]
             told.clear()
             await other.set("sky", {"blur": 0.75})
             await asyncio.wait_for(told.wait(), TIME_S)
-            assert events[3:] == [Changed(stream=number, params={"blur": 0.75})]
+            assert events[4:] == [Changed(stream=number, params={"blur": 0.75})]
 
     run(test)
 
