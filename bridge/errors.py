@@ -92,6 +92,7 @@ class ErrorCode(IntEnum):
     INTERNAL = 602
     TOO_SLOW = 603
     WORKFLOW_BROKEN = 604
+    SHARED_MEMORY_FULL = 605
 
     @property
     def word(self) -> str:

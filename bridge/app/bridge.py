@@ -20,6 +20,7 @@ from bridge.app.config import Config
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.results import Results
 from bridge.app.retained import RetainedValues
+from bridge.app.shared_forms import SharedForms
 from bridge.app.timer import Handle, PreciseTimer
 from bridge.app.viewers import Viewers
 from bridge.backends.pool import BackendPool
@@ -109,6 +110,12 @@ class Bridge:
         self.counts: Counter[str] = Counter()
         self.decoders = DecodePool(max_waiting=256)
         self.buffers = BufferPool(config.limits.frame_memory_mb << 20)
+        self.memory = SharedForms(
+            self.buffers,
+            config.limits.shared_memory_mb << 20,
+            config.limits.session_shared_memory_mb << 20,
+            clock,
+        )
         self.results = Results(
             self.scheduler,
             self.viewers,
@@ -119,6 +126,7 @@ class Bridge:
             clock,
             self.picture_limits,
             config.http.jpeg_quality,
+            self.memory.sink_for,
         )
         self.backends_up: set[str] = set()
         self.on_object_info: Callable[[str, bytes], None] | None = None
@@ -406,3 +414,4 @@ class Bridge:
             viewer.close()
         await self.decoders.close()
         self.buffers.clear()
+        self.memory.close()

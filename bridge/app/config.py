@@ -70,6 +70,9 @@ class LinkConfig(_Section, frozen=True):
     hosts: Annotated[
         tuple[str, ...], Meta(description="further Host headers to accept, HOST:PORT, besides the loopback names")
     ] = ()
+    memory_folder: Annotated[
+        Text, Meta(description="folder of shared memory files; by default in /dev/shm, or with the temporary files")
+    ] = ""
 
     def __repr__(self) -> str:
         """All but the token."""
@@ -103,6 +106,12 @@ class LimitsConfig(_Section, frozen=True):
     request_memory_mb: Annotated[
         Megabytes, Meta(description="megabytes of pictures and texts of unfinished runs, all together")
     ] = 512
+    shared_memory_mb: Annotated[
+        int, Meta(ge=0, le=65536, description="megabytes of shared memory, all engines together; 0 switches it off")
+    ] = 512
+    session_shared_memory_mb: Annotated[
+        int, Meta(ge=0, le=65536, description="megabytes of shared memory that one engine's subscriptions may take")
+    ] = 256
     picture_pixels: Annotated[int, Meta(ge=4096, le=1 << 28, description="pixels of one picture")] = 64 * 1024 * 1024
 
 

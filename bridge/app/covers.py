@@ -235,7 +235,7 @@ class Covers:
                 try:
                     for output in wants[0]:
                         if output not in blends and output in sources:
-                            blends[output] = await self._blended(fade, output, sources[output])
+                            blends[output] = await self._blended(stream.number, fade, output, sources[output])
                         if output in blends and (payload := await blends[output].payload(wants[1])) is not None:
                             payloads.append((output, payload))
                     if self._fades.get(stream.number) is fade and payloads:
@@ -249,7 +249,7 @@ class Covers:
             for source in blends.values():
                 source.close()
 
-    async def _blended(self, fade: _Fade, output: int, source: PayloadSource) -> PayloadSource:
+    async def _blended(self, stream: int, fade: _Fade, output: int, source: PayloadSource) -> PayloadSource:
         bridge = self._bridge
         new = await self._pixels(fade, source)
         before = None if fade.old is None else fade.old.sources.get(output)
@@ -261,7 +261,12 @@ class Covers:
         pixels = await bridge.decoders.submit(work)
         assert pixels is not None  # only closing drops it, which cancels the fade first
         return PayloadSource(
-            pixels, bridge.decoders, bridge.buffers, kind=source.kind, jpeg_quality=bridge.config.http.jpeg_quality
+            pixels,
+            bridge.decoders,
+            bridge.buffers,
+            kind=source.kind,
+            jpeg_quality=bridge.config.http.jpeg_quality,
+            sink_for=partial(bridge.memory.sink_for, stream),
         )
 
     @staticmethod

@@ -33,7 +33,7 @@ def welcome(actions: Actions, session: Session, *, resumed: bool, id: int | None
         session=session.token,
         resumed=resumed,
         unfinished=[m.UnfinishedRequest(request, key) for request, key in session.requests.unfinished()],
-        features=FEATURES,
+        features=(*FEATURES, "shared_memory") if bridge.memory.available else FEATURES,
         limits={
             "max_message_bytes": limits.max_message_bytes,
             "max_credit": limits.credit,

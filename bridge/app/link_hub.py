@@ -14,6 +14,7 @@ from typing import Any, Final
 from bridge.app.actions import Actions
 from bridge.app.answers import describe, finished, plain_value
 from bridge.app.greeting import PROTOCOL_VERSION, welcome
+from bridge.app.link_memory import LinkMemory
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.subscriptions import read_subscription
 from bridge.app.viewers import Viewer
@@ -59,11 +60,13 @@ class LinkHub:
             m.Unsubscribe: self._unsubscribe,
             m.Ack: self._ack,
             m.Stats: self._stats,
+            m.EngineMemory: self._engine_memory,
             m.Ping: self._ping,
             m.Close: self._close,
             m.Panic: self._panic,
             m.Resume: self._resume,
         }
+        self.memory = LinkMemory(self._bridge, self._connections.get)
         self._bridge.listeners.append(self)
         actions.watchers.append(self)
 
@@ -99,6 +102,7 @@ class LinkHub:
         resumed = session is not None
         if session is None:
             session = self._actions.sessions.open(now, connection, client=client, events=events)
+        session.shared_memory = bool(message.shared_memory)
         connection.state = session
         self._connections[session.id] = connection
         if resumed:
@@ -117,6 +121,7 @@ class LinkHub:
             else:
                 viewer.wake = connection.wake
                 viewer.restart()
+                viewer.use_memory(self.memory.reader(session, stream, session.subscriptions[number]))
                 self._actions.held.show_newcomer(stream, viewer)
                 self._actions.tell_viewers(stream)
         for answer in session.requests.take_finished(connection):
@@ -124,6 +129,7 @@ class LinkHub:
 
     def gone(self, connection: Connection) -> None:
         """A connection has ended; its session waits 30 s for another."""
+        self.memory.gone(connection)
         session = connection.state
         if not isinstance(session, Session) or self._connections.get(session.id) is not connection:
             return
@@ -134,7 +140,7 @@ class LinkHub:
             for number in session.subscriptions:
                 viewer = self._bridge.viewers.get(number, session.id)
                 if viewer is not None:
-                    viewer.wake = _nobody
+                    viewer.leave()
                 self._actions.tell_viewers(self._actions.streams.find(number))
         self._turns.pop(session.id, None)
         self._bridge.set_timer()
@@ -164,12 +170,11 @@ class LinkHub:
         for step in range(len(numbers)):
             place = (start + step) % len(numbers)
             viewer = self._bridge.viewers.get(numbers[place], session.id)
-            frame = None if viewer is None else viewer.next_frame()
+            frame = None if viewer is None else viewer.outgoing()
             if frame is not None:
                 # A set's frames stay together; the next set may be another stream's.
                 self._turns[session.id] = place if viewer is not None and viewer.inside_set else place + 1
-                header, payload = frame
-                return OutgoingFrame(header, payload.data, payload.release)
+                return frame
         return None
 
     # --- ops -----------------------------------------------------------------------------------------------
@@ -204,7 +209,10 @@ class LinkHub:
 
     def _set(self, connection: Connection, session: Session, message: m.Set) -> None:
         self._actions.set_values(
-            self._stream(message.stream), message.params, session=session.id, client_time=message.client_time or 0
+            self._stream(message.stream),
+            self.memory.with_pixels(connection, message.params),
+            session=session.id,
+            client_time=message.client_time or 0,
         )
         self._ok(connection, message.id)
 
@@ -226,7 +234,7 @@ class LinkHub:
 
         self._actions.run(
             stream,
-            message.params,
+            None if message.params is None else self.memory.with_pixels(connection, message.params),
             session=session.id,
             client_time=message.client_time or 0,
             priority=message.priority,
@@ -287,6 +295,7 @@ class LinkHub:
                 delivery=subscription.delivery,
                 credit=subscription.credit,
                 outputs=viewer.wants[0],
+                shared_memory=None if viewer.memory is None else True,
                 size=None if spec.size is None else (spec.size.width, spec.size.height),
                 fit=None if spec.size is None else spec.fit,
             )
@@ -304,6 +313,7 @@ class LinkHub:
             outputs_there=len(stream.workflow.outputs),
             credit=subscription.credit,
             credit_limit=self._bridge.config.limits.credit,
+            memory=self.memory.reader(session, stream, subscription),
         )
 
     def _subscribed(self, session: Session, reference: object) -> tuple[Stream, Viewer]:
@@ -342,6 +352,10 @@ class LinkHub:
                 age_ms=round(stats.age_s * 1000, 3),
             )
         )
+
+    def _engine_memory(self, connection: Connection, session: Session, message: m.EngineMemory) -> None:
+        self.memory.take_file(connection, message)
+        self._ok(connection, message.id)
 
     def _ping(self, connection: Connection, session: Session, message: m.Ping) -> None:
         connection.send(m.Pong(id=message.id))
@@ -439,6 +453,7 @@ class LinkHub:
 
     def close(self) -> None:
         """Tell nothing more."""
+        self.memory.close()
         if self._changes_timer is not None:
             self._changes_timer.cancel()
 

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from bridge.app.picture_sets import AttemptPictures, Judge, PictureSet
@@ -24,7 +25,7 @@ from bridge.frames.decode import DecodeLineFullError, DecodePool
 from bridge.frames.packets import Payload, PayloadSource
 from bridge.scheduler.events import ResultSettled
 from bridge.streams.stream import Stream
-from bridge.types import Mode, Sink
+from bridge.types import Mode, PayloadSpec, Sink, Size
 
 logger = logging.getLogger("bridge.app.results")
 
@@ -49,11 +50,13 @@ class Results:
         clock: Callable[[], float],
         limits: PictureLimits,
         jpeg_quality: int,
+        sink_for: Callable[[int, PayloadSpec, Size], Sink] | None = None,
     ) -> None:
         self._judge = judge
         self._viewers = viewers
         self._pool = pool
         self._sink = sink
+        self._sink_for = sink_for
         self._settle = settle
         self._released = released
         self._clock = clock
@@ -118,6 +121,7 @@ class Results:
                 kind=attempt.outputs[record.output],
                 limits=self._limits,
                 jpeg_quality=self._quality,
+                sink_for=None if self._sink_for is None else partial(self._sink_for, stream.number),
             )
         except TexbridgeError as error:
             attempt.error = attempt.error or error

@@ -31,7 +31,6 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
     for name, wanted in (
         ("delivery", None if message.delivery is Delivery.LATEST else message.delivery.value),
         ("previews", message.previews),
-        ("shared_memory", message.shared_memory and None),  # asked for, refused politely: it goes without
         ("fps", message.fps),
         ("max_mbps", message.max_mbps),
     ):
@@ -72,4 +71,10 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
     for output in outputs:
         check_payload_spec(spec, stream.workflow.outputs[output].kind)
     credit = max(1, min(message.credit, credit_limit))
-    return Subscription(stream.number, spec, credit=credit, outputs=None if asked is None else outputs)
+    return Subscription(
+        stream.number,
+        spec,
+        credit=credit,
+        outputs=None if asked is None else outputs,
+        shared_memory=bool(message.shared_memory),  # who can't have it goes without
+    )

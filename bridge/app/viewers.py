@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from bridge.app.records import ViewerSet
+from bridge.app.viewer_memory import ViewerMemory
 from bridge.codec.frame import FrameHeader, encode_frame_header
 from bridge.delivery.outbox import Outbox
 from bridge.frames.packets import Payload
+from bridge.links.writing import OutgoingFrame
 from bridge.types import FrameFlags, PayloadSpec
 
 Wants: TypeAlias = tuple[tuple[int, ...], PayloadSpec]
 """Outputs and their form: viewers that want the same share the same payloads."""
+
+NO_PAYLOAD: Final = memoryview(b"")
 
 
 class Viewer:
@@ -34,7 +38,10 @@ class Viewer:
         outputs_there: int = 1,
         credit: int = 1,
         credit_limit: int = 8,
+        memory: ViewerMemory | None = None,
     ) -> None:
+        self.memory = memory
+        """What it was told of shared memory; None if all its frames go over the link."""
         self.key = key
         self.stream = stream
         self._outputs = outputs
@@ -55,6 +62,20 @@ class Viewer:
         """The viewer is back on another connection: full credit, and nothing of a set that was begun on the old one."""
         self._drop_frames()
         self.outbox.refill()
+        if self.memory is not None:
+            self.memory.restart()
+
+    def leave(self) -> None:
+        """The viewer's connection is gone; it may be back. Nothing reads the slots that it held any more."""
+        self.wake = _nobody
+        if self.memory is not None:
+            self.memory.restart()
+
+    def use_memory(self, memory: ViewerMemory | None) -> None:
+        """From now on its frames are in this shared memory, or in none."""
+        if self.memory is not None:
+            self.memory.close()
+        self.memory = memory
 
     def offer(self, item: ViewerSet, now: float) -> None:
         """A new set for this viewer; what it displaces is released."""
@@ -81,6 +102,8 @@ class Viewer:
 
     def ack(self, number: int) -> None:
         """The viewer is ready for the next set."""
+        if self.memory is not None:
+            self.memory.ack(number)
         if self.outbox.ack(number):
             self.wake()
 
@@ -90,16 +113,34 @@ class Viewer:
 
     def next_frame(self) -> tuple[bytes, Payload] | None:
         """The next frame: its header, and its payload, now the caller's to release."""
+        frame = self._next()
+        return None if frame is None else (encode_frame_header(frame[0]), frame[1])
+
+    def outgoing(self) -> OutgoingFrame | None:
+        """The next frame as a link writes it: a doorbell where its payload lies in memory that the viewer reads."""
+        frame = self._next()
+        if frame is None:
+            return None
+        header, payload = frame
+        bell = None if self.memory is None else self.memory.doorbell(header, payload)
+        if bell is None:
+            return OutgoingFrame(encode_frame_header(header), payload.data, payload.release)
+        payload.release()  # the viewer holds the slot now, until its ack
+        return OutgoingFrame(bell[1], NO_PAYLOAD, _nobody, before=bell[0])
+
+    def _next(self) -> tuple[FrameHeader, Payload] | None:
         if not self._frames:
             item = self.outbox.take()
             if item is None:
                 return None
+            if self.memory is not None:
+                self.memory.begin(item)
             self._begun = item
             self._frames.extend(self._framed(item))
         header, payload = self._frames.popleft()
         if not self._frames:
             self._begun = None
-        return encode_frame_header(header), payload
+        return header, payload
 
     @property
     def inside_set(self) -> bool:
@@ -137,6 +178,7 @@ class Viewer:
         """Nothing more goes to this viewer: all that waits is released."""
         self._dispose(self.outbox.clear())
         self._drop_frames()
+        self.use_memory(None)
         self.wake()
 
     def _drop_frames(self) -> None:
@@ -186,3 +228,7 @@ class Viewers:
     def all(self) -> list[Viewer]:
         """Every viewer of every stream."""
         return [viewer for viewers in self._by_stream.values() for viewer in viewers.values()]
+
+
+def _nobody() -> None:
+    """The `wake` of a viewer whose connection is gone, and the end of a doorbell."""

@@ -31,6 +31,8 @@ from bridge.types import ENCODED_FORMATS, Fit, Origin, OutputKind, PayloadSpec, 
 __all__ = ["Payload", "PayloadSource", "Undecoded", "check_payload_spec", "payload_formats"]
 
 Wanted = Callable[[], bool]
+SinkFor = Callable[[PayloadSpec, Size], Sink]
+"""Where the payload by a spec, of a picture of a size, is to be written. The spec's size is None for the picture's."""
 
 KEEP_PIXELS_BYTES: Final = 16 << 20
 """Decoded pixels up to this size (2048 x 2048) are kept for newcomers; larger pictures are decoded again."""
@@ -95,8 +97,11 @@ class PayloadSource:
         jpeg_quality: int = 90,
         keep_pixels_bytes: int = KEEP_PIXELS_BYTES,
         keep_payloads_bytes: int = KEEP_PAYLOADS_BYTES,
+        sink_for: SinkFor | None = None,
     ) -> None:
         """A source over an encoded file (kept, not copied), over pixels, or over what gives them in a thread.
+
+        `sink_for(spec, size)` names another sink than `sink` for the payloads of one spec; it is asked in a thread.
 
         Raises:
             PictureDecodeError: the file's header is refused; whether the rest decodes shows with the first payload.
@@ -118,7 +123,7 @@ class PayloadSource:
             self.size = self.header.size
         self._limits = limits
         self._pool = pool
-        self._sink = sink
+        self._sink_for: SinkFor = (lambda spec, size: sink) if sink_for is None else sink_for
         self._quality = jpeg_quality
         self._keep_bytes = keep_pixels_bytes
         self._keep_payloads_bytes = keep_payloads_bytes
@@ -305,7 +310,7 @@ class PayloadSource:
             return None
         width, height, row_pitch, payload_bytes, mips = frame_geometry(header.size, spec)
         try:
-            lease = self._sink.lend(payload_bytes)
+            lease = self._sink_for(spec, header.size).lend(payload_bytes)
         except TexbridgeError as error:
             return error
         try:
@@ -321,7 +326,7 @@ class PayloadSource:
     def _make(self, pixels: Pixels, spec: PayloadSpec) -> Payload | TexbridgeError:
         """Runs in a thread. A full sink is an answer, not an exception: the pixels are good for others."""
         try:
-            return make_payload(pixels, spec, self._sink, self.kind, self._quality)
+            return make_payload(pixels, spec, self._sink_for(spec, self.size), self.kind, self._quality)
         except BridgeError as error:
             return error
 

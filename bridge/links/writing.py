@@ -67,11 +67,13 @@ class OutgoingFrame:
         header: the 64 bytes of the frame header, already this subscriber's own.
         payload: the bytes that follow it, lent until `done`.
         done: called exactly once, when the payload's memory is not needed any more or the peer is lost.
+        before: a control message that has to stand right before the frame, if any: what its doorbell points into.
     """
 
     header: bytes
     payload: memoryview
     done: Callable[[], None]
+    before: bytes | None = None
 
 
 class Phase(Enum):
@@ -232,6 +234,12 @@ class LinkWriter(ABC):
     async def _write_frame(self, frame: OutgoingFrame) -> None:
         size = len(frame.header) + frame.payload.nbytes
         try:
+            if frame.before is not None:
+                limit = self.max_message_bytes
+                whole = limit is None or len(frame.before) <= limit
+                for piece in (frame.before,) if whole else self._split(frame.before):
+                    self._write(self._prefix(len(piece)) + piece)
+                    await self._drained()
             if self.max_message_bytes is not None and size > self.max_message_bytes:
                 for part in self._split(b"".join((frame.header, frame.payload))):
                     self._write(self._prefix(len(part)) + part)

@@ -45,6 +45,8 @@ class Session:
         self.events = events
         self.connection: Hashable = connection
         self.away_since: float | None = None
+        self.shared_memory = False
+        """Whether its present connection would read frames from shared memory."""
         self.attached: set[int] = set()
         self.subscriptions: dict[int, Subscription] = {}
         self.requests = SessionRequests()
