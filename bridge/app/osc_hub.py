@@ -190,7 +190,7 @@ class OscHub:
         if stream is None or stream.workflow.size is None:
             return None
         if isinstance(control, ShapeSet):
-            return shaped_size(stream.workflow, control.shape, stream.picture_size)
+            return shaped_size(stream.workflow, stream.whole_shape(control.shape))
         return check_size(stream.workflow, control.size, snap=True) if isinstance(control, SizeSet) else None
 
     def _stream(self, name: str) -> Stream:

@@ -10,7 +10,7 @@ from typing import Final
 
 from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, UnknownNameError
 from bridge.streams.names import check_stream_name, nearest, plain, shown
-from bridge.streams.sizes import check_shape, check_size, shaped_size
+from bridge.streams.sizes import Shape, check_shape, check_size, shape_of, shaped_size
 from bridge.streams.stream import Stream, check_max_fps, check_seed
 from bridge.streams.values import ValueLimits, Values
 from bridge.types import Mode, SeedPolicy, Size, WorkflowSpec
@@ -113,7 +113,7 @@ class Streams:
             stream is not None and stream.workflow.name == workflow.name and mode in (stream.mode, stream.opened_mode)
         )
         before = None if stream is None else stream.picture_size
-        own_size = _asked_size(workflow, before if attaches else None, size, aspect, megapixels)
+        own_size, shape = _asked_size(workflow, stream if attaches else None, size, aspect, megapixels)
         if stream is None:
             stream, changed = self._create(name, workflow, mode, params, now)
             opened = Opened(stream, created=True, changed=changed)
@@ -130,7 +130,9 @@ class Streams:
                 value=name,
                 limit=f"{stream.workflow.name} {stream.mode}",
             )
-        self._apply(stream, fresh=opened.created, seed_policy=seed_policy, seed=own_seed, fps=fps, size=own_size)
+        self._apply(stream, fresh=opened.created, seed_policy=seed_policy, seed=own_seed, fps=fps)
+        if opened.created or own_size is not None:
+            stream.size, stream.shape = own_size, shape
         stream.configured = stream.configured or configured
         if session is not None:
             stream.attach(session)
@@ -173,14 +175,11 @@ class Streams:
         seed_policy: SeedPolicy | None,
         seed: int | None,
         fps: float | None,
-        size: Size | None,
     ) -> None:
         if fresh or seed_policy is not None:
             stream.seed_policy = seed_policy or SeedPolicy.FIXED
         if fresh or fps is not None:
             stream.max_fps = fps
-        if fresh or size is not None:
-            stream.size = size
         if seed is not None:
             stream.seed = seed
 
@@ -217,12 +216,15 @@ class Streams:
 
 
 def _asked_size(
-    workflow: WorkflowSpec, present: Size | None, size: object, aspect: object, megapixels: object
-) -> Size | None:
-    """Give the size that an `open` asks for, None if for none. Raises InvalidValueError (305, 301, 308)."""
+    workflow: WorkflowSpec, stream: Stream | None, size: object, aspect: object, megapixels: object
+) -> tuple[Size | None, Shape | None]:
+    """Give the size that an `open` asks for, None if for none, and the whole shape if by one.
+
+    Raises InvalidValueError (305, 301, 308).
+    """
     shape = check_shape(aspect, megapixels)
     if shape is None:
-        return None if size is None else check_size(workflow, size)
+        return None if size is None else check_size(workflow, size), None
     if size is not None:
         raise InvalidValueError(
             f"size {shown(size)} beside {shape}: say the size, or aspect and megapixels",
@@ -231,4 +233,8 @@ def _asked_size(
             value=plain(size),
             limit="size alone, or aspect and megapixels",
         )
-    return shaped_size(workflow, shape, present)
+    if stream is not None:
+        shape = stream.whole_shape(shape)
+    elif workflow.size is not None:
+        shape = shape.over(shape_of(workflow.size))
+    return shaped_size(workflow, shape), shape

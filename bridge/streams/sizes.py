@@ -56,13 +56,20 @@ class SizeGrid:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a size is asked for by, checked. None is what the stream has now; one of the two is there.
+    """What a size is asked for by, checked. None is what was asked for before; one of the two is there.
 
     `aspect` is width / height, `megapixels` are of 1,048,576 pixels.
     """
 
     aspect: float | None = None
     megapixels: float | None = None
+
+    def over(self, before: Shape) -> Shape:
+        """Give this shape with what it leaves open as in `before`."""
+        return Shape(
+            before.aspect if self.aspect is None else self.aspect,
+            before.megapixels if self.megapixels is None else self.megapixels,
+        )
 
     def __str__(self) -> str:
         words = [] if self.aspect is None else [f"aspect {self.aspect:.4g}"]
@@ -189,13 +196,18 @@ def nearest_size(grid: SizeGrid, aspect: float, pixels: float) -> Size:
     return Size(grid.nearest_side(width), grid.nearest_side(height))
 
 
-def shaped_size(workflow: WorkflowSpec, shape: Shape, present: Size | None) -> Size:
-    """Give the size that `workflow` makes for a shape; what the shape leaves open is as in `present`.
+def shape_of(size: Size) -> Shape:
+    """Give the shape that these pixels are."""
+    return Shape(size.width / size.height, size.width * size.height / MEGAPIXEL)
+
+
+def shaped_size(workflow: WorkflowSpec, shape: Shape) -> Size:
+    """Give the size that `workflow` makes for a shape; what the shape leaves open is as in the graph.
 
     Raises: InvalidValueError (305 bad_size) if the graph has no size inputs.
     """
-    _check_has_size(workflow, str(shape), "aspect" if shape.megapixels is None else "megapixels")
-    now = present or workflow.size or Size(1, 1)
-    aspect = now.width / now.height if shape.aspect is None else shape.aspect
-    pixels = now.width * now.height if shape.megapixels is None else shape.megapixels * MEGAPIXEL
-    return nearest_size(size_grid(workflow), aspect, pixels)
+    _check_has_size(workflow, str(shape), "megapixels" if shape.aspect is None else "aspect")
+    whole = shape.over(shape_of(workflow.size or Size(1, 1)))
+    assert whole.aspect is not None
+    assert whole.megapixels is not None
+    return nearest_size(size_grid(workflow), whole.aspect, whole.megapixels * MEGAPIXEL)

@@ -9,7 +9,7 @@ from typing import Final
 from bridge.errors import ErrorCode, InvalidValueError
 from bridge.streams.checks import EXACT_FLOAT, MAX_SEED
 from bridge.streams.names import plain, shown
-from bridge.streams.sizes import Shape, check_size, shaped_size
+from bridge.streams.sizes import Shape, check_size, shape_of, shaped_size
 from bridge.streams.values import Values
 from bridge.types import Mode, ParameterSpec, SeedPolicy, Size, StreamState, WorkflowSpec
 
@@ -91,6 +91,8 @@ class Stream:
         self.seed_policy = seed_policy
         self.seed = workflow.default_seed if seed is None else seed
         self.size = size
+        self.shape: Shape | None = None
+        """What `size` was asked for by, whole; None if in pixels. Further shapes and workflows go on from it."""
         self.max_fps = max_fps
         self.idle_after_s: float | None = None
         """Seconds after the last change at which a live stream whose seed varies rests; None is never."""
@@ -159,23 +161,34 @@ class Stream:
     def set_size(self, raw: object, *, snap: bool = False) -> Size:
         """Set the size of the pictures. Give the size that holds. Raises as `check_size`."""
         self.size = check_size(self.workflow, raw, snap=snap)
+        self.shape = None
         return self.size
 
     def set_shape(self, shape: Shape) -> Size:
         """Set the size by aspect and megapixels; what the shape leaves open stays. Raises as `shaped_size`."""
-        self.size = shaped_size(self.workflow, shape, self.picture_size)
+        whole = self.whole_shape(shape)
+        self.size = shaped_size(self.workflow, whole)
+        self.shape = whole
         return self.size
+
+    def whole_shape(self, shape: Shape) -> Shape:
+        """Give a shape with what it leaves open as it was asked for before, else as the pictures are."""
+        size = self.picture_size
+        before = self.shape or (None if size is None else shape_of(size))
+        return shape if before is None else shape.over(before)
 
     def change_workflow(self, workflow: WorkflowSpec, *, carry: bool = True) -> None:
         """Go over to another workflow, or a new edition of this one, at the same number and with the same viewers.
 
-        Values that were set are carried over where they fit (see `Values.change_specs`), the size snapped to the
-        new step; the seed becomes the new default if it was the old one.
+        Values that were set are carried over where they fit (see `Values.change_specs`). The size, or the shape that it
+        was asked for by, is snapped to the new step; the seed becomes the new default if it was the old one.
         """
         if not carry or self.seed == self.workflow.default_seed:
             self.seed = workflow.default_seed
         if not carry or workflow.size is None:
-            self.size = None
+            self.size = self.shape = None
+        elif self.shape is not None:
+            self.size = shaped_size(workflow, self.shape)
         elif self.size is not None:
             self.size = check_size(workflow, self.size, snap=True)
         self.workflow = workflow

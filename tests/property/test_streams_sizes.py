@@ -62,9 +62,9 @@ def test_a_size_on_the_grid_asks_for_itself(grid, data):
     size = Size(data.draw(sides), data.draw(sides))
     spec = WorkflowSpec("w", "w", (), (), False, 0, size, grid.step, grid.most, grid.least)
     pixels = size.width * size.height / MEGAPIXEL
-    assert shaped_size(spec, Shape(size.width / size.height, pixels), None) == size
-    assert shaped_size(spec, Shape(size.width / size.height), size) == size
-    assert shaped_size(spec, Shape(megapixels=pixels), size) == size
+    assert shaped_size(spec, Shape(size.width / size.height, pixels)) == size
+    assert shaped_size(spec, Shape(size.width / size.height)) == size
+    assert shaped_size(spec, Shape(megapixels=pixels)) == size
 
 
 @given(st.integers(1, 99_999), st.integers(1, 99_999), st.sampled_from(":/"))

@@ -11,6 +11,7 @@ from bridge.streams.sizes import (
     check_shape,
     check_size,
     nearest_size,
+    shape_of,
     shaped_size,
     size_grid,
 )
@@ -215,14 +216,14 @@ def test_the_aspect_holds_where_the_range_ends(aspect, pixels, size):
 
 def test_what_a_shape_leaves_open_is_as_it_was():
     spec = workflow(size_step=8, size_maximum=4096)
-    assert shaped_size(spec, Shape(aspect=16 / 9), Size(1024, 1024)) == (1368, 768)
-    assert shaped_size(spec, Shape(megapixels=0.25), Size(1920, 1080)) == (680, 384)
-    assert shaped_size(spec, Shape(aspect=1.0), None) == (512, 512)  # the graph's own
+    assert shaped_size(spec, Shape(aspect=16 / 9).over(shape_of(Size(1024, 1024)))) == (1368, 768)
+    assert shaped_size(spec, Shape(megapixels=0.25).over(shape_of(Size(1920, 1080)))) == (680, 384)
+    assert shaped_size(spec, Shape(aspect=1.0)) == (512, 512)  # the graph's own
 
 
 def test_a_shape_needs_size_inputs():
     with pytest.raises(InvalidValueError, match="@width and @height") as caught:
-        shaped_size(workflow(size=None), Shape(aspect=1.0), None)
+        shaped_size(workflow(size=None), Shape(aspect=1.0))
     assert (caught.value.code, caught.value.field) == (ErrorCode.BAD_SIZE, "aspect")
 
 

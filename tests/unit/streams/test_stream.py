@@ -132,8 +132,19 @@ def test_picture_size_is_the_one_asked_for_else_the_graphs():
 def test_a_shape_leaves_what_it_does_not_name():
     one = stream()
     assert one.set_shape(Shape(aspect=2.0)) == (720, 368)  # 512 * 512 pixels, as near as steps of 16 allow
-    assert one.set_shape(Shape(megapixels=1 / 16)) == (352, 176)
-    assert one.picture_size == (352, 176)
+    assert one.set_shape(Shape(megapixels=1 / 16)) == (368, 176)  # the aspect asked for, not that of 720 x 368
+    assert one.set_shape(Shape(megapixels=1 / 4)) == (720, 368)
+    assert one.picture_size == (720, 368)
+    # Another workflow makes its own nearest of what was asked for.
+    one.change_workflow(workflow("other", size_step=64))
+    assert one.picture_size == (704, 384)
+    # In pixels it is what it is.
+    one.set_size((640, 320))
+    one.change_workflow(workflow("third", size_step=256))
+    assert one.picture_size == (768, 256)
+    assert one.set_shape(Shape(aspect=1.0)) == (512, 512)
+    one.change_workflow(workflow("fourth"), carry=False)
+    assert (one.size, one.shape) == (None, None)
 
 
 @pytest.mark.parametrize(("raw", "fps"), [(None, None), (30, 30.0), (0.5, 0.5), (1000, 1000.0)])
