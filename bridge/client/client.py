@@ -50,6 +50,8 @@ class Client:
         max_message_bytes: the largest single message to receive, 1,024 or more; larger ones then come in parts.
         timeout_s: for each answer, and for connecting.
         reconnect: come back after a cut.
+        shared_memory: read frames from memory that is shared with a bridge on this machine. Where that can't be had
+            they come over the link by themselves.
         on_event: called on the event loop with each `Welcome` (one per connection), the exception that ended one,
             `Changed`, `Progress`, each `Finished` that belongs to no run of this client, and each `Error` that answers
             nothing.
@@ -65,8 +67,10 @@ class Client:
         max_message_bytes: int | None = None,
         timeout_s: float = 10.0,
         reconnect: bool = True,
+        shared_memory: bool = False,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
+        self._shared_memory = shared_memory
         self._session = Session(
             parse_address(address),
             m.Hello(
@@ -75,6 +79,7 @@ class Client:
                 token=token,
                 events=tuple(events) or None,
                 max_message_bytes=max_message_bytes,
+                shared_memory=shared_memory or None,
             ),
             timeout_s=timeout_s,
             reconnect=reconnect,
@@ -282,6 +287,7 @@ class Client:
             size=None if size is None else (int(size[0]), int(size[1])),
             fit=None if fit is None else _word(Fit, "fit", fit),
             outputs=None if outputs is None else tuple(outputs),
+            shared_memory=(self._shared_memory and "shared_memory" in self.welcome.features) or None,
         )
         frames = Frames(self._session, message)
         await self._session.ask(message, m.Subscribed, lambda answer: self._session.subscribed(frames, answer))

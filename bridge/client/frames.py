@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.client.faults import LinkLostError
+from bridge.client.shared_memory import MemoryReader
 from bridge.codec.frame import FrameHeader
 from bridge.codec.messages import Subscribe, Subscribed
 from bridge.types import FrameFlags, Origin, PixelFormat
@@ -112,7 +113,8 @@ class Frames:
     Attributes:
         stream: the stream as it was asked for.
         subscribed: the bridge's answer: number, format, origin, credit ... that hold.
-        missed: whole sets that came, and that a newer one replaced before they were asked for.
+        missed: whole sets that came, and that a newer one replaced before they were asked for, or in shared memory.
+        memory: the file that frames are read from; None while they come over the link.
     """
 
     def __init__(self, owner: FramesOwner, message: Subscribe) -> None:
@@ -131,6 +133,8 @@ class Frames:
         self._acked = 0
         self._error: Exception | None = None
         self._closed = False
+        self.memory: MemoryReader | None = None
+        self._torn: FrameHeader | None = None
 
     @property
     def number(self) -> int:
@@ -201,6 +205,10 @@ class Frames:
 
     def take(self, frame: Frame) -> None:
         """A frame came. With the last of its set, the set is the one that waits."""
+        if self._torn is not None and _same_set(self._torn, frame.header):
+            self.tear(frame.header)  # the rest of a set is no set
+            return
+        self._torn = None
         building = self._building
         if building and not _same_set(building[0].header, frame.header):
             building.clear()  # it was cut in the middle, and something else was begun
@@ -217,11 +225,31 @@ class Frames:
         self._waiting_number = 0 if frame.header.flags & FrameFlags.PREVIEW else frame.number
         self._came.set()
 
+    def tear(self, header: FrameHeader) -> None:
+        """A frame was announced, and can't be had any more: its set is dropped, and acked so that others follow."""
+        self._torn = header
+        self._building = []
+        if header.flags & FrameFlags.LAST_OF_SET:
+            self._torn = None
+            self.missed += 1
+            if header.number and not header.flags & FrameFlags.PREVIEW:
+                repeats = header.number <= self._acked
+                self._done = max(self._done, header.number)
+                self._send_ack(repeats)
+
+    def use_memory(self, memory: MemoryReader | None) -> None:
+        """Frames are in this file from now on; None: they come over the link."""
+        if self.memory is not None:
+            self.memory.close()
+        self.memory = memory
+
     def restart(self, subscribed: Subscribed | None = None) -> None:
         """Full credit again: what came before needs no ack. `subscribed` is the answer to a new subscription."""
         if subscribed is not None:
             self.subscribed = subscribed
             self._waiting = []
+        self.use_memory(None)  # named anew before it is needed
+        self._torn = None
         self._building = []
         self._waiting_number = self._in_hand = self._done = self._acked = 0
 
@@ -230,6 +258,7 @@ class Frames:
         if self.is_open:
             self._error = error
             self._closed = True
+            self.use_memory(None)
             self._came.set()
 
 

@@ -19,6 +19,7 @@ from bridge.client.frames import Frame, Frames
 from bridge.client.link import Link
 from bridge.client.recovery import Opened
 from bridge.client.requests import Ask, Asks, Run, Runs, with_id
+from bridge.client.shared_memory import MemoryReader
 from bridge.client.transport import Address
 from bridge.codec import messages as m
 from bridge.codec.frame import FrameHeader
@@ -206,10 +207,38 @@ class Session:
         """For the link: a frame."""
         frames = self._by_number.get(header.stream)
         if frames is not None:
-            frames.take(Frame(header, data))
+            if header.slot is None:
+                frames.take(Frame(header, data))
+            else:
+                self._doorbell(frames, header)
         elif self._link is not None and not any(isinstance(ask.message, m.Subscribe) for ask in self._asks.waiting()):
             # A subscription whose asker has given up: nobody shall make pictures for it.
             self._link.send(m.Unsubscribe(stream=header.stream))
+
+    def _doorbell(self, frames: Frames, header: FrameHeader) -> None:
+        try:
+            copied = None if frames.memory is None else frames.memory.copy(header)
+        except DecodeError as error:
+            logger.warning("a doorbell of stream %s points nowhere: %s", frames.stream, error)
+            copied = None
+        if copied is None:
+            frames.tear(header)
+        else:
+            frames.take(Frame(*copied))
+
+    def _memory_came(self, message: m.Memory) -> None:
+        """The next doorbells point into this file. Where it can't be had, frames come over the link from now on."""
+        number = message.stream if isinstance(message.stream, int) else -1
+        frames = self._by_number.get(number)
+        if frames is None:
+            return
+        frames.use_memory(None)
+        try:
+            frames.use_memory(MemoryReader(message))
+        except (OSError, DecodeError, ValueError) as error:
+            logger.info("shared memory of stream %s can't be used, frames come over the link: %s", frames.stream, error)
+            frames.message = msgspec.structs.replace(frames.message, shared_memory=None)
+            self._say_again(frames.message, frames=frames)
 
     def answer_came(self, message: m.BridgeMessage) -> None:
         """For the link: any other message."""
@@ -220,6 +249,8 @@ class Session:
             ask.settle(message)
         elif isinstance(message, m.Finished | m.Progress):
             self._tell_run(message)
+        elif isinstance(message, m.Memory):
+            self._memory_came(message)
         elif isinstance(message, m.Changed | m.Error):
             self._tell(message)
 
