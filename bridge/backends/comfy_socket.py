@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -19,6 +18,7 @@ from websockets.protocol import Event
 from bridge.backends.address import ComfyAddress
 from bridge.backends.faults import BackendCut, BackendGone, BackendSilent, WrongAnswer, is_refusal
 from bridge.backends.foreign_answers import foreign_answer
+from bridge.codec.hosts import next_address_after
 
 logger = logging.getLogger("bridge.backends")
 
@@ -30,7 +30,6 @@ MessageHandler: TypeAlias = Callable[[str | bytes | bytearray | memoryview], Non
 """Takes one message: text as str, binary as bytes of its own, which it may keep."""
 
 
-NEXT_ADDRESS_AFTER_S: Final = 0.25
 _MOST_PIECES = 16_384
 """Fragments of one message, or messages before `read`, after which a peer is up to no good."""
 
@@ -215,7 +214,7 @@ async def open_socket(
     address = ComfyAddress("http" + base.removesuffix("/ws").removeprefix("ws"), base, headers, query)
     options: _Options = {"ssl": tls} if tls is not None and url.startswith("wss:") else {}
     # `localhost` has two addresses, and Windows takes two seconds to find that one of them refuses.
-    options["happy_eyeballs_delay"] = _next_address_after(urlsplit(url).hostname or "")
+    options["happy_eyeballs_delay"] = next_address_after(urlsplit(url).hostname or "")
     try:
         connection = await _Connect(
             url,
@@ -256,15 +255,3 @@ async def open_socket(
         raise BackendCut(f"ComfyUI's WebSocket broke at its first message: {error or 'no time left'}") from None
     assert isinstance(connection, _Connection)
     return WebsocketsSocket(connection)
-
-
-def _next_address_after(host: str) -> float | None:
-    """Seconds after which a name's next address is tried; None for a literal address, which has no other.
-
-    The race between addresses leaves a socket open if it is cancelled at the wrong moment: none without need.
-    """
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return NEXT_ADDRESS_AFTER_S
-    return None

@@ -6,7 +6,6 @@ Both give whole messages to a `Receiver`, synchronously and in order. Source: pr
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections import deque
 from dataclasses import dataclass
@@ -19,13 +18,11 @@ from websockets.typing import Subprotocol
 
 from bridge.client.faults import LinkLostError, error_of_close
 from bridge.codec.framing import LengthDecoder, encode_length
+from bridge.codec.hosts import next_address_after
 from bridge.errors import FramingDecodeError
 
 SUBPROTOCOL: Final = Subprotocol("texbridge.v1")
 CLOSE_WITHIN_S: Final = 1.0
-NEXT_ADDRESS_AFTER_S: Final = 0.25
-"""A name like `localhost` has several addresses. Windows takes two seconds to find that one of them refuses: the next
-is tried meanwhile."""
 
 MAX_WAITING: Final = 64
 """Messages that wait for the socket before `drain` waits too."""
@@ -99,18 +96,6 @@ def parse_address(text: str) -> Address:
     raise ValueError(
         f"address {text!r} must be HOST:PORT (TCP, e.g. 127.0.0.1:9402) or a URL like ws://127.0.0.1:9401/link"
     )
-
-
-def next_address_after(host: str) -> float | None:
-    """Give the seconds after which a name's next address is tried; None for a literal address, which has no other.
-
-    The race between addresses leaves a socket open if it is cancelled at the wrong moment: none without need.
-    """
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return NEXT_ADDRESS_AFTER_S
-    return None
 
 
 async def open_transport(address: Address, receiver: Receiver, max_message_bytes: int) -> Transport:

@@ -8,10 +8,10 @@ from collections import deque
 from typing import ClassVar, Final
 
 from bridge.codec.framing import LengthDecoder, encode_length
-from bridge.errors import BridgeError, ErrorCode, FramingDecodeError, NotAllowedError, TexbridgeError
+from bridge.errors import ErrorCode, FramingDecodeError, NotAllowedError, TexbridgeError
 from bridge.links.connection import Connection, Hub, LinkLimits, LinkShared, Phase, refusal_words
-from bridge.links.gate import Admission, Gate, TokenDelays
-from bridge.links.listener import bind_listener, socket_address
+from bridge.links.gate import Admission, TokenDelays
+from bridge.links.link_door import LinkDoor
 
 MESSAGES_A_TURN: Final = 64
 """A flood of small messages in one segment is taken in turns with everybody else."""
@@ -113,59 +113,25 @@ class TcpConnection(Connection, asyncio.BufferedProtocol):
             self._transport.close()
 
 
-class TcpDoor:
-    """Listens for engines on TCP. `start`, then `address`, then `close`.
+class TcpDoor(LinkDoor):
+    """Listens for engines on TCP."""
 
-    `delays` may be shared with the WebSocket door, so that wrong tokens count together.
-    """
+    what = "engine link over TCP"
+    option = "--tcp"
 
     def __init__(self, hub: Hub, limits: LinkLimits | None = None, *, delays: TokenDelays | None = None) -> None:
-        limits = LinkLimits() if limits is None else limits
-        gate = Gate(limits.max_connections, limits.max_connections_per_address)
-        self._shared = LinkShared(hub, limits, gate, TokenDelays() if delays is None else delays)
+        super().__init__(hub, limits, delays=delays)
         self._connections: set[TcpConnection] = set()
-        self._server: asyncio.Server | None = None
-        self._address = ""
 
-    @property
-    def address(self) -> str:
-        """Where the door really listens, `host:port`."""
-        return self._address
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Totals since the start, by reason: refused, evicted, malformed, stalled, closed_<error name> ..."""
-        return dict(self._shared.counts)
-
-    @property
-    def connections(self) -> int:
-        """How many are connected now, hello said or not."""
-        return len(self._shared.gate)
-
-    async def start(self, host: str, port: int) -> None:
-        """Listen at `host:port`; port 0 takes a free one.
-
-        Raises:
-            ConfigError: the port is taken, or the address can't be used.
-        """
-        listener = bind_listener("engine link over TCP", "--tcp", host, port, socket.SOCK_STREAM)
-        self._address = socket_address(listener.getsockname())
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
+    async def _listen(self, listener: socket.socket, host: str) -> None:
+        self._server = await asyncio.get_running_loop().create_server(
             lambda: TcpConnection(self._shared, self._connections), sock=listener, start_serving=True
         )
 
-    async def close(self, error: TexbridgeError | None = None) -> None:
-        """Stop listening, tell every engine (601 draining unless `error` says otherwise), and wait for the end."""
-        if self._server is None:
-            return
+    async def _end(self, error: TexbridgeError) -> None:
         self._server.close()
-        if error is None:
-            error = BridgeError("the bridge is shutting down", code=ErrorCode.DRAINING)
         everybody = list(self._connections)
         for connection in everybody:
             connection.close(error)
-        # Each has its own close timer, which cuts it at `close_timeout_s`.
         await asyncio.gather(*(connection.wait_closed() for connection in everybody))
         await self._server.wait_closed()
-        self._server = None

@@ -15,16 +15,17 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final, cast
 
-from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, NegotiationError
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 
-from bridge.errors import BridgeError, ErrorCode, MessageDecodeError, TexbridgeError
+from bridge.errors import ErrorCode, MessageDecodeError, TexbridgeError
 from bridge.links.connection import Connection, Hub, LinkLimits, LinkShared, Phase, refusal_words
-from bridge.links.gate import Admission, Gate, TokenDelays
-from bridge.links.listener import bind_listener, host_names, is_own_host, socket_address
+from bridge.links.gate import Admission, TokenDelays
+from bridge.links.link_door import LinkDoor
+from bridge.links.listener import host_names, is_own_host
 
 PATH: Final = "/link"
 SUBPROTOCOL: Final = Subprotocol("texbridge.v1")
@@ -152,13 +153,16 @@ class _Peer(ServerConnection):
         self.link.resume_writing()
 
 
-class WebSocketDoor:
-    """Listens for engines on WebSocket. `start`, then `address`, then `close`.
+class WebSocketDoor(LinkDoor):
+    """Listens for engines on WebSocket.
 
     `origins` are the pages that may connect, exact (`http://127.0.0.1:9480`): browsers send one, native clients
     don't and need none. `hosts` are further `Host` names, with or without a port, beside loopback and the address
-    it listens at. `delays` may be shared with the TCP door, so that wrong tokens count together.
+    it listens at.
     """
+
+    what = "engine link over WebSocket"
+    option = "--link"
 
     def __init__(
         self,
@@ -169,45 +173,18 @@ class WebSocketDoor:
         hosts: Iterable[str] = (),
         delays: TokenDelays | None = None,
     ) -> None:
-        limits = LinkLimits() if limits is None else limits
-        gate = Gate(limits.max_connections, limits.max_connections_per_address)
-        self._shared = LinkShared(hub, limits, gate, TokenDelays() if delays is None else delays)
+        super().__init__(hub, limits, delays=delays)
         self._origins = {origin.lower().rstrip("/") for origin in origins}
         self._more_hosts = tuple(hosts)
         self._hosts: frozenset[str] = frozenset()
         self._peers: set[_Peer] = set()
-        self._server: Server | None = None
-        self._address = ""
-
-    @property
-    def address(self) -> str:
-        """Where the door really listens, `host:port`."""
-        return self._address
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Totals since the start, by reason: refused, evicted, bad_host, malformed, stalled, closed_<error name> ..."""
-        return dict(self._shared.counts)
-
-    @property
-    def connections(self) -> int:
-        """How many are connected now, hello said or not."""
-        return len(self._shared.gate)
 
     def allow_origin(self, origin: str) -> None:
         """Let pages of this origin connect, e.g. the monitor's own, whose port is known only after its start."""
         self._origins.add(origin.lower().rstrip("/"))
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen at `host:port`; port 0 takes a free one.
-
-        Raises:
-            ConfigError: the port is taken, or the address can't be used.
-        """
-        listener = bind_listener("engine link over WebSocket", "--link", host, port, socket.SOCK_STREAM)
-        name = listener.getsockname()
-        self._address = socket_address(name)
-        self._hosts = host_names(host, int(name[1]), self._more_hosts)
+    async def _listen(self, listener: socket.socket, host: str) -> None:
+        self._hosts = host_names(host, int(listener.getsockname()[1]), self._more_hosts)
         limits = self._shared.limits
         self._server = await serve(
             self._handle,
@@ -267,12 +244,7 @@ class WebSocketDoor:
         await peer.close()  # at once if it is closed; else it sees to it that the socket really ends
         await peer.link.wait_closed()
 
-    async def close(self, error: TexbridgeError | None = None) -> None:
-        """Stop listening, tell every engine (601 draining unless `error` says otherwise), and wait for the end."""
-        if self._server is None:
-            return
-        if error is None:
-            error = BridgeError("the bridge is shutting down", code=ErrorCode.DRAINING)
+    async def _end(self, error: TexbridgeError) -> None:
         everybody = list(self._peers)
         self._server.close(close_connections=False)
         for peer in everybody:
@@ -280,10 +252,8 @@ class WebSocketDoor:
                 peer.link.close(error)
             else:
                 peer.transport.abort()
-        # Each has its own close timer, which cuts it at `close_timeout_s`.
         await asyncio.gather(*(peer.link.wait_closed() for peer in everybody))
         await self._server.wait_closed()
-        self._server = None
 
 
 def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
