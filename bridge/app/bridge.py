@@ -17,14 +17,17 @@ from math import inf
 from typing import Final, Protocol
 
 from bridge.app.config import Config
+from bridge.app.node_prompts import prompt_for
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.results import Results
 from bridge.app.retained import RetainedValues
 from bridge.app.shared_forms import SharedForms
 from bridge.app.timer import Handle, PreciseTimer
+from bridge.app.troubles import with_memory_words
+from bridge.app.uploads import PictureUploads, upload_tag
 from bridge.app.viewers import Viewers
 from bridge.backends.pool import BackendPool
-from bridge.backends.records import BackendPicture, BackendProgress, BackendRecord, BackendWarning
+from bridge.backends.records import BackendMute, BackendPicture, BackendProgress, BackendRecord, BackendWarning
 from bridge.codec.picture_header import PictureLimits, read_picture_header
 from bridge.errors import BridgeError, TexbridgeError
 from bridge.frames.decode import DecodePool
@@ -33,6 +36,7 @@ from bridge.frames.packets import PayloadSource
 from bridge.scheduler.events import (
     AttemptEnded,
     AttemptLost,
+    AttemptPrepared,
     AttemptRefused,
     AttemptWithdrawn,
     BackendDoubted,
@@ -50,7 +54,7 @@ from bridge.streams.checks import ValueLimits
 from bridge.streams.registry import Streams
 from bridge.streams.stream import Stream
 from bridge.streams.values import Snapshot
-from bridge.types import Outcome, Picture, SeedPolicy, Size
+from bridge.types import Outcome, Picture, RawPicture, SeedPolicy, Size
 from bridge.workflow.library import Library
 
 logger = logging.getLogger("bridge.app")
@@ -99,16 +103,18 @@ class Bridge:
             limit=config.limits.streams,
             value_limits=ValueLimits(
                 max_picture_bytes=config.limits.max_message_bytes,
+                max_picture_pixels=config.limits.picture_pixels,
                 check_picture=lambda data: read_picture_header(data, self.picture_limits),
             ),
         )
         self.viewers = Viewers()
         self.requests: dict[int, Request] = {}
         self.retained = RetainedValues(config.limits.request_memory_mb)
-        self.backends = BackendPool(self.backend_event)
+        self.backends = BackendPool(self.backend_event, upload_tag(config))
         self.listeners: list[Listener] = []
         self.counts: Counter[str] = Counter()
         self.decoders = DecodePool(max_waiting=256)
+        self.pictures = PictureUploads(self.backends, self.decoders, self.picture_limits)
         self.buffers = BufferPool(config.limits.frame_memory_mb << 20)
         self.memory = SharedForms(
             self.buffers,
@@ -129,6 +135,8 @@ class Bridge:
             self.memory.sink_for,
         )
         self.backends_up: set[str] = set()
+        self.backends_mute: set[str] = set()
+        """Those whose socket tells nothing of the prompts that they run."""
         self.on_object_info: Callable[[str, bytes], None] | None = None
         """Called when a backend's node types are known; set by who keeps the library current."""
         self.before_bind: Callable[[Stream], None] | None = None
@@ -236,15 +244,19 @@ class Bridge:
             request.seed = request.own_seed
         elif request.seed is None or stream.seed_policy is SeedPolicy.FIXED:
             request.seed = stream.next_seed(self._random.getrandbits)
+        request.backend = command.backend
         self._attempts[command.attempt] = (request, command.backend)
-        pictures = {name: value for name, value in request.snapshot.values.items() if isinstance(value, Picture)}
+        values = request.snapshot.values.items()
+        pictures = {name: value for name, value in values if isinstance(value, Picture | RawPicture)}
         if not request.submitted_at:
             request.submitted_at = self.clock()
         if pictures:
+            # Picture and values are those of one moment: what comes while the picture goes up is the next prompt's.
             snapshot = request.snapshot
-            task = asyncio.get_running_loop().create_task(self._upload(command.backend, pictures))
+            task = asyncio.get_running_loop().create_task(self._upload(command, request, pictures))
             self._uploads[command.attempt] = task
-            task.add_done_callback(lambda ended: self._uploaded(command, request, snapshot, ended))
+            began = self.clock()
+            task.add_done_callback(lambda ended: self._uploaded(command, request, snapshot, began, ended))
         else:
             self._post(command.attempt, command.backend, request, request.snapshot, {})
 
@@ -253,7 +265,7 @@ class Bridge:
     ) -> None:
         backend = self.backends.get(backend_name)
         if backend is None:
-            self._attempts.pop(attempt, None)
+            self._over(attempt)
             self.tell(AttemptLost(attempt))
             return
         try:
@@ -262,19 +274,18 @@ class Bridge:
             self._refuse(attempt, error)
             return
         self.results.begin(attempt, request, dict(snapshot.client_times), dict(bound.output_nodes))
-        backend.submit(attempt, bound.prompt, bound.output_nodes)
+        prompt, files = prompt_for(backend, bound, request.workflow)
+        backend.submit(attempt, prompt, bound.output_nodes, files=files)
 
-    async def _upload(self, backend_name: str, pictures: Mapping[str, Picture]) -> dict[str, str]:
+    async def _upload(
+        self, command: Submit, request: Request, pictures: Mapping[str, Picture | RawPicture]
+    ) -> dict[str, str]:
         """Bring a request's pictures to the backend; gives the names by which it knows them."""
-        backend = self.backends.get(backend_name)
-        if backend is None:
-            return {}
-        return {
-            name: await backend.upload_picture(picture.data, picture.sha256[:32]) for name, picture in pictures.items()
-        }
+        backend = self.backends.get(command.backend)
+        return {} if backend is None else await self.pictures.bring(backend, command.attempt, request, pictures)
 
     def _uploaded(
-        self, command: Submit, request: Request, snapshot: Snapshot, task: asyncio.Task[dict[str, str]]
+        self, command: Submit, request: Request, snapshot: Snapshot, began: float, task: asyncio.Task[dict[str, str]]
     ) -> None:
         """An upload has ended, however it did: post the prompt, if it is still wanted. Never called from within `tell`.
 
@@ -286,8 +297,11 @@ class Bridge:
             return
         error = task.exception()
         if command.attempt not in self._attempts:
+            self.pictures.release(command.attempt, command.backend)
             return
         if error is None:
+            request.pictures_s = self.clock() - began
+            self.tell(AttemptPrepared(command.attempt))
             self._post(command.attempt, command.backend, request, snapshot, task.result())
         elif isinstance(error, TexbridgeError):
             self._refuse(command.attempt, error, retry=True)
@@ -300,13 +314,24 @@ class Bridge:
         upload = self._uploads.get(attempt)
         if upload is None:
             return False
-        self._attempts.pop(attempt, None)
+        self._over(attempt)
         upload.cancel()
         return True
 
     def _refuse(self, attempt: int, error: TexbridgeError, retry: bool = False) -> None:
-        self._attempts.pop(attempt, None)
+        self._over(attempt)
         self.tell(AttemptRefused(attempt, error, retry))
+
+    def _over(self, attempt: int, *, trusted: bool = True) -> Request | None:
+        """An attempt is over: its files may be written over. If it failed they are not `trusted` to be there.
+
+        Gives its request, None if it was over before.
+        """
+        known = self._attempts.pop(attempt, None)
+        if known is None:
+            return None
+        self.pictures.release(attempt, known[1], trusted=trusted)
+        return known[0]
 
     def _withdraw(self, command: Withdraw) -> None:
         self.results.forget(command.attempt)
@@ -342,15 +367,18 @@ class Bridge:
             case BackendWarning():
                 self.counts["backend_warnings"] += 1
                 logger.warning("backend %s: %s", record.backend, record.message)
+            case BackendMute():
+                (self.backends_mute.add if record.mute else self.backends_mute.discard)(record.backend)
+                self._backends_changed()
             case AttemptEnded():
-                self._attempts.pop(record.attempt, None)
-                self.tell(record)
+                request = self._over(record.attempt, trusted=record.error is None)
+                self.tell(record if request is None else with_memory_words(record, request))
                 if record.error is None:
                     self.results.ended(record.attempt)
                 else:
                     self.results.forget(record.attempt)
             case AttemptRefused() | AttemptLost() | AttemptWithdrawn():
-                self._attempts.pop(record.attempt, None)
+                self._over(record.attempt, trusted=not isinstance(record, AttemptRefused))
                 self.results.forget(record.attempt)
                 self.tell(record)
             case BackendUp():
@@ -364,6 +392,7 @@ class Bridge:
                 self.tell(record)
             case BackendDown() | BackendRemoved():
                 self.backends_up.discard(record.backend)
+                self.backends_mute.discard(record.backend)
                 for attempt, (_, backend_name) in list(self._attempts.items()):
                     if backend_name == record.backend:
                         self._give_up_upload(attempt)  # the scheduler takes all of this backend's as lost

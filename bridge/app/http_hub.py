@@ -10,6 +10,7 @@ from bridge import __version__
 from bridge.app.actions import Actions
 from bridge.app.viewers import Viewer
 from bridge.errors import BridgeError, ErrorCode
+from bridge.frames.decoders import decoders
 from bridge.streams.stream import Stream
 from bridge.types import PayloadSpec, PixelFormat
 
@@ -29,10 +30,12 @@ class HttpHub:
         self._glances: dict[int, tuple[object, asyncio.TimerHandle]] = {}
 
     def health(self) -> dict[str, Any]:
-        """Give the bridge's version, uptime in seconds, counts, backends and buffers."""
+        """Give what is wrong, if anything is, the bridge's version, uptime in seconds, counts, backends and buffers."""
         bridge = self._bridge
+        reasons = [reason for reason in (self._actions.held.last_frames.trouble,) if reason is not None]
         return {
-            "status": "ok",
+            "status": "degraded" if reasons else "ok",
+            "reasons": reasons,
             "version": __version__,
             "boot": bridge.boot,
             "uptime_s": round(bridge.clock() - bridge.started_at, 3),
@@ -47,10 +50,21 @@ class HttpHub:
         }
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
-        """Say whether pictures can be made now: a backend is up and there is no panic; and each stream's state."""
+        """Say whether pictures can be made now: a backend is up and there is no panic; and each stream's state.
+
+        `decoders` tells which program reads which file; `warnings` has what an operator should know of a backend, by its
+        name.
+        """
         ready = bool(self._bridge.backends_up) and not self._actions.panicked and not self._actions.draining
         streams = {stream.name: stream.state.value for stream in self._actions.streams.by_name.values()}
-        return ready, {"ready": ready, "backends_up": sorted(self._bridge.backends_up), "streams": streams}
+        told = {backend.name: backend.info()["warning"] for backend in self._bridge.backends}
+        return ready, {
+            "ready": ready,
+            "backends_up": sorted(self._bridge.backends_up),
+            "decoders": decoders.in_use(),
+            "warnings": {name: warning for name, warning in told.items() if warning},
+            "streams": streams,
+        }
 
     def stream_names(self) -> list[str]:
         """Give the names of all streams."""

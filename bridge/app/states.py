@@ -1,7 +1,8 @@
 """How each stream is: the word that OSC, link and /readyz tell of it.
 
 paused > waiting_for_comfy > degraded > loading > warming > ready. `degraded` is a workflow that no ComfyUI that is up
-has the nodes or models for, or whose last request failed; another workflow, or a picture, ends it. `warming` is the
+has the nodes or models for, or whose last request failed; another workflow, or a picture, ends it. It is also a stream
+whose every ComfyUI is mute, though its pictures come: that ends when one speaks again. `warming` is the
 first prompt of a workflow and size, and `loading` one that takes far longer than is known of it: a model is read.
 """
 
@@ -14,6 +15,7 @@ from typing import Final
 
 from bridge.app.bridge import Bridge
 from bridge.app.records import Request
+from bridge.app.troubles import mute_trouble
 from bridge.errors import BackendError, ErrorCode
 from bridge.scheduler.state import Running
 from bridge.streams.stream import Stream
@@ -50,6 +52,8 @@ class States:
         self._changed = changed
         self._trouble = trouble
         self._object_infos: dict[str, ObjectInfo] = {}
+        self._fits: dict[tuple[str, str], tuple[WorkflowSpec, bool]] = {}
+        """Whether a backend has all that a workflow needs, by both names."""
         self._broken: dict[int, WorkflowSpec] = {}
         """Streams whose last request failed, with the workflow that failed."""
         self._proven: dict[int, WorkflowSpec] = {}
@@ -57,6 +61,8 @@ class States:
         self._unfit: dict[int, tuple[WorkflowSpec, BackendError | None]] = {}
         """What is wrong with a stream's workflow at every ComfyUI that is up; None if one can run it."""
         self._told: dict[int, str] = {}
+        self._mute_told: set[int] = set()
+        """Streams of which was told that every ComfyUI is mute."""
         bridge.add_deadline(self._next_deadline, self._when_due)
 
     # --- what happens --------------------------------------------------------------------------------------
@@ -64,11 +70,14 @@ class States:
     def use_object_info(self, backend: str, info: ObjectInfo) -> None:
         """A ComfyUI told which nodes and models it has."""
         self._object_infos[backend] = info
+        self._fits = {fit: known for fit, known in self._fits.items() if fit[0] != backend}
         self.look_again()
 
     def look_again(self) -> None:
         """ComfyUIs came or went, or panic did: look at every stream."""
         self._unfit.clear()
+        if not self._all_are_mute():
+            self._mute_told.clear()
         for stream in list(self._bridge.streams.by_name.values()):
             self.note(stream)
 
@@ -87,6 +96,7 @@ class States:
         """The stream is gone."""
         for kept in (self._broken, self._proven, self._unfit, self._told):
             kept.pop(stream, None)
+        self._mute_told.discard(stream)
 
     # --- the word ------------------------------------------------------------------------------------------
 
@@ -106,7 +116,7 @@ class States:
             return StreamState.PAUSED
         if not self._bridge.backends_up:
             return StreamState.WAITING_FOR_COMFY
-        if self._is_unfit(stream) or self._broken.get(stream.number) == stream.workflow:
+        if self._is_mute(stream) or self._is_unfit(stream) or self._broken.get(stream.number) == stream.workflow:
             return StreamState.DEGRADED
         now = self._bridge.clock()
         states = {
@@ -120,6 +130,18 @@ class States:
             if state in states:
                 return state
         return StreamState.READY
+
+    def _all_are_mute(self) -> bool:
+        return bool(self._bridge.backends_up) and self._bridge.backends_up <= self._bridge.backends_mute
+
+    def _is_mute(self, stream: Stream) -> bool:
+        if not self._all_are_mute():
+            return False
+        if stream.number not in self._mute_told:
+            self._mute_told.add(stream.number)
+            error = mute_trouble(self._bridge.backends_up)
+            asyncio.get_running_loop().call_soon(self._trouble, stream, error)
+        return True
 
     def _is_unfit(self, stream: Stream) -> bool:
         number = stream.number
@@ -137,6 +159,17 @@ class States:
                 # Not in the middle of what is being done: after the answer to it.
                 asyncio.get_running_loop().call_soon(self._trouble, stream, error)
         return known[1] is not None
+
+    def can_run(self, backend: str, workflow: WorkflowSpec) -> bool:
+        """Whether a ComfyUI has all that a workflow needs; False while its nodes aren't known."""
+        known = self._fits.get((backend, workflow.name))
+        if known is None or known[0] != workflow:
+            info = self._object_infos.get(backend)
+            fits = info is not None and not any(
+                problem.stops for problem in check_against(self._bridge.library.get(workflow.name), info)
+            )
+            known = self._fits[backend, workflow.name] = (workflow, fits)
+        return known[1]
 
     def _find_trouble(self, workflow: WorkflowSpec) -> BackendError | None:
         """Why no ComfyUI that is up can run a workflow; None if one can, or its nodes aren't known yet."""

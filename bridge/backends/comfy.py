@@ -14,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final
 
 from bridge.backends.address import ComfyAddress, parse_address
@@ -29,13 +30,13 @@ from bridge.backends.node_pack import NodePack
 from bridge.backends.prompts import Prompts, Verdict
 from bridge.backends.records import BackendMute, BackendRecord, BackendState, BackendWarning, ComfyLimits, Counts
 from bridge.backends.transfer import Transfer, TransferMode
+from bridge.backends.uploads import UploadRing
 from bridge.backends.watch import Watch
 from bridge.errors import BackendError, ErrorCode
 from bridge.scheduler.events import BackendDoubted, BackendDown, BackendUp
 
 logger = logging.getLogger("bridge.backends")
 UPLOAD_FOLDER = "texbridge"
-_MOST_UPLOADS = 1024
 MUTE_SOCKETS: Final = 2
 MUTE_WORDS: Final = (
     "ComfyUI runs prompts, but its WebSocket tells nothing of them: restart ComfyUI. Until then pictures are asked for "
@@ -63,6 +64,7 @@ class ComfyBackend:
         limits: ComfyLimits | None = None,
         tls: ssl.SSLContext | None = None,
         transfer: Transfer | None = None,
+        upload_tag: str = "",
         opener: SocketOpener = open_socket,
     ) -> None:
         self.name = name
@@ -82,7 +84,13 @@ class ComfyBackend:
         self._connection.on_arrival = self.nodes.transfer.came
         self._watch = Watch(self._http, self._limits, self._doubt, self._trust)
         self._prompts = Prompts(
-            self._http, self._attempts, self._limits, self._emit, self._watch.suspect, self._watch.break_off
+            self._http,
+            self._attempts,
+            self._limits,
+            self._emit,
+            self._watch.suspect,
+            self._watch.break_off,
+            self._doubt,
         )
         self._prompts.on_refused = self.nodes.refused
         self._task: asyncio.Task[None] | None = None
@@ -92,7 +100,7 @@ class ComfyBackend:
         self._doubted_at = 0.0
         self._stuck_at = 0.0
         self._warned: str | None = None
-        self._uploads: dict[str, str] = {}
+        self._files = UploadRing(upload_tag or secrets.token_hex(4))
         self._probe_after_s = self._limits.mute_probe_s
         self.mute = False
         """True while prompts have to be submitted with `files`."""
@@ -154,27 +162,45 @@ class ComfyBackend:
         """Get a prompt out of the way, wherever it is; unknown and ended ones are ignored."""
         self._prompts.withdraw(attempt)
 
-    async def upload_picture(self, data: bytes, name: str) -> str:
-        """Store a picture in ComfyUI's input folder, once for each `name`, and give what a LoadImage input takes.
+    # --- pictures in ComfyUI's input folder ----------------------------------------------------------------
 
-        `name` should come from the content's hash: the same name always means the same bytes.
+    def find_picture(self, digest: str, attempt: int) -> str | None:
+        """Give what a LoadImage input takes if a file with this hash is there; `attempt` uses it from now on."""
+        slot = self._files.find(digest, attempt)
+        return None if slot is None else slot.stored
+
+    async def store_picture(self, data: bytes | bytearray, digest: str, owner: Hashable, attempt: int) -> str:
+        """Store a picture in ComfyUI's input folder and give what a LoadImage input takes.
+
+        What is there already under the same hash is not sent again. `owner` is whose picture it is (a stream's
+        parameter): each has a few names, which go round. Nothing is written over the file until `release_pictures`.
 
         Raises:
             BackendError: the backend is gone, silent, or refuses the picture.
         """
-        known = self._uploads.get(name)
-        if known is None:
-            try:
-                known = await self._http.upload(data, name, UPLOAD_FOLDER)
-            except (BackendGone, BackendCut):
+        known = self.find_picture(digest, attempt)
+        if known is not None:
+            return known
+        slot = self._files.take(owner, attempt)
+        try:
+            stored = await self._http.upload(data, slot.name, UPLOAD_FOLDER)
+        except BaseException as error:
+            self._files.failed(slot, attempt)
+            if isinstance(error, BackendGone | BackendCut):
                 # Not to be tried again at once: that would use up a request's tries within milliseconds.
                 self._doubt()
                 self._watch.suspect()
-                raise
-            if len(self._uploads) >= _MOST_UPLOADS:
-                self._uploads.pop(next(iter(self._uploads)))
-            self._uploads[name] = known
-        return known
+            raise
+        self._files.went_up(slot, digest, stored)
+        return stored
+
+    def release_pictures(self, attempt: int, *, trusted: bool = True) -> None:
+        """An attempt is over, its files may be written over; if it failed, their being there is not `trusted`."""
+        self._files.release(attempt, trusted=trusted)
+
+    def forget_pictures(self, owner: Hashable) -> None:
+        """An owner of pictures is gone: its names are for others."""
+        self._files.forget_owner(owner)
 
     def info(self) -> dict[str, Any]:
         """State, address without secrets, version, devices and counters, for people and /healthz."""
@@ -236,7 +262,7 @@ class ComfyBackend:
         """Everything up to BackendUp. Raises BackendError."""
         await self._http.probe()
         if self._fresh:
-            self._uploads.clear()
+            self._files.forget_files()
             await self._connection.learn()
             await self.nodes.learn(self._connection.object_info)
         client_id = await self._connection.open()

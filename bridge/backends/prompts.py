@@ -53,6 +53,7 @@ class Prompts:
         emit: Callable[[BackendRecord], None],
         suspect: Callable[[], None],
         break_off: Callable[[BackendError], None],
+        doubt: Callable[[], None],
     ) -> None:
         self._http = http
         self._attempts = attempts
@@ -60,6 +61,7 @@ class Prompts:
         self._emit = emit
         self._suspect = suspect
         self._break_off = break_off
+        self._doubt = doubt
         self.on_refused: Callable[[BackendError], bool] | None = None
         """Called with a refusal; True if the prompt may be tried again, bound anew."""
         self._client_id: str | None = None
@@ -291,6 +293,7 @@ class Prompts:
         verdict = Verdict.FINE
         if entry is not None and not attempt.succeeded:
             verdict = Verdict.SILENT if attempt.started else Verdict.MUTE
+            self._doubt()  # first, or the scheduler would try again over this socket
         self._retirement.lose(attempt)
         return verdict
 
