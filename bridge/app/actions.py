@@ -272,6 +272,7 @@ class Actions:
         self.covers.forget_stream(stream.number)
         self.held.forget_stream(stream)
         self.bridge.results.forget_stream(stream.number)
+        self.bridge.pictures.forget_stream(stream.number)
         self._revisions.pop(stream.number, None)
         for session in self.sessions:
             session.forget_stream(stream.number)

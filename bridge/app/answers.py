@@ -9,13 +9,16 @@ from bridge.codec import messages as m
 from bridge.errors import TexbridgeError
 from bridge.scheduler.events import Finish
 from bridge.streams.stream import Stream
-from bridge.types import Outcome, ParameterSpec, ParameterType, Picture, Value, WorkflowSpec
+from bridge.types import Outcome, ParameterSpec, ParameterType, Picture, RawPicture, Value, WorkflowSpec
 
 
 def plain_value(value: Value) -> Any:
     """Give a value as it goes over the link: numbers, text, lists; a picture as its hash."""
     if isinstance(value, Picture):
         return {"sha256": value.sha256, "bytes": len(value.data)}
+    if isinstance(value, RawPicture):
+        size = {"width": value.width, "height": value.height}
+        return {**size, "format": value.format.word, "origin": value.origin.value, "bytes": len(value.data)}
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -70,6 +73,7 @@ def finished(request: Request, command: Finish, key: int | str | None, now: floa
         seed=request.seed,
         timing={
             "waiting_us": round((submitted - request.accepted_at) * 1e6),
+            "pictures_us": round(request.pictures_s * 1e6),
             "comfy_us": round(request.comfy_s * 1e6),
             "release_us": round((now - request.received_at) * 1e6) if request.received_at else 0,
             "total_us": round((now - request.accepted_at) * 1e6),

@@ -51,6 +51,7 @@ class LinkHub:
             m.Describe: self._describe,
             m.Open: self._open,
             m.Set: self._set,
+            m.Image: self._image,
             m.Run: self._run,
             m.Cancel: self._cancel,
             m.Live: self._live,
@@ -216,6 +217,11 @@ class LinkHub:
         )
         self._ok(connection, message.id)
 
+    def _image(self, connection: Connection, session: Session, message: m.Image) -> None:
+        params = {message.param: message.value}
+        short = m.Set(id=message.id, stream=message.stream, params=params, client_time=message.client_time)
+        self._set(connection, session, short)
+
     def _run(self, connection: Connection, session: Session, message: m.Run) -> None:
         now = self._bridge.clock()
         known = session.requests.lookup(message.key, now)
@@ -298,6 +304,8 @@ class LinkHub:
                 shared_memory=None if viewer.memory is None else True,
                 size=None if spec.size is None else (spec.size.width, spec.size.height),
                 fit=None if spec.size is None else spec.fit,
+                mips=spec.mips or None,
+                color="linear" if spec.linear else None,
             )
         )
         self._actions.add_viewer(stream, viewer)

@@ -29,6 +29,8 @@ class Request:
     generation: bool = False
     warm_up: bool = False
     """Its pictures are dropped: it only loads what later ones need."""
+    backend: str = ""
+    """Where its newest prompt was posted."""
     own_seed: int | None = None
     seed: int | None = None
     """The one that was bound last."""
@@ -39,6 +41,8 @@ class Request:
     frames: int = 0
     number_of_last: int = 0
     pictures: int = 0
+    pictures_s: float = 0.0
+    """What it took to make its pictures ready and bring them to the backend, the last time; 0 without any."""
     transfer: str = ""
     """How its last picture came from ComfyUI: `raw`, `jpeg`, `webp` or `png`."""
     memory_freed: bool = False

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from bridge.errors import ErrorCode, NotAllowedError
-from bridge.types import Picture, Value
+from bridge.types import Picture, RawPicture, Value
 
 SMALL_BYTES: Final = 256
 """Texts up to here don't count: a run costs more than that by itself."""
@@ -14,10 +14,10 @@ SMALL_BYTES: Final = 256
 
 def value_bytes(value: object) -> int:
     """Give the bytes of a value that count, as it came over the link or as it was checked; 0 for small ones."""
-    if isinstance(value, Picture):
+    if isinstance(value, Picture | RawPicture):
         return len(value.data)
     if isinstance(value, Mapping):
-        return value_bytes(value.get("encoded"))
+        return value_bytes(value.get("encoded")) + value_bytes(value.get("data"))
     if isinstance(value, str | bytes | bytearray | memoryview):
         return len(value) if len(value) > SMALL_BYTES else 0
     return 0

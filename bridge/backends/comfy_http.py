@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -187,19 +188,32 @@ class ComfyHttp:
         except WrongAnswer:
             return {}
 
-    async def upload(self, data: bytes, name: str, subfolder: str) -> str:
+    async def upload(self, data: bytes | bytearray, name: str, subfolder: str) -> str:
         """Store a picture in ComfyUI's input folder; the result is what a LoadImage input takes.
+
+        `name` and `subfolder` are words of ours, without quotes. The form is written by hand: the library's own copies
+        the picture, and warns of large ones.
 
         Raises:
             BackendError: also with PROMPT_REJECTED when ComfyUI does not take the file.
         """
-        form = aiohttp.FormData()
-        form.add_field("image", data, filename=name, content_type="application/octet-stream")
-        form.add_field("subfolder", subfolder)
-        form.add_field("type", "input")
-        form.add_field("overwrite", "true")
+        boundary = secrets.token_hex(16)
+        fields = "".join(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'
+            for field, value in (("subfolder", subfolder), ("type", "input"), ("overwrite", "true"))
+        )
+        head = (
+            f'{fields}--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        ).encode()
+        tail = f"\r\n--{boundary}--\r\n".encode()
+        headers = {
+            "Content-Type": f"multipart/form-data; boundary={boundary}",
+            "Content-Length": str(len(head) + len(data) + len(tail)),
+        }
         timeout = aiohttp.ClientTimeout(total=self._limits.long_timeout_s, sock_connect=self._limits.open_timeout_s)
-        status, body = await self._call("POST", "/upload/image", data=form, timeout=timeout)
+        body_pieces = _pieces(memoryview(head), memoryview(data), memoryview(tail))
+        status, body = await self._call("POST", "/upload/image", data=body_pieces, headers=headers, timeout=timeout)
         if status != 200:
             raise BackendError(
                 f"ComfyUI refused the picture {name!r} of {len(data)} bytes with status {status}",
@@ -237,7 +251,7 @@ class ComfyHttp:
         method: str,
         path: str,
         *,
-        data: bytes | aiohttp.FormData | AsyncIterator[memoryview] | None = None,
+        data: bytes | AsyncIterator[memoryview] | None = None,
         headers: dict[str, str] | None = None,
         timeout: aiohttp.ClientTimeout | None = None,
         foreign: bool = True,
@@ -296,10 +310,11 @@ class ComfyHttp:
         raise WrongAnswer(f"answer of {path} is over {limit} bytes", limit=limit)
 
 
-async def _pieces(data: memoryview) -> AsyncIterator[memoryview]:
-    """A body without a copy of it."""
-    for start in range(0, len(data), _PIECE_BYTES):
-        yield data[start : start + _PIECE_BYTES]
+async def _pieces(*parts: memoryview) -> AsyncIterator[memoryview]:
+    """A body of these parts, one after the other, without a copy of them."""
+    for part in parts:
+        for start in range(0, len(part), _PIECE_BYTES):
+            yield part[start : start + _PIECE_BYTES]
 
 
 def _json_object(status: int, data: bytes, path: str) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from bridge.scheduler.events import BackendRemoved
 
 
 class BackendPool:
-    """A set of ComfyUIs under names. All report to the one `on_event`."""
+    """A set of ComfyUIs under names. All report to the one `on_event`; `upload_tag` begins our files' names there."""
 
-    def __init__(self, on_event: Callable[[BackendRecord], None]) -> None:
+    def __init__(self, on_event: Callable[[BackendRecord], None], upload_tag: str = "") -> None:
         self._on_event = on_event
+        self._upload_tag = upload_tag
         self._backends: dict[str, ComfyBackend] = {}
         self._started = False
 
@@ -42,7 +43,9 @@ class BackendPool:
         """
         if name in self._backends:
             raise ConfigError(f"backend name {name!r} is used twice")
-        backend = ComfyBackend(name, url, headers=headers, on_event=self._on_event, limits=limits, tls=tls)
+        backend = ComfyBackend(
+            name, url, headers=headers, on_event=self._on_event, limits=limits, tls=tls, upload_tag=self._upload_tag
+        )
         self._backends[name] = backend
         if self._started:
             backend.start()

@@ -9,10 +9,16 @@ from app_rig import AppRig, run
 from PIL import Image
 
 from bridge.backends.faults import BackendGone
+from bridge.backends.transfer import TransferMode
 from bridge.codec.messages import Cancel, Ping, Run
 from bridge.scheduler.events import BackendDown, BackendUp
 
 STREAMS = {"main": {"workflow": "photo", "mode": "oneshot"}}
+
+
+def without_nodes(rig: AppRig) -> None:
+    """Pictures go up as files, as to a ComfyUI without the node pack."""
+    rig.bridge.backends.get("comfy").nodes.transfer.mode = TransferMode.PNG
 
 
 def picture(value: int) -> dict[str, bytes]:
@@ -27,6 +33,7 @@ def test_runs_cancelled_before_their_upload_began_leave_their_place_at_the_backe
 
     async def test():
         async with AppRig(tmp_path, STREAMS) as rig:
+            without_nodes(rig)
             engine = await rig.engine()
             await engine.subscribe()
             for value in range(1, 5):
@@ -45,6 +52,7 @@ def test_runs_cancelled_before_their_upload_began_leave_their_place_at_the_backe
 def test_a_run_cancelled_in_the_middle_of_its_upload(tmp_path):
     async def test():
         async with AppRig(tmp_path, STREAMS) as rig:
+            without_nodes(rig)
             engine = await rig.engine()
             for value in range(1, 5):
                 request = await engine.run(params={"picture": picture(value)})
@@ -62,13 +70,14 @@ def test_a_run_cancelled_in_the_middle_of_its_upload(tmp_path):
 def test_an_upload_that_fails_for_an_unknown_reason_ends_its_request(tmp_path, monkeypatch, caplog):
     async def test():
         async with AppRig(tmp_path, STREAMS) as rig:
+            without_nodes(rig)
 
-            async def upload(data, name):
+            async def upload(*_):
                 raise ZeroDivisionError("a bug")
 
             engine = await rig.engine()
             with monkeypatch.context() as patch:
-                patch.setattr(rig.bridge.backends.get("comfy"), "upload_picture", upload)
+                patch.setattr(rig.bridge.backends.get("comfy"), "store_picture", upload)
                 for value in range(1, 5):
                     request = await engine.run(params={"picture": picture(value)})
                     assert [(a.outcome, a.name) for a in await engine.finish(request)] == [("failed", "internal")]
@@ -85,17 +94,18 @@ def test_a_backend_that_goes_down_during_an_upload(tmp_path, monkeypatch, comes_
 
     async def test():
         async with AppRig(tmp_path, STREAMS) as rig:
+            without_nodes(rig)
             engine = await rig.engine()
             backend = rig.bridge.backends.get("comfy")
             began, go_on = asyncio.Event(), asyncio.Event()
-            upload = backend.upload_picture
+            upload = backend.store_picture
 
-            async def slow(data, name):
+            async def slow(*arguments):
                 began.set()
                 await go_on.wait()
-                return await upload(data, name)
+                return await upload(*arguments)
 
-            monkeypatch.setattr(backend, "upload_picture", slow)
+            monkeypatch.setattr(backend, "store_picture", slow)
             request = await engine.run(params={"picture": picture(3)})
             await began.wait()
             rig.bridge.backend_event(BackendDown("comfy"))
@@ -156,6 +166,7 @@ def test_a_comfyui_that_goes_away_during_an_upload_is_waited_for(tmp_path, monke
 
     async def test():
         async with AppRig(tmp_path, STREAMS) as rig:
+            without_nodes(rig)
             engine = await rig.engine()
             backend = rig.bridge.backends.get("comfy")
             uploads = 0

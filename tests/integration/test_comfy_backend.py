@@ -136,9 +136,10 @@ def test_an_upload_is_used_and_one_that_is_no_picture_fails_with_words(kind):
         async with comfy(kind) as url, backend_at(url) as (backend, listener):
             buffer = io.BytesIO()
             Image.new("RGB", (8, 8), (10, 20, 30)).save(buffer, "PNG")
-            name = await backend.upload_picture(buffer.getvalue(), "abc123.png")
-            assert name == "texbridge/abc123.png"
-            assert await backend.upload_picture(b"not sent again", "abc123.png") == name
+            name = await backend.store_picture(buffer.getvalue(), "abc123", "photo", 1)
+            assert name.startswith("texbridge/")
+            assert await backend.store_picture(b"not sent again", "abc123", "photo", 2) == name
+            assert backend.find_picture("abc123", 3) == name
             prompt = {
                 "1": {"class_type": "LoadImage", "inputs": {"image": name}},
                 "9": {"class_type": "SaveImageWebsocket", "inputs": {"images": ["1", 0]}},
@@ -146,7 +147,7 @@ def test_an_upload_is_used_and_one_that_is_no_picture_fails_with_words(kind):
             backend.submit(1, prompt, {"9": 0})
             assert await listener.end_of(1) == AttemptEnded(1)
             assert Image.open(io.BytesIO(listener.pictures(1)[0].data)).getpixel((0, 0)) == (10, 20, 30)
-            prompt["1"]["inputs"]["image"] = await backend.upload_picture(uuid.uuid4().bytes, "bad123.png")
+            prompt["1"]["inputs"]["image"] = await backend.store_picture(uuid.uuid4().bytes, "bad123", "photo", 2)
             backend.submit(2, prompt, {"9": 0})
             ended = await listener.end_of(2)
             assert ended.error.code is ErrorCode.EXECUTION_FAILED

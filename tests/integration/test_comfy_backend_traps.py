@@ -82,7 +82,7 @@ def test_prefix_and_headers_go_with_both_channels():
     async def scenario(comfy, backend, listener):
         backend.submit(1, PROMPT, OUT)
         assert await listener.end_of(1) == AttemptEnded(1)
-        await backend.upload_picture(b"x", "a.png")
+        await backend.store_picture(b"x", "a", "photo", 1)
         backend.withdraw(1)
         assert {"/ws", "/prompt", "/upload/image", "/object_info"} <= {path for path, _ in comfy.requests}
         assert all(headers.get("Authorization") == "Bearer s3cret" for _, headers in comfy.requests)
@@ -166,7 +166,7 @@ def test_the_socket_is_read_while_http_hangs():
             return web.json_response({})
 
         comfy.answers[("POST", "/upload/image")] = hang
-        upload = asyncio.ensure_future(backend.upload_picture(b"x", "a.png"))
+        upload = asyncio.ensure_future(backend.store_picture(b"x", "a", "photo", 1))
         await comfy.until(lambda: "POST /upload/image" in comfy.paths())
         for number in range(30):
             backend.submit(number, PROMPT, OUT)
@@ -586,21 +586,57 @@ def test_out_of_memory_frees_and_may_be_retried_once():
 # --- upload ----------------------------------------------------------------------------------------------------
 
 
-def test_upload_goes_to_our_folder_by_hash_name_and_overwrites():
+def test_upload_goes_to_our_folder_under_our_names_and_overwrites():
     async def scenario(comfy, backend, listener):
-        assert await backend.upload_picture(b"bytes", "aa11.png") == "texbridge/aa11.png"
-        assert comfy.uploads == [("aa11.png", "texbridge", "true", "input", b"bytes")]
+        assert await backend.store_picture(b"bytes", "aa11", "photo", 1) == "texbridge/mine_0"
+        assert comfy.uploads == [("mine_0", "texbridge", "true", "input", b"bytes")]
         for status in (400, 413):
             comfy.answers[("POST", "/upload/image")] = text(status, "")
             with pytest.raises(BackendError, match=str(status)) as caught:
-                await backend.upload_picture(b"bytes", "bb22.png")
+                await backend.store_picture(b"bytes", "bb22", "photo", 2)
             assert caught.value.code is ErrorCode.PROMPT_REJECTED
         comfy.answers[("POST", "/upload/image")] = text(500, "500")
         with pytest.raises(BackendError) as caught:
-            await backend.upload_picture(b"bytes", "bb22.png")
+            await backend.store_picture(b"bytes", "bb22", "photo", 2)
         assert caught.value.code is ErrorCode.BAD_ANSWER
 
+    scripted(scenario, upload_tag="mine")
+
+
+def test_a_large_upload_is_whole():
+    """It goes in pieces."""
+
+    async def scenario(comfy, backend, listener):
+        data = bytearray(range(256)) * 8192 + b"end"
+        await backend.store_picture(data, "large", "photo", 1)
+        assert comfy.uploads[0][4] == data
+
     scripted(scenario)
+
+
+def test_names_go_round_and_none_is_written_over_that_a_prompt_may_read():
+    async def scenario(comfy, backend, listener):
+        def stored():
+            return [name for name, *_ in comfy.uploads]
+
+        for attempt in range(1, 6):  # all unfinished
+            await backend.store_picture(b"%d" % attempt, f"hash {attempt}", "photo", attempt)
+        assert stored() == [f"mine_{number}" for number in range(5)]
+        backend.release_pictures(2)
+        backend.release_pictures(4)
+        for attempt in (6, 7, 8):
+            await backend.store_picture(b"%d" % attempt, f"hash {attempt}", "photo", attempt)
+        assert stored()[5:] == ["mine_1", "mine_3", "mine_5"]
+        # A picture that is there is used where it is, also by another owner.
+        assert await backend.store_picture(b"-", "hash 3", "other", 9) == "texbridge/mine_2"
+        assert len(comfy.uploads) == 8
+        backend.release_pictures(3)
+        assert await backend.store_picture(b"9", "hash 9", "photo", 10) == "texbridge/mine_6", "9 still reads mine_2"
+        # A prompt that failed may have failed for a file that is gone.
+        backend.release_pictures(9, trusted=False)
+        assert backend.find_picture("hash 3", 11) is None
+
+    scripted(scenario, upload_tag="mine")
 
 
 def test_calls_on_a_closed_backend_fail_with_words():
@@ -609,7 +645,7 @@ def test_calls_on_a_closed_backend_fail_with_words():
             async with backend_at(comfy.url) as (backend, listener):
                 pass
             with pytest.raises(BackendError, match="closed"):
-                await backend.upload_picture(b"x", "a.png")
+                await backend.store_picture(b"x", "a", "photo", 1)
             backend.submit(1, PROMPT, OUT)
             assert await listener.end_of(1) == AttemptLost(1)
             await backend.close()
