@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from bridge.codec.pixels import Channels, Pixels
+from bridge.codec.pixels import Channels, Pixels, pixels_from_array
 from bridge.errors import ComfyEventDecodeError
 from bridge.types import Size
 
@@ -154,7 +154,7 @@ class NodePicture:
         event = self.event
         width, height = self.size
         if event.format == RGB8:
-            return Pixels(np.frombuffer(event.data, "u1").reshape(height, width, 3), Channels.RGB)
+            return pixels_from_array(np.frombuffer(event.data, "u1").reshape(height, width, 3))
         if event.format == RGBA8:
             array = np.frombuffer(event.data, "u1").reshape(height, width, 4)
             return Pixels(array, Channels.RGB if event.channels == 3 else Channels.RGBA)
