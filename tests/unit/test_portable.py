@@ -22,6 +22,7 @@ FILES = [path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts]
 FILES += [path for path in (REPOSITORY / "dev.py",) if path.is_file()]
 
 UNIX_MODULES = {"fcntl", "grp", "pwd", "posix", "pty", "resource", "syslog", "termios", "tty", "uvloop"}
+ALLOWED_MODULES = {"links/memory_folder.py": {"fcntl"}}  # on Windows it locks with msvcrt
 UNIX_CALLS = {
     "add_signal_handler": {"app/serve.py"},
     "remove_signal_handler": {"app/serve.py"},
@@ -61,7 +62,7 @@ def test_no_module_of_one_system_alone_is_imported() -> None:
                 modules = {(node.module or "").partition(".")[0]}
             else:
                 continue
-            assert not modules & UNIX_MODULES, f"{name} line {node.lineno}"
+            assert not modules & UNIX_MODULES - ALLOWED_MODULES.get(name, set()), f"{name} line {node.lineno}"
 
 
 def test_no_call_of_one_system_alone() -> None:
