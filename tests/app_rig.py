@@ -198,6 +198,8 @@ class AppRig:
         self.comfy = EmbeddedServer(step_delay_ms=step_delay_ms, before_node=self.gate.before_node) if comfy else None
         self._streams = {"main": {"workflow": "solid", "mode": "oneshot"}} if streams is None else streams
         self._config = config
+        self.more_of_backend: dict[str, Any] = {}
+        """Further keys of `[[backend]]`."""
         self.server: Server = None  # type: ignore[assignment]
         self._engines: list[Engine] = []
         self._sockets: list[OscSocket] = []
@@ -216,7 +218,7 @@ class AppRig:
                 lambda: {prompt.prompt_id: prompt.prompt for prompt in queue.snapshot()[0]},
                 lambda: loop.call_soon_threadsafe(self._moved.set),
             )
-            overrides["backend"] = [{"url": self.comfy.url, "name": "comfy"}]
+            overrides["backend"] = [{"url": self.comfy.url, "name": "comfy", **self.more_of_backend}]
         config = load_config(None, {}, {**overrides, **self._config, "streams": self._streams})
         self.server = Server(config)
         self.ears = Ears(self._moved.set)

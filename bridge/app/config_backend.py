@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, field
 
 Text = Annotated[str, Meta(max_length=4096)]
-Argument = Annotated[str, Meta(min_length=1, max_length=4096)]
+Argument = Annotated[str, Meta(max_length=4096)]
 
 
 class BackendConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -40,6 +40,15 @@ class BackendConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         Annotated[float, Meta(ge=0.05, le=600)] | None,
         Meta(description="seconds after which a pong is missed; by default 1.7, remote 5, and the measured round trip"),
     ] = None
+
+    transfer: Annotated[
+        Literal["auto", "raw", "jpeg", "webp", "png"],
+        Meta(
+            description="how pictures come: auto measures the link; raw, jpeg and webp need the texbridge nodes there "
+            "(`texbridge nodes install`), png is ComfyUI's own"
+        ),
+    ] = "auto"
+    transfer_quality: Annotated[int, Meta(ge=1, le=100, description="of jpeg and webp; webp at 100 is lossless")] = 90
 
     restart_command: Annotated[
         Annotated[tuple[Argument, ...], Meta(max_length=64)],

@@ -22,6 +22,7 @@ from bridge.app.http_hub import HttpHub
 from bridge.app.link_hub import LinkHub
 from bridge.app.osc_hub import OscHub
 from bridge.app.placeholder import find_still
+from bridge.app.restarts import watch_over
 from bridge.app.timer import PreciseTimer, needs_precise_timer
 from bridge.app.watch import Watch, load_library
 from bridge.embedded import EmbeddedServer
@@ -128,7 +129,9 @@ class Server:
             await self.embedded.start()
             self.backends.add(BackendConfig(url=self.embedded.url, name="embedded"))
         for backend in config.backend:
-            self.backends.add(backend)
+            added = self.backends.add(backend)
+            if backend.restart_command:
+                self._spawn(watch_over(self.bridge, added, backend))
         if not len(self.bridge.backends):
             if self._require_comfy and await find_comfy(config.search.places) is None:
                 raise ConfigError(no_comfy(config.search.places))

@@ -87,6 +87,8 @@ class Attempts:
         """When memory was freed and no prompt has gone well since."""
         self.silent_sockets = 0
         """Sockets in a row that said nothing of a prompt which the history knows as done."""
+        self.last_done: str | None = None
+        """The prompt that the history was last seen to know: a ComfyUI that doesn't was started anew."""
         self.on_voice: Callable[[], None] | None = None
         """Called when the socket speaks of a prompt of ours again."""
         self.on_file_end: Callable[[], None] | None = None

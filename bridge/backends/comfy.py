@@ -261,6 +261,7 @@ class ComfyBackend:
     async def _connect(self) -> None:
         """Everything up to BackendUp. Raises BackendError."""
         await self._http.probe()
+        await self._notice_restart()
         if self._fresh:
             self._files.forget_files()
             await self._connection.learn()
@@ -269,6 +270,14 @@ class ComfyBackend:
         await self._prompts.recover(client_id)
         self._fresh = False
         self._go_up()
+
+    async def _notice_restart(self) -> None:
+        """See whether a mute ComfyUI was started anew, too quickly to be missed: its history is gone then."""
+        done = self._attempts.last_done
+        if self.mute and done is not None and await self._http.history(done) is None:
+            self._fresh = True
+            self._attempts.silent_sockets = 0
+            self._speaks()
 
     async def _after_failure(self, error: BackendError) -> None:
         """Decide whether a failed connect means down, then wait a little."""
@@ -333,7 +342,7 @@ class ComfyBackend:
         if self.mute:
             self.mute = False
             self._warned = None
-            logger.info("backend %s: its socket speaks again", self.name)
+            logger.info("backend %s: its socket speaks again, or it was started anew", self.name)
             self._emit(BackendMute(self.name, False))
 
     async def _declare_stuck(self) -> None:

@@ -158,6 +158,7 @@ class Polling:
         if failure is not None:
             self._attempts.fail(attempt, failure)
             return
+        self._attempts.last_done = attempt.prompt_id
         if attempt.runs_since is not None:
             self._learn(attempt, time.perf_counter() - attempt.runs_since)
         self._starts(attempt)

@@ -293,6 +293,7 @@ class Prompts:
         verdict = Verdict.FINE
         if entry is not None and not attempt.succeeded:
             verdict = Verdict.SILENT if attempt.started else Verdict.MUTE
+            self._attempts.last_done = attempt.prompt_id
             self._doubt()  # first, or the scheduler would try again over this socket
         self._retirement.lose(attempt)
         return verdict

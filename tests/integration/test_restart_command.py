@@ -1,0 +1,171 @@
+"""`restart_command` with a real process, which has the embedded ComfyUI of the test started anew."""
+
+import asyncio
+import logging
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from app_engine import wait_until
+from app_rig import AppRig, color, run
+from backend_listener import FAST
+from mute_comfy import Mute, quicken
+
+from bridge.app.config import load_config
+from bridge.codec.messages import Changed
+from bridge.errors import ConfigError
+
+COMMAND = """
+import os, socket, sys
+names = ("TEXBRIDGE_BACKEND", "TEXBRIDGE_REASON", "TEXBRIDGE_BACKEND_URL", "TEXBRIDGE_LINK_TOKEN")
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) as link:
+    link.sendall(" ".join(os.environ.get(name, "-") for name in names).encode() + b"\\n")
+    link.recv(16)
+print("begun anew; $HOME & friends: " + sys.argv[2])
+sys.exit(int(sys.argv[3]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    quicken(monkeypatch, replace(FAST, mute_probe_s=60.0))
+    monkeypatch.setattr("bridge.app.restarts.LOOK_EVERY_S", 0.05)
+
+
+@asynccontextmanager
+async def operator(calls, restart):
+    """Does what a restart command asks for; `calls` gets what each one said."""
+
+    async def serve(reader, writer):
+        calls.append((await reader.readline()).decode().split())
+        await restart()
+        writer.write(b"done")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield str(server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+class Log(logging.Handler):
+    """What the bridge logs, to be waited for."""
+
+    def __init__(self):
+        super().__init__()
+        self.text = ""
+        self._woken = asyncio.Event()
+
+    def emit(self, record):
+        self.text += record.getMessage() + "\n"
+        self._woken.set()
+
+    async def until(self, words):
+        await wait_until(self._woken, lambda: words in self.text, words, lambda: self.text)
+
+
+@pytest.fixture
+def log():
+    handler, logger = Log(), logging.getLogger("bridge.app")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel("INFO")
+    yield handler
+    logger.setLevel(level)
+    logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize("trouble", ["mute", "away"])
+def test_a_comfyui_that_is_mute_or_away_is_restarted_once(tmp_path, log, trouble):
+
+    async def test():
+        calls = []
+        rig = AppRig(tmp_path)
+
+        async def restart():
+            if trouble == "mute":
+                await rig.comfy.abort()
+            await rig.comfy.start()
+
+        async with operator(calls, restart) as port:
+            rig.more_of_backend = {
+                "restart_command": [sys.executable, "-c", COMMAND, port, "it's one; argument", "0"],
+                "restart_after_s": 1.0,
+            }
+            async with rig:
+                engine = await rig.engine()
+                await engine.open("main", "solid")
+                if trouble == "mute":
+                    Mute(rig.comfy).on = True  # `start` makes new sockets: the restart ends it
+                    await engine.run(params={"fill": color(1)})
+                else:
+                    await rig.comfy.abort()
+                await log.until("restart command gave 0")
+                await engine.until(lambda: [c.state for c in engine.of(Changed) if c.state][-1:] == ["ready"])
+                (end,) = await engine.finish(await engine.run(params={"fill": color(2)}))
+                assert end.outcome == "done"
+                assert calls == [["comfy", trouble, rig.comfy.url, "-"]]
+                assert rig.bridge.counts["restarts"] == 1
+
+    run(test)
+    assert "begun anew; $HOME & friends: it's one; argument" in log.text  # no shell had a look at it
+
+
+def test_a_restart_is_not_made_again_too_soon(tmp_path, log):
+    async def test():
+        calls = []
+
+        async def restart():
+            pass  # it doesn't help
+
+        rig = AppRig(tmp_path)
+        async with operator(calls, restart) as port:
+            rig.more_of_backend = {
+                "restart_command": [sys.executable, "-c", COMMAND, port, "", "3"],
+                "restart_after_s": 1.0,
+            }
+            async with rig:
+                await rig.comfy.abort()
+                await log.until("may run again in")
+                assert len(calls) == 1
+                assert "restart command gave 3" in log.text
+
+    run(test)
+
+
+def test_a_command_that_does_not_end_is_ended(tmp_path, log):
+    async def test():
+        rig = AppRig(tmp_path)
+        rig.more_of_backend = {
+            "restart_command": [sys.executable, "-c", "import time; print('so far', flush=True); time.sleep(600)"],
+            "restart_after_s": 1.0,
+            "restart_timeout_s": 2.0,
+        }
+        async with rig:
+            await rig.comfy.abort()
+            await log.until("was ended after 2 s")
+            assert "it said: so far" in log.text
+
+    run(test)
+
+
+def test_a_command_that_is_not_there_is_told(tmp_path, log):
+    async def test():
+        rig = AppRig(tmp_path)
+        rig.more_of_backend = {"restart_command": [str(tmp_path / "absent")], "restart_after_s": 1.0}
+        async with rig:
+            await rig.comfy.abort()
+            await log.until("restart command can't be run")
+
+    run(test)
+
+
+@pytest.mark.parametrize("command", ['"rm -rf /"', '["ok", 3]'])
+def test_a_command_is_a_list_of_texts(tmp_path, command):
+    path = tmp_path / "texbridge.toml"
+    path.write_text(f'[[backend]]\nurl = "http://a"\nrestart_command = {command}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="restart_command"):
+        load_config(path, {})
