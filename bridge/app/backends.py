@@ -18,6 +18,7 @@ from bridge.app.config import BackendConfig, Config
 from bridge.backends.address import ComfyAddress, parse_address
 from bridge.backends.comfy import ComfyBackend
 from bridge.backends.records import ComfyLimits, remote_limits
+from bridge.backends.transfer import Transfer, TransferMode
 from bridge.errors import ConfigError, ErrorCode, InvalidValueError, NotAllowedError, UnknownNameError
 
 logger = logging.getLogger("bridge.app")
@@ -25,6 +26,7 @@ logger = logging.getLogger("bridge.app")
 LOOK_EVERY_S: Final = 1.0
 REMIND_EVERY_S: Final = 60.0
 MAX_BACKENDS: Final = 64
+BACKEND_FACTS: Final = ("name", "url", "state", "version", "devices", "round_trip_ms", "transfer", "nodes", "warning")
 
 
 class BackendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,8 +63,14 @@ class Backends:
 
     def _take(self, backend: BackendConfig, headers: Mapping[str, str], tls: ssl.SSLContext | None) -> ComfyBackend:
         address = parse_address(backend.url, headers)
+        far = address.is_remote if backend.remote is None else backend.remote
         added = self._bridge.backends.add(
-            backend.name or address.place, backend.url, headers=headers, limits=self._limits(address, backend), tls=tls
+            backend.name or address.place,
+            backend.url,
+            headers=headers,
+            limits=self._limits(address, backend),
+            tls=tls,
+            transfer=Transfer(TransferMode(backend.transfer), far=far, quality=backend.transfer_quality),
         )
         if address.notes:
             logger.info("backend %s is at %s: %s", added.name, address.http, "; ".join(address.notes))
@@ -169,7 +177,7 @@ class Backends:
 
     def _told(self, backend: ComfyBackend) -> dict[str, Any]:
         info = backend.info()
-        return {key: info[key] for key in ("name", "url", "state", "version", "devices", "round_trip_ms", "warning")}
+        return {key: info[key] for key in BACKEND_FACTS}
 
     async def close(self) -> None:
         """Let changes that are under way end."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from bridge.backends.comfy import ComfyBackend
 from bridge.backends.records import BackendRecord, ComfyLimits
+from bridge.backends.transfer import Transfer
 from bridge.errors import ConfigError
 from bridge.scheduler.events import BackendRemoved
 
@@ -35,6 +36,7 @@ class BackendPool:
         headers: Mapping[str, str] | None = None,
         limits: ComfyLimits | None = None,
         tls: ssl.SSLContext | None = None,
+        transfer: Transfer | None = None,
     ) -> ComfyBackend:
         """Take a ComfyUI in, and start it if the pool has started.
 
@@ -44,7 +46,14 @@ class BackendPool:
         if name in self._backends:
             raise ConfigError(f"backend name {name!r} is used twice")
         backend = ComfyBackend(
-            name, url, headers=headers, on_event=self._on_event, limits=limits, tls=tls, upload_tag=self._upload_tag
+            name,
+            url,
+            headers=headers,
+            on_event=self._on_event,
+            limits=limits,
+            tls=tls,
+            transfer=transfer,
+            upload_tag=self._upload_tag,
         )
         self._backends[name] = backend
         if self._started:

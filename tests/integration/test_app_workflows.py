@@ -194,7 +194,7 @@ def test_a_graph_that_ends_in_save_image_works_again_and_again(tmp_path):
                 assert (end.outcome, end.frames) == ("done", 1)
                 frame = await engine.frame(lambda frame, number=number: frame.header.number == number)
                 assert frame.number == value
-            assert [graph["2"]["class_type"] for graph in rig.gate.graphs] == ["SaveImageWebsocket"] * 3
+            assert [graph["2"]["class_type"] for graph in rig.gate.graphs] == ["TexBridgeOutput"] * 3
 
     run(test)
 
