@@ -92,24 +92,22 @@ class LinkMemory:
     def with_pixels(self, connection: Connection, params: Mapping[str, Any]) -> dict[str, Any]:
         """The same parameters, `{slot, seq}` replaced by a copy of what lies there. The slots are free then.
 
+        On a connection that has told of no file they stay as they are, for the parameter's check to refuse.
+
         Raises:
             FrameDecodeError: a slot that isn't there, or was written over meanwhile (103).
-            InvalidValueError: no file was told of (301), slot or seq are no numbers (301), a picture too large (309),
-                or of an unknown format (306).
+            InvalidValueError: slot or seq are no numbers (301), a picture too large (309), or of an unknown format
+                (306).
         """
+        file = self._files.get(connection)
+        if file is None:
+            return dict(params)
         return {
-            name: self._pixels(connection, name, value) if isinstance(value, Mapping) and "slot" in value else value
+            name: self._pixels(file, name, value) if isinstance(value, Mapping) and "slot" in value else value
             for name, value in params.items()
         }
 
-    def _pixels(self, connection: Connection, name: str, value: Mapping[str, Any]) -> dict[str, Any]:
-        file = self._files.get(connection)
-        if file is None:
-            raise InvalidValueError(
-                f"{name}: a slot of shared memory, but this connection has told of no file; send `memory` first",
-                field=name,
-                value="slot",
-            )
+    def _pixels(self, file: EngineFile, name: str, value: Mapping[str, Any]) -> dict[str, Any]:
         slot, seq = _whole(name, "slot", value.get("slot")), _whole(name, "seq", value.get("seq"))
         try:
             header, data = file.read_slot(slot, seq, self._bridge.config.limits.max_message_bytes)
