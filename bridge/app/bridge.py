@@ -139,6 +139,8 @@ class Bridge:
         """Those whose socket tells nothing of the prompts that they run."""
         self.on_object_info: Callable[[str, bytes], None] | None = None
         """Called when a backend's node types are known; set by who keeps the library current."""
+        self.attempt_over: Callable[[], None] | None = None
+        """Called when a prompt is over at its backend, however it ended, wanted or not."""
         self.before_bind: Callable[[Stream], None] | None = None
         """Called just before a stream's newest values are taken for a picture: those that move come up to then."""
         self._random = random.SystemRandom()
@@ -377,10 +379,12 @@ class Bridge:
                     self.results.ended(record.attempt)
                 else:
                     self.results.forget(record.attempt)
+                self._attempt_is_over()
             case AttemptRefused() | AttemptLost() | AttemptWithdrawn():
                 self._over(record.attempt, trusted=not isinstance(record, AttemptRefused))
                 self.results.forget(record.attempt)
                 self.tell(record)
+                self._attempt_is_over()
             case BackendUp():
                 self.backends_up.add(record.backend)
                 backend = self.backends.get(record.backend)
@@ -400,6 +404,10 @@ class Bridge:
                 self._backends_changed()
             case _:
                 self.tell(record)
+
+    def _attempt_is_over(self) -> None:
+        if self.attempt_over is not None:
+            self.attempt_over()
 
     def _backends_changed(self) -> None:
         for listener in self.listeners:

@@ -22,6 +22,7 @@ from msgspec import Meta, field
 from bridge.app.config_backend import BackendConfig as BackendConfig
 from bridge.app.config_map import MapConfig
 from bridge.app.config_pictures import PicturesConfig, resolve_files
+from bridge.app.runtime import RuntimeConfig
 from bridge.errors import ConfigError
 from bridge.types import Mode, SeedPolicy
 
@@ -104,7 +105,7 @@ class LimitsConfig(_Section, frozen=True):
     credit: Annotated[int, Meta(ge=1, le=64, description="sets in flight to one subscriber at most")] = 8
     frame_memory_mb: Annotated[Megabytes, Meta(description="megabytes of pixel buffers, all streams together")] = 1024
     request_memory_mb: Annotated[
-        Megabytes, Meta(description="megabytes of pictures and texts of unfinished runs, all together")
+        Megabytes, Meta(description="megabytes of pictures and texts that streams hold and unfinished runs wait with")
     ] = 512
     shared_memory_mb: Annotated[
         int, Meta(ge=0, le=65536, description="megabytes of shared memory, all engines together; 0 switches it off")
@@ -197,8 +198,13 @@ class SchedulerConfig(_Section, frozen=True):
     """Timing rules."""
 
     warm_up: Annotated[
-        bool, Meta(description="make one prompt, whose picture is dropped, so that a stream's first run isn't cold")
+        bool,
+        Meta(description="a prompt per ComfyUI, workflow and size, its picture dropped, so that no first run is cold"),
     ] = True
+
+    warm_up_limit_s: Annotated[
+        float, Meta(ge=1, le=3600, description="seconds after which a warm-up prompt is given up")
+    ] = 300.0
 
     backend_lost_after_s: Annotated[
         float, Meta(ge=0.1, le=600, description="seconds that a request waits for another ComfyUI when its own is gone")
@@ -229,6 +235,7 @@ class Config(_Section, frozen=True):
     panic: PanicConfig = PanicConfig()
     pictures: PicturesConfig = PicturesConfig()
     log: LogConfig = LogConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()
     search: SearchConfig = SearchConfig()
     workflows: WorkflowsConfig = WorkflowsConfig()
