@@ -52,17 +52,18 @@ class HttpHub:
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Say whether pictures can be made now: a backend is up and there is no panic; and each stream's state.
 
-        `decoders` tells which program reads which file; `warnings` has what an operator should know of a backend, by its
-        name.
+        `decoders` tells which program reads which file; `warnings` has what an operator should know of a backend, by
+        its name.
         """
         ready = bool(self._bridge.backends_up) and not self._actions.panicked and not self._actions.draining
         streams = {stream.name: stream.state.value for stream in self._actions.streams.by_name.values()}
-        told = {backend.name: backend.info()["warning"] for backend in self._bridge.backends}
+        facts = {backend.name: backend.info() for backend in self._bridge.backends}
         return ready, {
             "ready": ready,
             "backends_up": sorted(self._bridge.backends_up),
             "decoders": decoders.in_use(),
-            "warnings": {name: warning for name, warning in told.items() if warning},
+            "warnings": {name: told["warning"] for name, told in facts.items() if told["warning"]},
+            "transfer": {name: told["transfer"] for name, told in facts.items() if name in self._bridge.backends_up},
             "streams": streams,
         }
 
