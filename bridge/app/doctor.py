@@ -18,11 +18,6 @@ PRECISE_PYTHON: Final = (3, 13)
 """From here on the event loop's clock is fine on Windows too."""
 
 ENOUGH_BUFFER_BYTES: Final = 256 * 1024
-EXTRAS: Final = {
-    "simplejpeg": "decodes JPEG faster",
-    "imagecodecs": "decodes PNG faster",
-    "cv2": "converts pixels faster",
-}
 
 
 class Verdict(StrEnum):
@@ -95,13 +90,30 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def decoder_check(pillow: str, features: Sequence[str], extras: Mapping[str, str | None]) -> Check:
-    """Say what decodes pictures: Pillow's version and libraries; and which known extras are there, with versions."""
-    found = f"Pillow {pillow}" + (f" with {', '.join(features)}" if features else "")
-    for name, version in extras.items():
-        if version is not None:
-            found += f"; {name} {version} is present, not used by this build"
-    return Check("decoders", Verdict.OK, found)
+def decoder_check(in_use: Mapping[str, str], features: Sequence[str]) -> Check:
+    """Say what decodes which files, with versions and Pillow's libraries."""
+    found = ", ".join(f"{kind.upper() if kind != 'webp' else 'WebP'} by {words}" for kind, words in in_use.items())
+    if features:
+        found += f"; Pillow has {', '.join(features)}"
+    missing = in_use.get("jpeg", "").startswith("Pillow")
+    advice = "pip install texbridge[fast] decodes JPEG a third faster" if missing else ""
+    return Check("decoders", Verdict.OK, found, advice)
+
+
+def block_check(words: str, *, simd: bool, x86: bool) -> Check:
+    """Say what compresses textures: the compressor's words, empty if there is none; scalar code is six times slower."""
+    if not words:
+        return Check("textures", Verdict.OK, "bc1, bc3 and bc7 are not made: pip install texbridge[bc] for them")
+    found = f"bc1, bc3 and bc7 by {words}"
+    if simd or not x86:
+        return Check("textures", Verdict.OK, found)
+    advice = "vector instructions go unused, which is six times slower: another version of etcpak may help"
+    return Check("textures", Verdict.WARN, found, advice)
+
+
+def loop_check(words: str, switch_interval_ms: float) -> Check:
+    """Say which event loop `serve` uses, and how soon threads change places."""
+    return Check("event loop", Verdict.OK, f"{words}; threads change places within {switch_interval_ms:g} ms")
 
 
 def timer_check(lateness_s: float, resolution_s: float, platform: str, python: tuple[int, int, int]) -> Check:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-import importlib.util
 import platform
 import re
 import socket
@@ -18,11 +17,13 @@ from PIL import features
 
 from bridge import __version__
 from bridge.app.config import Config, parse_listen
-from bridge.app.doctor import EXTRAS, Port
+from bridge.app.doctor import Port
 from bridge.app.port_ranges import COMMANDS, parse_excluded_ranges, range_with
 from bridge.codec.framing import LengthDecoder, encode_length
 from bridge.codec.messages import Hello, Welcome, decode_answer, encode_message
 from bridge.errors import ConfigError, TexbridgeError
+from bridge.frames.blocks import block_formats, compressor
+from bridge.frames.decoders import decoders
 from bridge.links.listener import bind_listener
 from bridge.links.osc_udp import RECEIVE_BUFFER_BYTES, raise_receive_buffer
 
@@ -68,17 +69,22 @@ def pillow_features() -> list[str]:
     return [words for name, words in named.items() if name in known and features.check(name)]
 
 
-def extra_versions() -> dict[str, str | None]:
-    """Give the extras that can be imported (without doing so) and their versions; None for a missing one."""
-    packages = {"cv2": ("opencv-python-headless", "opencv-python", "opencv-contrib-python")}
-    found: dict[str, str | None] = {}
-    for module in EXTRAS:
-        if importlib.util.find_spec(module) is None:
-            found[module] = None
-            continue
-        versions = (installed_version(package) for package in packages.get(module, (module,)))
-        found[module] = next((version for version in versions if version), "of unknown version")
-    return found
+def block_compressor() -> tuple[str, bool, bool]:
+    """Give the compressor's words (empty: none), whether it uses vector instructions, and whether this is an x86."""
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    if not block_formats():
+        return "", False, x86
+    try:
+        found = compressor()
+    except ImportError:
+        return "", False, x86
+    return found.words, found.simd, x86
+
+
+def decoders_in_use() -> dict[str, str]:
+    """Load the decoders, and give the one of each kind of file."""
+    decoders.load()
+    return decoders.in_use()
 
 
 def loopbacks() -> tuple[list[str], dict[str, bool]]:

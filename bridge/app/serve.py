@@ -27,6 +27,7 @@ from bridge.app.timer import PreciseTimer, needs_precise_timer
 from bridge.app.watch import Watch, load_library
 from bridge.embedded import EmbeddedServer
 from bridge.errors import ConfigError, TexbridgeError, WorkflowError
+from bridge.frames.decoders import decoders
 from bridge.links.connection import LinkLimits
 from bridge.links.gate import TokenDelays
 from bridge.links.http import HttpDoor
@@ -141,6 +142,7 @@ class Server:
             raise ConfigError("no ComfyUI answers at " + ", ".join(b.info()["url"] for b in self.bridge.backends))
         for stream in self.actions.streams.by_name.values():
             await self.actions.held.last_frames.loaded(stream)
+        self._spawn(asyncio.to_thread(decoders.load))
         await self._open_doors()
         if config.workflows.reload:
             self._spawn(Watch(self.bridge.library, self._folders, self.actions.workflow_edited).run())

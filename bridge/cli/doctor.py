@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import PIL
-
 from bridge import __version__
 from bridge.app import machine
 from bridge.app.backends import find_comfy, no_comfy
@@ -24,8 +22,10 @@ from bridge.app.configured_streams import stream_checks
 from bridge.app.doctor import (
     Check,
     Verdict,
+    block_check,
     decoder_check,
     is_bad,
+    loop_check,
     loopback_check,
     package_checks,
     port_checks,
@@ -34,6 +34,7 @@ from bridge.app.doctor import (
     report,
     timer_check,
 )
+from bridge.app.runtime import SWITCH_INTERVAL_MS, choose_loop
 from bridge.app.serve import make_library
 from bridge.app.timer import measure_lateness_s
 from bridge.cli.options import add_comfy, add_config, read_config
@@ -112,10 +113,13 @@ async def _look(options: argparse.Namespace) -> list[Check]:
     """Everything, in the order of the table; the measurements first, before the rest makes the machine busy."""
     lateness_s = await measure_lateness_s()
     version = sys.version_info[:3]
+    words, simd, x86 = machine.block_compressor()
     checks = [
         python_check(version, machine.word_bits(), machine.system_name()),
         *package_checks(*machine.packages()),
-        decoder_check(PIL.__version__, machine.pillow_features(), machine.extra_versions()),
+        decoder_check(machine.decoders_in_use(), machine.pillow_features()),
+        block_check(words, simd=simd, x86=x86),
+        loop_check(choose_loop().words, SWITCH_INTERVAL_MS),
         timer_check(lateness_s, time.get_clock_info("monotonic").resolution, sys.platform, version),
         loopback_check(*machine.loopbacks()),
         receive_buffer_check(*machine.receive_buffer(), sys.platform),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import ipaddress
 import json
 import logging
@@ -13,6 +12,7 @@ from typing import Any
 
 from bridge.app.config import Config, user_config_folder
 from bridge.app.lan import MOST_SHOWN, TOKEN_FILE, keep_token, lan_addresses, lan_listens
+from bridge.app.runtime import run_bridge
 from bridge.app.serve import Server, serve_until_stopped
 from bridge.cli.options import add_comfy, add_config, parse_streams, read_config, tell_config
 from bridge.errors import ConfigError
@@ -113,7 +113,7 @@ def serve(options: argparse.Namespace) -> int:
         lan = Lan(lan_addresses(), kept_in) if options.lan else None
         print(ready_json(server, lan) if options.json else ready_block(server, path, lan), flush=True)
 
-    asyncio.run(serve_until_stopped(server, ready))
+    run_bridge(serve_until_stopped(server, ready), config.runtime)
     return 0
 
 

@@ -112,7 +112,7 @@ def module_names(features: frozenset[str]) -> list[str]:
 def processor_features() -> frozenset[str]:
     """What archspec finds of `avx512bw avx512vl avx2 sse4_1`, or `neon`; nothing if it can't be asked."""
     try:
-        from archspec.cpu import host  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        from archspec.cpu import host
 
         found = host()
         if str(found.family) == "aarch64":

@@ -13,8 +13,10 @@ from bridge.app.doctor import (
     Check,
     Port,
     Verdict,
+    block_check,
     decoder_check,
     is_bad,
+    loop_check,
     loopback_check,
     package_checks,
     port_checks,
@@ -66,9 +68,31 @@ def test_what_is_needed_is_what_the_project_says() -> None:
     assert dict(re.split(r">=", line.partition(";")[0]) for line in project["dependencies"]) == NEEDED
 
 
-def test_decoders_tell_which_extras_are_there_and_not_used() -> None:
-    check = decoder_check("13.0", ["libjpeg-turbo"], {"simplejpeg": "1.8", "cv2": None})
-    assert check.found == "Pillow 13.0 with libjpeg-turbo; simplejpeg 1.8 is present, not used by this build"
+def test_decoders_tell_who_reads_what() -> None:
+    check = decoder_check({"jpeg": "simplejpeg 1.9.0", "png": "Pillow 13.0", "webp": "Pillow 13.0"}, ["libjpeg-turbo"])
+    assert check.found == "JPEG by simplejpeg 1.9.0, PNG by Pillow 13.0, WebP by Pillow 13.0; Pillow has libjpeg-turbo"
+    assert not check.advice
+    assert "[fast]" in decoder_check({"jpeg": "Pillow 13.0"}, []).advice
+
+
+@pytest.mark.parametrize(
+    ("words", "simd", "x86", "verdict", "told"),
+    [
+        ("", False, True, OK, "texbridge[bc]"),
+        ("etcpak 0.9.15, avx2", True, True, OK, "by etcpak 0.9.15, avx2"),
+        ("etcpak 0.9.15, scalar", False, True, WARN, "scalar"),
+        ("etcpak 0.9.15, scalar", False, False, OK, "scalar"),
+    ],
+)
+def test_the_compressor_is_named_and_a_slow_one_is_told(
+    words: str, simd: bool, x86: bool, verdict: Verdict, told: str
+) -> None:
+    check = block_check(words, simd=simd, x86=x86)
+    assert (check.verdict, told in check.found) == (verdict, True)
+
+
+def test_the_loop_is_named() -> None:
+    assert loop_check("uvloop 0.23", 0.5).found == "uvloop 0.23; threads change places within 0.5 ms"
 
 
 @pytest.mark.parametrize(
