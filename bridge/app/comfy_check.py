@@ -12,10 +12,12 @@ from bridge.app.config import BackendConfig
 from bridge.app.doctor import Check, Verdict, workflow_check
 from bridge.backends.address import parse_address
 from bridge.backends.comfy_http import ComfyHttp
+from bridge.backends.node_pack import PackFacts, read_facts
 from bridge.backends.records import ComfyLimits, remote_limits
 from bridge.errors import TexbridgeError
 from bridge.workflow.check import check_against
 from bridge.workflow.library import Library
+from bridge.workflow.nodes import OUTPUT_NODE
 from bridge.workflow.object_info import ObjectInfo
 
 TESTED: Final = (0, 3, 64)
@@ -33,6 +35,8 @@ class Comfy:
     problem: str = ""
     stats: Mapping[str, Any] | None = None
     object_info: ObjectInfo | None = None
+    nodes: PackFacts | None = None
+    transfer: str = "auto"
 
 
 async def ask_comfy(backend: BackendConfig) -> Comfy:
@@ -48,9 +52,11 @@ async def ask_comfy(backend: BackendConfig) -> Comfy:
         async with ComfyHttp(address, limits, trust(file=backend.ca_file)) as http:
             stats = await http.facts("/system_stats")
             info = ObjectInfo.from_json(await http.object_info())
+            has_nodes = info.get(OUTPUT_NODE) is not None
+            nodes = read_facts(await http.facts("/texbridge/info")) if has_nodes else None
     except TexbridgeError as error:
         return Comfy(address.http, error.message)
-    return Comfy(address.http, "", stats, info)
+    return Comfy(address.http, "", stats, info, nodes, backend.transfer)
 
 
 def comfy_checks(comfy: Comfy, *, named: bool) -> list[Check]:
@@ -74,7 +80,22 @@ def comfy_checks(comfy: Comfy, *, named: bool) -> list[Check]:
         )
     else:
         checks.append(Check("comfyui output", Verdict.OK, f"{WEBSOCKET_OUTPUT} is there"))
-    return checks
+    return [*checks, nodes_check(comfy)]
+
+
+def nodes_check(comfy: Comfy) -> Check:
+    """Judge the node pack of a ComfyUI, and what `transfer` makes of it."""
+    advice = "`texbridge nodes install PATH`, PATH being ComfyUI's folder, then start ComfyUI again"
+    if comfy.nodes is not None:
+        how = {"auto": "raw, or as JPEG where the link is slow", "png": "as PNG, since transfer says so"}
+        come = how.get(comfy.transfer, f"as {comfy.transfer}")
+        words = f"texbridge's nodes {comfy.nodes.version} are there: pictures come {come}"
+        return Check("comfyui nodes", Verdict.OK, words)
+    if comfy.object_info is not None and comfy.object_info.get(OUTPUT_NODE) is not None:
+        return Check("comfyui nodes", Verdict.WARN, "texbridge's nodes are there in a version of another wire", advice)
+    words = "texbridge's nodes aren't there: pictures come as PNG, which takes several times longer"
+    verdict = Verdict.WARN if comfy.transfer in ("raw", "jpeg", "webp") else Verdict.OK
+    return Check("comfyui nodes", verdict, words, advice)
 
 
 def _version_check(comfy: Comfy) -> Check:

@@ -1,4 +1,4 @@
-"""Where the shipped workflows and the contract are: in the checkout, or inside the installed package."""
+"""Where the shipped workflows, the contract and the node pack are: in the checkout, or inside the installed package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def data_folder(name: str) -> Path:
-    """Give the folder `workflows` or `protocols`.
+    """Give the folder `workflows`, `protocols` or `comfyui_nodes`.
 
     An installed wheel has it in `bridge/_data`, a checkout (also an editable install) at its top level.
 

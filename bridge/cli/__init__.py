@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "osc": "see what OSC senders send, and what it means",
     "workflows": "list, show, check and bind workflows",
     "backends": "see and change which ComfyUIs a running bridge uses",
+    "nodes": "bring texbridge's nodes into a ComfyUI, for raw pixels",
     "init": "make a configuration and a workflows folder",
     "doctor": "see what stands in the way, and what to do",
     "embedded": "run the embedded ComfyUI alone",

@@ -15,6 +15,7 @@ from bridge.app.config import BackendConfig
 from bridge.app.data import data_folder
 from bridge.app.doctor import Verdict
 from bridge.app.serve import make_library
+from bridge.backends.node_pack import PackFacts
 from bridge.embedded import EmbeddedServer
 from bridge.errors import ConfigError
 from bridge.workflow.object_info import ObjectInfo
@@ -29,12 +30,12 @@ STATS: dict[str, Any] = {
 
 def test_version_and_devices() -> None:
     checks = comfy_checks(Comfy("http://x", "", STATS, INFO), named=True)
-    assert [check.verdict for check in checks] == [OK, OK]
+    assert [check.verdict for check in checks] == [OK, OK, OK]
     assert checks[0].found == "http://x: ComfyUI 0.3.64 on cuda:0 NVIDIA (20.0 of 24.0 GiB free)"
 
 
 def test_an_old_one_is_told_to_be_updated() -> None:
-    (check, _) = comfy_checks(Comfy("http://x", "", {"system": {"comfyui_version": "0.2.9"}}, INFO), named=True)
+    check, *_ = comfy_checks(Comfy("http://x", "", {"system": {"comfyui_version": "0.2.9"}}, INFO), named=True)
     assert check.verdict is WARN
     assert "update" in check.advice
 
@@ -46,8 +47,28 @@ def test_odd_answers_are_no_fault(stats: dict[str, Any]) -> None:
 
 def test_without_the_websocket_output_nothing_comes_back() -> None:
     checks = comfy_checks(Comfy("http://x", "", STATS, ObjectInfo({})), named=True)
-    assert checks[-1].verdict is BAD
-    assert "--disable-all-custom-nodes" in checks[-1].advice
+    assert checks[1].verdict is BAD
+    assert "--disable-all-custom-nodes" in checks[1].advice
+
+
+FACTS = PackFacts("0.1.0", frozenset({"rgb8"}), 1 << 20, 120.0)
+
+
+@pytest.mark.parametrize(
+    ("facts", "transfer", "verdict", "words"),
+    [
+        (FACTS, "auto", OK, "raw, or as JPEG where the link is slow"),
+        (FACTS, "webp", OK, "as webp"),
+        (FACTS, "png", OK, "as PNG, since transfer says so"),
+        (None, "auto", OK, "aren't there"),
+        (None, "raw", WARN, "aren't there"),  # somebody wants them
+    ],
+)
+def test_the_node_pack(facts: PackFacts | None, transfer: str, verdict: Verdict, words: str) -> None:
+    check = comfy_checks(Comfy("http://x", "", STATS, INFO, facts, transfer), named=True)[-1]
+    assert (check.topic, check.verdict) == ("comfyui nodes", verdict)
+    assert words in check.found
+    assert ("texbridge nodes install" in check.advice) is (facts is None)
 
 
 @pytest.mark.parametrize(("named", "verdict"), [(True, BAD), (False, WARN)])
@@ -98,6 +119,8 @@ def test_the_embedded_one_is_asked() -> None:
     assert comfy.problem == ""
     assert comfy.object_info is not None
     assert comfy.object_info.get("SaveImageWebsocket") is not None
+    assert comfy.nodes is not None
+    assert "rgba16f" in comfy.nodes.input_formats
 
 
 def test_headers_are_sent_and_a_page_is_explained() -> None:
