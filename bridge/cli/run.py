@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from bridge.app.backends import find_comfy
 from bridge.app.config import BackendConfig, Config, parse_listen
 from bridge.app.serve import UP_WITHIN_S, Server, make_library
 from bridge.cli.options import add_comfy, add_config, read_config, sendable, tell_config
 from bridge.client import Client, Frame
+from bridge.client.pictures import picture_value
 from bridge.codec.messages import Finished
 from bridge.embedded import NODE_TYPES
 from bridge.errors import BackendError, BridgeError, ConfigError, DecodeError, ErrorCode, TexbridgeError
@@ -32,10 +35,12 @@ embedded one if that knows every node.
   texbridge run gradient -p top_left=#ff8800 -p noise=0 -o out.png
   texbridge run shapes --size 768x512 --seed 7 -o shapes.png
   texbridge run shapes --aspect 16:9 --megapixels 1 -o wide.png
+  texbridge run camera_blend --image camera=photo.jpg -o blend.png
   texbridge run txt2img_turbo -p prompt="a red fox" --comfy http://127.0.0.1:8188 -o fox.png
 
 Values: numbers as they are, colours as #rrggbb or 0.2,0.4,1, vectors as 3,4, switches as true or false, pictures as
-the name of a file. `texbridge workflows show NAME` tells a workflow's parameters.
+the name of a file: PNG, JPEG, WebP, or an array of pixels or depth that numpy saved as .npy. `texbridge workflows show
+NAME` tells a workflow's parameters.
 """
 
 SUFFIXES: Final = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
@@ -54,6 +59,9 @@ def add_parser(commands: Any, purpose: str) -> None:
     )
     parser.add_argument("workflow", metavar="WORKFLOW", help="`texbridge workflows list` shows them")
     parser.add_argument("-p", "--param", metavar="NAME=VALUE", action="append", default=[], help="may be given again")
+    parser.add_argument(
+        "--image", metavar="NAME=FILE", action="append", default=[], help="a picture parameter; may be given again"
+    )
     parser.add_argument("-o", "--out", metavar="FILE", required=True, help="where to: .png or .jpg")
     parser.add_argument("--seed", type=int, metavar="N", help="0 to 2^64-1; by default the workflow's own")
     parser.add_argument("--size", metavar="WxH", help="pixels; by default the workflow's own")
@@ -69,10 +77,11 @@ def add_parser(commands: Any, purpose: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What is to be made, and where it goes. `params` are texts as they were typed."""
+    """What is to be made, and where it goes. `params` are texts as they were typed; `images` are said to be pictures."""
 
     workflow: str
     params: dict[str, str]
+    images: tuple[str, ...]
     seed: int | None
     size: tuple[int, int] | None
     aspect: str | None
@@ -92,9 +101,11 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"--timeout {options.timeout:g} is not over 0 and at most {MAX_TIMEOUT_S:,.0f} seconds")
     if options.size is not None and (options.aspect is not None or options.megapixels is not None):
         raise ConfigError("--size says it all: leave it out, or --aspect and --megapixels")
+    images = [parse_param(text, "--image") for text in options.image]
     picture = Picture(
         sendable(options.workflow),
-        dict(parse_param(text) for text in options.param),
+        dict([*map(parse_param, options.param), *images]),
+        tuple(name for name, _ in images),
         options.seed,
         None if options.size is None else parse_size(options.size),
         options.aspect,
@@ -187,6 +198,13 @@ async def _make(picture: Picture, client: Client, where: str) -> int:
     began = time.perf_counter()
     described = await client.describe(workflow=picture.workflow)
     kinds = {parameter.name: str(parameter.type) for parameter in described.parameters}
+    for name in picture.images:
+        if name in kinds and kinds[name] != "image":
+            takers = ", ".join(known for known, kind in kinds.items() if kind == "image")
+            raise ConfigError(
+                f"--image {name}: that is {kinds[name]}, set by -p; {picture.workflow} takes pictures in "
+                f"{takers or 'none of its parameters'}"
+            )
     params = {name: typed_value(text, kinds.get(name)) for name, text in picture.params.items()}
     stream = f"run_{time.time_ns():x}"
     await client.open(
@@ -252,7 +270,7 @@ def parse_out(text: str) -> Path:
     return out
 
 
-def parse_param(text: str) -> tuple[str, str]:
+def parse_param(text: str, option: str = "-p") -> tuple[str, str]:
     """Read NAME=VALUE.
 
     Raises:
@@ -260,9 +278,9 @@ def parse_param(text: str) -> tuple[str, str]:
     """
     name, equals, value = sendable(text).partition("=")
     if not equals or not name:
-        raise ConfigError(f"-p {text!r} must be NAME=VALUE")
+        raise ConfigError(f"{option} {text!r} must be NAME={'VALUE' if option == '-p' else 'FILE'}")
     if name in ("seed", "size"):
-        raise ConfigError(f"-p {text!r}: every workflow has its {name} by --{name}")
+        raise ConfigError(f"{option} {text!r}: every workflow has its {name} by --{name}")
     return name, value
 
 
@@ -277,6 +295,21 @@ def parse_size(text: str) -> tuple[int, int]:
     if not all(0 < side <= MAX_SIDE for side in sides):
         raise ConfigError(f"--size {text!r} must be WIDTHxHEIGHT in pixels, e.g. 768x512")
     return sides[0], sides[1]
+
+
+def read_picture(path: Path) -> bytes | NDArray[Any]:
+    """Give a picture's file as it is, or the array that numpy saved in an .npy file.
+
+    Raises:
+        ConfigError: an .npy file that is none, or holds Python objects. OSError: it can't be read.
+    """
+    if path.suffix.lower() != ".npy":
+        return path.read_bytes()
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ConfigError(f"can't read the array {path}: {error}") from error
+    return array
 
 
 def typed_value(text: str, kind: str | None) -> Any:
@@ -299,7 +332,7 @@ def typed_value(text: str, kind: str | None) -> Any:
             case "vec2" | "vec3" | "vec4":
                 return [float(part) for part in text.split(",")]
             case "image":
-                return {"encoded": Path(text).read_bytes()}
+                return picture_value(read_picture(Path(text)))
     except ValueError:
         return text
     except OSError as error:

@@ -232,6 +232,10 @@ class BlockingClient:
         """Set values, all or none. See `Client.set`."""
         self._loop.call(self._client.set(stream, params, client_time))
 
+    def image(self, stream: StreamName, param: str, picture: Any, **options: Any) -> None:
+        """Give an image parameter a picture; options as `Client.image` has them."""
+        self._loop.call(self._client.image(stream, param, picture, **options))
+
     def run(
         self,
         stream: StreamName,

@@ -10,8 +10,10 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bridge.client.frames import Frames
+from bridge.client.pictures import picture_value
 from bridge.client.requests import Run
 from bridge.client.session import Event, Session
 from bridge.client.transport import parse_address
@@ -172,12 +174,32 @@ class Client:
     async def set(self, stream: StreamName, params: Mapping[str, Any], client_time: int | None = None) -> None:
         """Set values, all or none. `client_time` comes back in the first frame that they went into.
 
-        An image parameter takes `{"encoded": bytes}` of a PNG, JPEG or WebP file. numpy's numbers and arrays will do.
+        An image parameter takes `{"encoded": bytes}` of a PNG, JPEG or WebP file, or an array as `image` does. numpy's
+        numbers and arrays will do for all.
         """
         values = _plain_params(params)
         name = self._name(stream)
         message = m.Set(stream=name, params=values, client_time=client_time)
         await self._session.ask(message, m.Ok, lambda _: self._session.opened.values_set(name, values))
+
+    async def image(
+        self,
+        stream: StreamName,
+        param: str,
+        picture: bytes | bytearray | memoryview | NDArray[Any] | Mapping[str, Any],
+        *,
+        format: str | None = None,
+        origin: Origin | str = Origin.TOP_LEFT,
+        client_time: int | None = None,
+    ) -> None:
+        """Give an image parameter a picture: a file's bytes, or an array `[height, width]` or `[height, width, 4]`.
+
+        The newest one counts: one that no prompt has taken yet is replaced. `format` and `origin` are for arrays, see
+        `pictures.picture_value`.
+        """
+        name, value = self._name(stream), picture_value(picture, format=format, origin=origin)
+        message = m.Image(stream=name, param=param, value=value, client_time=client_time)
+        await self._session.ask(message, m.Ok, lambda _: self._session.opened.values_set(name, {param: value}))
 
     async def run(
         self,
@@ -314,7 +336,11 @@ def _word(words: type[Word], field: str, given: str) -> Word:
 
 
 def _plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Give values as msgpack has them: numpy's numbers and arrays become plain ones."""
-    return {
-        name: value.tolist() if isinstance(value, np.generic | np.ndarray) else value for name, value in params.items()
-    }
+    """Give values as msgpack has them: numpy's numbers and rows become plain ones, arrays of rows pictures."""
+    return {name: _plain(value) for name, value in params.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.ndim > 1:
+        return picture_value(value)
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value

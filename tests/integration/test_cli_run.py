@@ -149,3 +149,37 @@ def test_something_else_listens_at_the_address(home):
     line = one_line(done.err)
     assert f"something listens at {tcp}, but not as a bridge does" in line
     assert "--comfy URL" in line
+
+
+def test_pictures_by_name(home):
+    """A file, and depth as numpy saves it, which the binding turns to grey."""
+    folders = add_workflow(home, "mine", LOAD_AND_SHOW)
+    binding = "[parameters.picture]\nnear = 1\nfar = 3\ninvert = true\n"
+    (home.work / "workflows" / "mine" / "binding.toml").write_text(binding, encoding="utf-8")
+    np.save(home.work / "depth.npy", np.array([[1, 2], [3, 9]], np.float32))
+    picture = np.random.default_rng(1).integers(0, 256, (24, 40, 3), np.uint8)
+    Image.fromarray(picture).save(home.work / "in.png")
+    options = ("-o", "out.png", "--workflows", folders)
+    done = home.run("run", "mine", "--image", "picture=in.png", *options)
+    assert (done.code, done.err) == (0, "")
+    assert (pixels(home.work / "out.png") == picture).all()
+    done = home.run("run", "mine", "--image", "picture=depth.npy", *options)
+    assert (done.code, done.err) == (0, "")
+    assert pixels(home.work / "out.png")[..., 0].tolist() == [[255, 127], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ("camera", "--image 'camera' must be NAME=FILE"),
+        ("camera=none.png", "can't read the picture none.png"),
+        ("amount=in.png", "--image amount: that is float, set by -p; camera_blend takes pictures in camera"),
+        ("camera=bad.npy", "can't read the array bad.npy"),
+        ("size=in.png", "by --size"),
+    ],
+)
+def test_pictures_that_are_none(home, image, words):
+    (home.work / "bad.npy").write_bytes(b"nothing")
+    done = home.run("run", "camera_blend", "--image", image, "-o", "out.png")
+    assert done.code == 2
+    assert words in done.err

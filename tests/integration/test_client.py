@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from bridge_rig import BridgeRig, run
 
-from bridge.client import Client, LinkLostError
+from bridge.client import BlockingClient, Client, LinkLostError
 from bridge.codec.messages import Changed, Welcome
 from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, UnknownNameError
 from bridge.types import Mode, Origin, Outcome
@@ -367,5 +367,42 @@ def test_a_client_that_was_not_started():
         with pytest.raises(LinkLostError, match="not connected"):
             _ = client.welcome
         await client.close()
+
+    run(test)
+
+
+@KINDS
+def test_pictures_go_in_as_arrays_and_files(kind):
+    async def test():
+        async with BridgeRig() as rig, Client(rig.address(kind)) as client:
+            await client.open("cam", "camera_blend", "oneshot", {"amount": 0.0, "blur": 0.1}, size=(64, 64))
+            frames = await client.subscribe("cam")
+            array = np.full((64, 64, 4), (200, 100, 50, 255), np.uint8)
+            await client.image("cam", "camera", array)
+            frame = await picture(client, frames, "cam")
+            assert np.abs(frame.pixels.astype(int) - array).max() <= 3
+            await client.image("cam", "camera", array, format="bgra8", origin="bottom_left")
+            frame = await picture(client, frames, "cam")
+            assert np.abs(frame.pixels[..., [2, 1, 0, 3]].astype(int) - array).max() <= 3
+            frame = await picture(client, frames, "cam", params={"camera": array[..., :3]})
+            assert np.abs(frame.pixels.astype(int) - array).max() <= 3
+            with pytest.raises(InvalidValueError, match="is no picture"):
+                await client.image("cam", "camera", array.astype(np.float64))
+
+    run(test)
+
+
+def test_pictures_go_in_by_the_blocking_client():
+    async def test():
+        async with BridgeRig() as rig:
+            address = rig.address("tcp")
+
+            def engine():
+                with BlockingClient(address) as client:
+                    client.open("cam", "camera_blend", "oneshot", {"amount": 0.0}, size=(64, 64))
+                    client.image("cam", "camera", np.full((8, 8), 7, np.uint8))
+                    return client.run("cam").finished(TIME_S)
+
+            assert (await asyncio.to_thread(engine)).outcome is Outcome.DONE
 
     run(test)
