@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from bridge.app.config_pictures import DRAWN
 from bridge.codec.pixels import Channels, Pixels, decode_picture
 from bridge.errors import ConfigError, PictureDecodeError
 from bridge.frames.payloads import Payload, make_payload
-from bridge.types import OutputKind, PayloadSpec, Sink, Size
+from bridge.types import Fit, OutputKind, PayloadSpec, Sink, Size
 
 CELL: Final = 32
 DARK, LIGHT = 40, 52
@@ -23,10 +24,10 @@ MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Still:
-    """A picture that stands in for a stream's own. `draw_anew`: it is drawn in any size, and not stretched to it."""
+    """A picture that stands in for a stream's own. `draw` makes it in another size at once, without filtering."""
 
     pixels: Pixels
-    draw_anew: bool = False
+    draw: Callable[[Size], Pixels] | None = None
 
 
 def still_payload(
@@ -37,28 +38,28 @@ def still_payload(
     Raises:
         TexbridgeError: the form can't be made, or no buffer is left.
     """
-    spec = replace(spec, size=spec.size or size)
-    pixels = _checkerboard(spec.size or size) if still.draw_anew else still.pixels
-    return make_payload(pixels, spec, sink, kind)
+    target = spec.size or size
+    pixels = still.pixels if still.draw is None or spec.fit is not Fit.STRETCH else still.draw(target)
+    return make_payload(pixels, replace(spec, size=target), sink, kind)
 
 
 def black_payload(spec: PayloadSpec, size: Size, sink: Sink, kind: OutputKind = OutputKind.COLOR) -> Payload:
     """Black of `size`, or of the spec's own, alpha 255, as a payload owned by the caller. Raises as above."""
-    width, height = spec.size or size
-    return make_payload(_grey(np.zeros((height, width), np.uint8)), replace(spec, size=None), sink, kind)
+    return make_payload(_black(spec.size or size), replace(spec, size=None), sink, kind)
 
 
 @cache
 def drawn_still(word: str) -> Still:
     """Give `test_card`, `checkerboard` (a quiet grey one) or `black`, each made once."""
     if word == "checkerboard":
-        return Still(_checkerboard(Size(2 * CELL, 2 * CELL)), draw_anew=True)
+        return Still(_checkerboard(Size(2 * CELL, 2 * CELL)), _checkerboard)
     if word == "black":
-        return Still(_grey(np.zeros((1, 1), np.uint8)))
+        return Still(_black(Size(1, 1)), _black)
     card = draw_card()
     pixels = np.full((*card.shape[:2], 4), 255, np.uint8)
     pixels[:, :, :3] = card
-    return Still(Pixels(pixels, Channels.RGB))
+    still = Pixels(pixels, Channels.RGB)
+    return Still(still, partial(_enlarged, still))
 
 
 def find_still(text: str, of: str) -> Still:
@@ -94,6 +95,20 @@ def _checkerboard(size: Size) -> Pixels:
     grey = (rows.astype(np.uint8)[:, None] ^ columns.astype(np.uint8)[None, :]) * np.uint8(LIGHT - DARK)
     grey += np.uint8(DARK)
     return _grey(grey)
+
+
+def _black(size: Size) -> Pixels:
+    return _grey(np.zeros((size.height, size.width), np.uint8))
+
+
+def _enlarged(pixels: Pixels, size: Size) -> Pixels:
+    """Each pixel as a block: a card's edges stay sharp, and it takes a tenth of the time. Smaller ones are filtered."""
+    if size == pixels.size or size.width < pixels.size.width or size.height < pixels.size.height:
+        return pixels  # brought to it by who makes the payload
+    words = pixels.array.view("<u4")[:, :, 0]
+    columns, rows = (np.arange(new) * old // new for new, old in zip(size, pixels.size, strict=True))
+    wide = np.take(np.take(words, columns, axis=1), rows, axis=0)
+    return Pixels(wide.view(np.uint8).reshape(size.height, size.width, 4), pixels.channels)
 
 
 def _grey(grey: np.ndarray) -> Pixels:
