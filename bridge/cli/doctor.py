@@ -34,6 +34,7 @@ from bridge.app.doctor import (
     report,
     timer_check,
 )
+from bridge.app.operation_check import ask_warnings, restart_checks, warning_checks
 from bridge.app.runtime import SWITCH_INTERVAL_MS, choose_loop
 from bridge.app.serve import make_library
 from bridge.app.timer import measure_lateness_s
@@ -127,8 +128,10 @@ async def _look(options: argparse.Namespace) -> list[Check]:
     config, check = _read_config(options)
     checks.append(check)
     checks += port_checks(await machine.look_at_ports(config))
+    checks += warning_checks(await ask_warnings(config))
     comfies, found = await _ask_comfies(config)
     checks += found
+    checks += restart_checks(config.backend)
     try:
         library, _ = make_library(config.workflows.folders, log_errors=False)
     except ConfigError as error:

@@ -3,6 +3,8 @@
 import json
 import re
 import socket
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +71,29 @@ def test_the_doors_of_a_running_bridge(home):
             assert lines[f"{door} door"]["verdict"] == "ok", lines[f"{door} door"]
             assert "texbridge" in lines[f"{door} door"]["found"]
         assert done.code == 0, done.out
+
+
+def test_a_restart_command_and_what_a_running_bridge_warns_of(home, tmp_path):
+    """Nobody is at the named address: the bridge warns, and doctor passes it on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        config = tmp_path / "show.toml"
+        config.write_text(
+            f'[[backend]]\nurl = "{url}"\nname = "gpu"\n'
+            f'restart_command = ["{Path(sys.executable).as_posix()}", "-V"]\n',
+            encoding="utf-8",
+        )
+        with home.serve("--config", str(config)) as running:
+            doors = {
+                f"TEXBRIDGE_{door.upper()}_LISTEN": at for door, at in running.addresses.items() if door != "ready"
+            }
+            done = home.run("doctor", "--json", "--config", str(config), **doors)
+    _, lines = checks(done)
+    assert lines["running bridge"]["verdict"] == "warn"
+    assert lines["running bridge"]["found"].startswith("gpu: nobody answers at")
+    assert lines["restart command"]["verdict"] == "ok"
+    assert "restarts gpu when it is mute, or away for 180 s" in lines["restart command"]["found"]
 
 
 def test_a_port_that_another_program_has(home):
