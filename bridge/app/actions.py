@@ -34,7 +34,7 @@ from bridge.streams.registry import Opened
 from bridge.streams.session import Sessions
 from bridge.streams.sizes import Shape
 from bridge.streams.stream import Stream
-from bridge.types import Mode, Size, WorkflowSpec
+from bridge.types import Mode, Outcome, Size, WorkflowSpec
 from bridge.workflow.object_info import ObjectInfo
 
 
@@ -73,9 +73,14 @@ class Actions:
         self.draining = False
         self.held = HeldPictures(bridge)
         self.covers = Covers(bridge, self.held, self._cover_changed)
-        self.states = States(bridge, self._is_paused, self._tell_stream_changed, self._tell_trouble)
+        self.states = States(bridge, self._is_paused, self._state_changed, self._tell_trouble)
         self._revisions: dict[int, int] = {}
-        self.warm_ups = WarmUps(bridge, lambda stream: self._revisions.get(stream.number, 0))
+        self.warm_ups = WarmUps(
+            bridge,
+            lambda stream: self._revisions.get(stream.number, 0),
+            self.states.can_run,
+            lambda: self.panicked or self.draining,
+        )
         bridge.listeners.append(self)
         bridge.add_deadline(self._next_deadline, self._expire)
 
@@ -91,8 +96,12 @@ class Actions:
 
     def request_finished(self, request: Request, command: Finish, now: float) -> None:
         """Listener: a request's end says how its stream is."""
-        self.warm_ups.request_finished(request, command.outcome)
-        self.states.request_finished(request, command.outcome)
+        self.warm_ups.request_finished(request, command)
+        failed = command.outcome is Outcome.FAILED
+        if not (request.warm_up and failed) or self.warm_ups.failed_everywhere(request):
+            self.states.request_finished(request, command.outcome)
+        else:
+            self.states.note(request.stream)
 
     def request_progress(self, request: Request, value: float, maximum: float, node: str) -> None:
         """Listener: nothing to do."""
@@ -105,11 +114,12 @@ class Actions:
     def backends_changed(self) -> None:
         """Listener: with a backend, streams are ready; without one, they wait."""
         self.states.look_again()
+        self.warm_ups.backends_changed()
 
     def use_object_info(self, backend: str, info: ObjectInfo) -> None:
         """A ComfyUI that is up told which nodes and models it has."""
         self.states.use_object_info(backend, info)
-        self.warm_ups.comfy_came()
+        self.warm_ups.comfy_came(backend)
 
     def _next_deadline(self) -> float | None:
         deadlines = (self.sessions.next_deadline(), self.streams.next_deadline())
@@ -124,7 +134,6 @@ class Actions:
         stream = opened.stream
         if opened.replaced:
             self._cancel_all_of(stream)
-            self.bridge.results.forget_stream(stream.number)
             self._use_outputs(stream)
         elif opened.created and not stream.configured:
             self.held.last_frames.use(stream, None)
@@ -181,6 +190,7 @@ class Actions:
         if changed:
             self._touch(stream)
             self._tell_values_changed(stream, changed, session if source is None else source)
+            self.warm_ups.values_changed(stream, changed)
         return changed
 
     def set_seed(self, stream: Stream, seed: object, *, source: object = None) -> None:
@@ -258,6 +268,7 @@ class Actions:
             else:
                 self.covers.stay(stream)
             self.configure(stream)
+            self.warm_ups.look(stream)
 
     def close_stream(self, stream: Stream) -> None:
         """End a stream at once."""
@@ -278,6 +289,10 @@ class Actions:
             session.forget_stream(stream.number)
         for watcher in self.watchers:
             watcher.stream_closed(stream)
+
+    def _state_changed(self, stream: Stream) -> None:
+        self._tell_stream_changed(stream)
+        self.warm_ups.look(stream)
 
     def _tell_stream_changed(self, stream: Stream) -> None:
         for watcher in self.watchers:
@@ -348,6 +363,7 @@ class Actions:
         self.bridge.counts["accepted"] += 1
         if accepted is not None:
             accepted(number)
+        self.warm_ups.make_way()
         self.bridge.tell(
             RequestAdded(number, stream.number, self._revisions.get(stream.number, 0), priority, deadline_s)
         )
@@ -418,6 +434,7 @@ class Actions:
     def tell_viewers(self, stream: Stream) -> None:
         """Tell the scheduler how many look at a stream now."""
         self.bridge.tell(ViewersChanged(stream.number, 0 if self.covers.is_frozen(stream) else stream.viewers))
+        self.warm_ups.look(stream)
 
     def _cover_changed(self, stream: Stream) -> None:
         """A stream was frozen or goes on: a frozen one rests as if nobody looked."""
