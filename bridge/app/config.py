@@ -51,11 +51,20 @@ class OscConfig(_Section, frozen=True):
     reply: Annotated[
         tuple[str, ...], Meta(description="HOST:PORT targets that get status, progress, frame and error messages")
     ] = ()
+    reply_norm: Annotated[
+        tuple[str, ...], Meta(description="further HOST:PORT targets, which get values as 0..1 at /norm too")
+    ] = ()
     time_tags: Annotated[bool, Meta(description="hold bundles whose time tag lies in the future")] = True
     max_hold_ms: Annotated[
         int,
         Meta(ge=0, le=60_000, description="milliseconds that a bundle is held at most; later ones are done at once"),
     ] = 1000
+    doubled_run_ms: Annotated[
+        int,
+        Meta(
+            ge=0, le=1000, description="milliseconds in which a sender's same run, said again, is one press; 0 is off"
+        ),
+    ] = 20
 
 
 class LinkConfig(_Section, frozen=True):
@@ -443,5 +452,6 @@ def _check_doors(config: Config) -> None:
             ipaddress.ip_network(network, strict=False)
         except ValueError as error:
             raise ConfigError(f"osc.allow has {network!r}, which is not a network: {error}") from error
-    for target in config.osc.reply:
-        parse_listen(target, "osc.reply")
+    for key, targets in (("reply", config.osc.reply), ("reply_norm", config.osc.reply_norm)):
+        for target in targets:
+            parse_listen(target, f"osc.{key}")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, field
 
 from bridge.errors import ConfigError
 from bridge.streams.controls import StreamParameters
-from bridge.streams.mapping import MapSpec, check_target
+from bridge.streams.mapping import NO_VALUES, MapSpec, check_target
 from bridge.types import Curve
 
+_PATTERN: Final = frozenset("*?[]{}")
 Address = Annotated[str, Meta(min_length=2, max_length=1000)]
 
 
@@ -49,6 +50,9 @@ class MapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         Meta(description="seconds without a message after which silent_value holds; by default never"),
     ] = None
     silent_value: Annotated[float | None, Meta(description="in units of out; by default out's low end")] = None
+    feedback: Annotated[
+        bool, Meta(description="tell reply targets at `address` what it would have to send, when somebody else sets it")
+    ] = False
 
 
 def map_spec(number: int, entry: MapConfig) -> MapSpec:
@@ -76,7 +80,13 @@ def map_spec(number: int, entry: MapConfig) -> MapSpec:
     silent_value = out_low if entry.silent_value is None else entry.silent_value
     if not all(map(math.isfinite, (silent_value, entry.smoothing_s, entry.deadband))):
         raise ConfigError(f"{where}: silent_value, smoothing_s and deadband are finite numbers")
-    plain = entry == MapConfig(address=entry.address, to=entry.to, argument=entry.argument)
+    if entry.feedback and (entry.argument is not None or not _PATTERN.isdisjoint(entry.address)):
+        raise ConfigError(f"{where}: feedback needs one address with one value: neither a pattern nor argument")
+    if entry.feedback and out_low == out_high:
+        raise ConfigError(f"{where}: feedback needs two different numbers for out, not [{out_low:g}, {out_high:g}]")
+    if entry.feedback and to.rpartition("/")[2] in NO_VALUES:
+        raise ConfigError(f"{where}: feedback is for parameters; {entry.to} has no value")
+    plain = entry == MapConfig(address=entry.address, to=entry.to, argument=entry.argument, feedback=entry.feedback)
     return MapSpec(
         address=entry.address,
         to=to,
@@ -93,6 +103,7 @@ def map_spec(number: int, entry: MapConfig) -> MapSpec:
         deadband=entry.deadband,
         silent_after_s=entry.silent_after_s,
         silent_value=silent_value,
+        feedback=entry.feedback,
     )
 
 

@@ -17,6 +17,7 @@ from bridge.codec.osc_pattern import match_part
 from bridge.errors import ConfigError, OscDecodeError, TexbridgeError
 from bridge.links.osc_udp import OscDoor
 from bridge.streams.controls import StreamParameters
+from bridge.streams.doubled_runs import DoubledRuns
 from bridge.streams.mapping import Mappings
 from bridge.workflow.library import Library
 
@@ -45,11 +46,14 @@ class LoneMonitor:
                 logger.warning("stream %s: %s", name, error.message)
                 continue
             self.streams[name] = SimpleNamespace(parameters={spec.name: spec for spec in parameters})
+        self._doubled_runs = DoubledRuns(config.osc.doubled_run_ms / 1000)
         self._mappings = Mappings(map_specs(config.map, self.streams), match_part)
 
     def osc(self, messages: tuple[OscMessage, ...], sender: tuple[str, int]) -> None:
         """Tell what each message means."""
-        for message, controls in read_packet(messages, self.streams, self._mappings, time.perf_counter(), sender):
+        now = time.perf_counter()
+        read = read_packet(messages, self.streams, self._mappings, now, sender, doubled_runs=self._doubled_runs)
+        for message, controls in read:
             self._tell(message_entry(message, sender, controls))
 
     def bad_packet(self, error: OscDecodeError, sender: tuple[str, int]) -> None:

@@ -6,18 +6,17 @@ Source: wire contract, OSC.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
 from bridge.app.actions import Actions
 from bridge.app.osc_maps import OscMaps
 from bridge.app.osc_monitor import OscMonitor, failure_entry, message_entry, read_packet
+from bridge.app.osc_targets import INT32_MAX, Address, OscTargets, OscValue, Target
 from bridge.app.records import ReleasedSet, Request
-from bridge.codec.osc import OscMessage, encode_osc_message
+from bridge.codec.osc import OscMessage
 from bridge.errors import BackendError, ErrorCode, OscDecodeError, TexbridgeError
 from bridge.scheduler.events import Finish
 from bridge.streams.components import whole_values
@@ -34,6 +33,7 @@ from bridge.streams.control_records import (
     Rejected,
     ReplyRegistered,
     ResumePressed,
+    RunDoubled,
     RunRequested,
     SeedSet,
     SetValues,
@@ -42,33 +42,16 @@ from bridge.streams.control_records import (
     WorkflowSet,
     merge_controls,
 )
+from bridge.streams.doubled_runs import DoubledRuns
 from bridge.streams.sizes import check_size, shaped_size
 from bridge.streams.stream import Stream
-from bridge.types import Outcome, Picture, RawPicture, Size, Value
+from bridge.types import Outcome, Size
 
 logger = logging.getLogger("bridge.app.osc")
 
-MAX_TARGETS: Final = 8
-MAX_PACKET_BYTES: Final = 1_400
-MAX_TEXT_BYTES: Final = 1_000
-CONTROLS: Final = ("workflow", "size", "seed")
-"""Told like parameters: what holds after snapping and clamping is what a controller wants to show."""
-
-FEEDBACK_EVERY_S: Final = 1 / 30
 MAX_WARNED: Final = 100
-INT32_MAX: Final = 2**31 - 1
-
-Address: TypeAlias = tuple[str, int]
-OscValue: TypeAlias = int | float | str | bool
-
-
-@dataclass(slots=True)
-class _Target:
-    """Where answers go. `registrant` is the sender that asked for it, None if the config did."""
-
-    address: Address
-    registrant: Address | None = None
-    pending: dict[tuple[str, str], Stream] = field(default_factory=dict)
+MAX_TOLD_OF_PACKET: Final = 8
+"""So many wrong messages of one packet are told each with its words; of the rest their number."""
 
 
 class OscHub:
@@ -78,21 +61,29 @@ class OscHub:
         actions: what controls become.
         targets: fixed targets, from the config.
         may_register: tells whether a sender's address may register a reply port.
+        doubled_run_s: seconds in which the same run packet of a sender, said again, is the same press; 0: never.
     """
 
     def __init__(
-        self, actions: Actions, targets: tuple[Address, ...] = (), may_register: Callable[[str], bool] | None = None
+        self,
+        actions: Actions,
+        targets: Sequence[Target] = (),
+        may_register: Callable[[str], bool] | None = None,
+        *,
+        doubled_run_s: float = 0.0,
     ) -> None:
         self._actions = actions
         self._bridge = actions.bridge
-        self._targets = [_Target(address) for address in targets]
         self._may_register = may_register or (lambda _: True)
-        self._send: Callable[[bytes, Address], object] | None = None
-        self._feedback_timer: asyncio.TimerHandle | None = None
+        self._doubled_runs = DoubledRuns(doubled_run_s)
+        self._refused: list[tuple[str | None, ErrorCode, str]] = []
         self._warned: set[str] = set()
         self.counts: Counter[str] = Counter()
         self.monitor = OscMonitor()
         self.maps = OscMaps(actions, self._carry_out)
+        self.targets = OscTargets(
+            targets, actions.streams.by_name, lambda: self.maps.mappings, self.counts, self._bridge.clock
+        )
         self._bridge.listeners.append(self)
         actions.watchers.append(self)
 
@@ -102,21 +93,27 @@ class OscHub:
 
     def use(self, send: Callable[[bytes, Address], object]) -> None:
         """Send by this door from now on."""
-        self._send = send
+        self.targets.use(send)
 
     def close(self) -> None:
         """Send nothing more, and end what watchers read."""
-        self._send = None
+        self.targets.close()
         self.monitor.close()
-        if self._feedback_timer is not None:
-            self._feedback_timer.cancel()
 
     # --- in ------------------------------------------------------------------------------------------------
 
     def osc(self, messages: tuple[OscMessage, ...], sender: Address) -> None:
         """Take the messages of one packet, in order; neighbouring values of a stream are one revision."""
         mappings = self.maps.mappings
-        read = read_packet(messages, self._actions.streams.by_name, mappings, self._bridge.clock(), sender)
+        read = read_packet(
+            messages,
+            self._actions.streams.by_name,
+            mappings,
+            self._bridge.clock(),
+            sender,
+            doubled_runs=self._doubled_runs,
+            is_echo=self.targets.is_echo,
+        )
         if self.monitor.watched:
             for message, controls in read:
                 self.monitor.tell(message_entry(message, sender, controls, self._size_held))
@@ -133,7 +130,8 @@ class OscHub:
             except TexbridgeError as error:
                 if self.monitor.watched:
                     self.monitor.tell(failure_entry(sender, getattr(control, "stream", None), error))
-                self._reject(getattr(control, "stream", None), error.code, error.message)
+                self._refused.append((getattr(control, "stream", None), error.code, error.message))
+        self._tell_refused()
 
     def _do(self, control: Control, sender: Address) -> None:
         actions = self._actions
@@ -168,21 +166,27 @@ class OscHub:
             case ResumePressed():
                 actions.resume()
             case ReplyRegistered():
-                self._register(control.port, sender)
+                if self._may_register(sender[0]):
+                    self.targets.register(control.port, control.norm, sender)
+                else:
+                    self.counts["reply_refused"] += 1
             case RefreshRequested():
-                self._refresh()
+                self.targets.refresh()
             case Moving():
                 self.counts["moving"] += 1
             case Ignored():
                 self.counts["ignored"] += 1
+            case RunDoubled():
+                self.counts["doubled_run"] += 1
             case Rejected():
-                self._reject(self._stream_of(control.address), control.code, control.message)
+                self._refused.append((self._stream_of(control.address), control.code, control.message))
 
     def bad_packet(self, error: OscDecodeError, sender: Address) -> None:
         """A packet that could not be read did nothing: say so to the targets."""
         if self.monitor.watched:
             self.monitor.tell(failure_entry(sender, None, error))
-        self._reject(None, error.code, error.message)
+        self._refused.append((None, error.code, error.message))
+        self._tell_refused()
 
     def _size_held(self, control: Control) -> Size | None:
         """The size that a control leads to, for who watches."""
@@ -202,70 +206,27 @@ class OscHub:
         ours = len(parts) > 3 and parts[1] == "texbridge"
         return parts[2] if ours and parts[2] in self._actions.streams.by_name else None
 
-    def _reject(self, stream: str | None, code: ErrorCode, message: str) -> None:
-        self.counts[f"rejected_{code.word}"] += 1
-        if code is ErrorCode.UNKNOWN_ADDRESS or code is ErrorCode.UNKNOWN_STREAM:
-            self.counts["unknown"] += 1
-        if message not in self._warned and len(self._warned) < MAX_WARNED:
-            self._warned.add(message)
-            logger.warning("OSC: %s", message)
-        self._tell("/texbridge/error" if stream is None else f"/texbridge/{stream}/error", int(code), message)
-
-    def _register(self, port: int, sender: Address) -> None:
-        host = sender[0]
-        if not self._may_register(host):
-            self.counts["reply_refused"] += 1
-            return
-        if port:
-            gone = [known for known in self._targets if known.registrant == sender or known.address == (host, port)]
-        else:  # a sender that uses a port per message can only mean all of its host
-            gone = [known for known in self._targets if known.registrant == sender] or [
-                known for known in self._targets if known.registrant is not None and known.registrant[0] == host
-            ]
-        kept = [target for target in self._targets if target.registrant is None or target not in gone]
-        if port:
-            if len(kept) >= MAX_TARGETS:
-                self.counts["reply_full"] += 1
-                logger.warning("OSC: %d reply targets are the limit; %s:%d is not added", MAX_TARGETS, host, port)
-                return
-            kept.append(_Target((host, port), sender))
-        self._targets = kept
-        if port:
-            for stream in self._actions.streams.by_name.values():
-                self._tell_one((host, port), f"/texbridge/{stream.name}/status", stream.state.value)
-
-    def _refresh(self) -> None:
-        for target in self._targets:
-            for stream in self._actions.streams.by_name.values():
-                self._tell_one(target.address, f"/texbridge/{stream.name}/status", stream.state.value)
-                for name in (*CONTROLS, *stream.parameters):
-                    target.pending[(stream.name, name)] = stream
-        self._feed_back()
+    def _tell_refused(self) -> None:
+        """Count what was refused, and tell the targets: a packet of a thousand wrong messages gets a few answers."""
+        refused, self._refused = self._refused, []
+        for place, (stream, code, message) in enumerate(refused):
+            self.counts[f"rejected_{code.word}"] += 1
+            if code is ErrorCode.UNKNOWN_ADDRESS or code is ErrorCode.UNKNOWN_STREAM:
+                self.counts["unknown"] += 1
+            if place >= MAX_TOLD_OF_PACKET:
+                continue
+            if message not in self._warned and len(self._warned) < MAX_WARNED:
+                self._warned.add(message)
+                logger.warning("OSC: %s", message)
+            self._tell("/texbridge/error" if stream is None else f"/texbridge/{stream}/error", int(code), message)
+        more = len(refused) - MAX_TOLD_OF_PACKET
+        if more > 0:
+            self._tell("/texbridge/error", int(refused[-1][1]), f"{more} more messages of this packet were refused")
 
     # --- out -----------------------------------------------------------------------------------------------
 
     def _tell(self, address: str, *arguments: OscValue) -> None:
-        for target in self._targets:
-            self._tell_one(target.address, address, *arguments)
-
-    def _tell_one(self, target: Address, address: str, *arguments: OscValue) -> None:
-        if self._send is None:
-            return
-        short = tuple(_shortened(argument) if isinstance(argument, str) else argument for argument in arguments)
-        packet = encode_osc_message(address, *short)
-        if len(packet) <= MAX_PACKET_BYTES:
-            self.counts["sent"] += 1
-            self._send(packet, target)
-
-    def _feed_back(self) -> None:
-        """Send the values that changed, each with its present value, at most 30 times a second."""
-        self._feedback_timer = None
-        for target in self._targets:
-            pending, target.pending = target.pending, {}
-            for (stream_name, name), stream in pending.items():
-                arguments = _feedback(stream, name)
-                if arguments is not None:
-                    self._tell_one(target.address, f"/texbridge/{stream_name}/{name}", *arguments)
+        self.targets.tell(address, *arguments)
 
     def request_finished(self, request: Request, command: Finish, now: float) -> None:
         """An OSC sender's failed request, and a live stream's, is told as an error."""
@@ -291,34 +252,11 @@ class OscHub:
 
     def values_changed(self, stream: Stream, names: tuple[str, ...], source: object) -> None:
         """Feed the new values back to every target but the sender's own."""
-        for target in self._targets:
-            if self._is_own(target, source):
-                for name in names:  # what somebody else set before is overtaken by its own
-                    target.pending.pop((stream.name, name), None)
-                continue
-            for name in names:
-                target.pending[(stream.name, name)] = stream
-        self._feed_back_soon()
+        self.targets.changed(stream, names, source)
 
     def control_changed(self, stream: Stream, name: str, source: object) -> None:
         """Feed a control back as a value."""
         self.values_changed(stream, (name,), source)
-
-    def _feed_back_soon(self) -> None:
-        if self._feedback_timer is None and any(target.pending for target in self._targets):
-            self._feedback_timer = asyncio.get_running_loop().call_later(FEEDBACK_EVERY_S, self._feed_back)
-
-    def _is_own(self, target: _Target, source: object) -> bool:
-        """True if a target belongs to who set a value: by address, or, as many senders use a port per message, by host.
-
-        The host tells only where it has but one target.
-        """
-        if not isinstance(source, tuple):
-            return False
-        if source in (target.registrant, target.address):
-            return True
-        host = target.address[0]
-        return source[0] == host and sum(other.address[0] == host for other in self._targets) == 1
 
     def stream_changed(self, stream: Stream) -> None:
         """Tell of a stream's state."""
@@ -330,33 +268,4 @@ class OscHub:
 
     def stream_closed(self, stream: Stream) -> None:
         """Nothing is told of a stream that is gone."""
-        for target in self._targets:
-            target.pending = {key: other for key, other in target.pending.items() if other is not stream}
-
-
-def _feedback(stream: Stream, name: str) -> tuple[OscValue, ...] | None:
-    """Give what a parameter or control of a stream is now, as OSC arguments; None if there is nothing to tell."""
-    if name == "seed":
-        return (str(stream.seed),)
-    if name == "size":
-        size = stream.picture_size
-        return None if size is None else (size.width, size.height)
-    if name == "workflow":
-        return (stream.workflow.name,)
-    return _osc_arguments(stream.values[name]) if name in stream.parameters else None
-
-
-def _osc_arguments(value: Value) -> tuple[OscValue, ...] | None:
-    """Give a value as OSC arguments of types i, f, s, T and F; None for a picture."""
-    if isinstance(value, Picture | RawPicture):
-        return None
-    if isinstance(value, tuple):
-        return tuple(float(number) for number in value)
-    if isinstance(value, int) and not -INT32_MAX - 1 <= value <= INT32_MAX:
-        return (str(value),)  # many receivers know i, f and s alone
-    return (value,)
-
-
-def _shortened(text: str) -> str:
-    data = text.encode("utf-8", "replace")
-    return text if len(data) <= MAX_TEXT_BYTES else data[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
+        self.targets.stream_closed(stream)

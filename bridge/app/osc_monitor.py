@@ -18,9 +18,10 @@ from bridge.codec.osc import OscColor, OscMessage
 from bridge.codec.osc_pattern import match_part
 from bridge.errors import ErrorCode, NotAllowedError, TexbridgeError
 from bridge.links.listener import format_address
-from bridge.streams.control_records import Control, Rejected
+from bridge.streams.control_records import Control, Ignored, Rejected, RunDoubled, RunRequested
 from bridge.streams.control_words import control_words
 from bridge.streams.controls import PatternBudget, StreamParameters, read_controls
+from bridge.streams.doubled_runs import DoubledRuns
 from bridge.streams.mapping import Mappings
 from bridge.types import Size
 
@@ -179,15 +180,22 @@ def read_packet(
     mappings: Mappings,
     now: float,
     sender: tuple[str, int],
+    *,
+    doubled_runs: DoubledRuns | None = None,
+    is_echo: Callable[[str, Sequence[object]], bool] | None = None,
 ) -> list[tuple[OscMessage, tuple[Control, ...]]]:
     """Give each message of a packet with what it asks for, by the maps that take its address or else by its own.
 
+    `doubled_runs` tells which runs came twice, `is_echo` which messages only say what was told to their sender.
     Raises nothing.
     """
     budget = PatternBudget()
     read: list[tuple[OscMessage, tuple[Control, ...]]] = []
     for message in messages:
         controls: tuple[Control, ...]
+        if is_echo is not None and is_echo(message.address, message.arguments):
+            read.append((message, (Ignored("what it was told"),)))
+            continue
         mapped = mappings.find(message.address)
         if mapped:
             controls = tuple(
@@ -198,4 +206,13 @@ def read_packet(
         else:
             controls = read_controls(message.address, message.arguments, streams, match_part, budget)
         read.append((message, controls))
+    if doubled_runs is not None:
+        if not any(isinstance(control, RunRequested) for _, controls in read for control in controls):
+            doubled_runs.other_packet(sender)
+        elif doubled_runs.is_doubled(sender, messages, now):
+            return [(message, tuple(map(_doubled, controls))) for message, controls in read]
     return read
+
+
+def _doubled(control: Control) -> Control:
+    return RunDoubled(control.stream) if isinstance(control, RunRequested) else control

@@ -21,6 +21,7 @@ from bridge.app.data import data_folder
 from bridge.app.http_hub import HttpHub
 from bridge.app.link_hub import LinkHub
 from bridge.app.osc_hub import OscHub
+from bridge.app.osc_targets import Target
 from bridge.app.placeholder import find_still
 from bridge.app.restarts import watch_over
 from bridge.app.timer import PreciseTimer, needs_precise_timer
@@ -94,7 +95,13 @@ class Server:
         self.embedded: EmbeddedServer | None = None
         self._link_hub = LinkHub(self.actions)
         self._osc_hub = OscHub(
-            self.actions, tuple(parse_listen(target, "osc.reply") for target in config.osc.reply), self._may_register
+            self.actions,
+            [
+                *(Target(parse_listen(target, "osc.reply")) for target in config.osc.reply),
+                *(Target(parse_listen(target, "osc.reply_norm"), norm=True) for target in config.osc.reply_norm),
+            ],
+            self._may_register,
+            doubled_run_s=config.osc.doubled_run_ms / 1000,
         )
         self._http_hub = HttpHub(self.actions)
         self._osc: OscDoor | None = None

@@ -40,6 +40,13 @@ class RunRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class RunDoubled:
+    """The same packet came twice, so its run is the one that was asked for already."""
+
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequested:
     """Cancel what was requested of this stream over OSC."""
 
@@ -122,9 +129,10 @@ class RefreshRequested:
 
 @dataclass(frozen=True, slots=True)
 class ReplyRegistered:
-    """Status goes to this port of the sender, 1..65535; 0 takes it back."""
+    """Status goes to this port of the sender, 1..65535; 0 takes it back. `norm`: values as 0..1 too."""
 
     port: int
+    norm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +164,7 @@ class Rejected:
 Control: TypeAlias = (
     SetValues
     | RunRequested
+    | RunDoubled
     | CancelRequested
     | LiveSwitched
     | FreezeSwitched
@@ -191,7 +200,7 @@ def merge_controls(controls: Iterable[Control]) -> list[Control]:
             open_sets[control.stream] = len(merged)
         elif isinstance(control, PanicPressed | ResumePressed):
             open_sets.clear()
-        elif not isinstance(control, Ignored | Moving | Rejected | RefreshRequested | ReplyRegistered):
+        elif not isinstance(control, Ignored | RunDoubled | Moving | Rejected | RefreshRequested | ReplyRegistered):
             open_sets.pop(control.stream, None)
         merged.append(control)
     return merged

@@ -9,6 +9,7 @@ from bridge.streams.control_records import (
     Moving,
     Rejected,
     ReplyRegistered,
+    RunDoubled,
     RunRequested,
     SeedSet,
     SetValues,
@@ -32,6 +33,8 @@ def control_words(control: Control, held: Size | None = None) -> str:
             values = ", ".join(_set(name, value) for name, value in control.params.items())
             seed = "" if control.seed is None else f" with seed {control.seed}"
             return f"{control.stream}: run{seed}{values and f', first {values}'}"
+        case RunDoubled():
+            return f"{control.stream}: nothing (the run of the packet before, said twice)"
         case SeedSet():
             return f"{control.stream}: seed = {control.seed}"
         case SizeSet():
@@ -44,7 +47,8 @@ def control_words(control: Control, held: Size | None = None) -> str:
         case WorkflowSet():
             return f"{control.stream}: workflow = {shown(control.workflow)[1:-1]}"
         case ReplyRegistered():
-            return f"answers to port {control.port}" if control.port else "no more answers"
+            also = " in 0..1 too" if control.norm else ""
+            return f"answers to port {control.port}{also}" if control.port else "no more answers"
         case Ignored():
             return f"nothing ({control.reason})"
         case Moving():

@@ -10,7 +10,7 @@
     /texbridge/<stream>/size         "16:9" (1.0)    ShapeSet
     /texbridge/<stream>/workflow     name            WorkflowSet
     /texbridge/panic, /resume, /refresh              PanicPressed, ResumePressed, RefreshRequested
-    /texbridge/reply                 port            ReplyRegistered
+    /texbridge/reply                 port ("norm")   ReplyRegistered
 
 Whatever is wrong becomes a Rejected record with an error code: nothing is raised. Patterns match parameters only.
 Source: wire contract, OSC.
@@ -47,6 +47,7 @@ from bridge.streams.control_records import (
     merge_controls,
 )
 from bridge.streams.names import nearest, plain, shown
+from bridge.streams.pattern_budget import Matches, PatternBudget
 from bridge.streams.sizes import Shape, check_aspect, check_megapixels
 from bridge.streams.stream import check_seed
 from bridge.types import COMPONENTS, ParameterSpec, Size, Value
@@ -83,21 +84,6 @@ _MAX_ADDRESS: Final = 1_024
 _PATTERN: Final = frozenset("*?[]{}")
 
 
-class PatternBudget:
-    """How much matching the patterns of one packet may still cost: a test of one name costs 1, and more if it is long.
-
-    Give the same one to all messages of a packet; a bundle of a thousand `/texbridge/*/*` is then cut short.
-    """
-
-    def __init__(self, left: int = 4_096) -> None:
-        self.left = left
-
-    def spend(self, pattern: str, names: int) -> bool:
-        """Take the cost of testing `names` names; False if it is no longer there."""
-        self.left -= names * (1 + len(pattern) // 16)
-        return self.left >= 0
-
-
 class StreamParameters(Protocol):
     """What must be known of a stream: its parameters by name. `Stream` has it."""
 
@@ -119,7 +105,7 @@ def read_controls(
     message_too_complex). Raises nothing, whatever the arguments are.
     """
     try:
-        return _read(address, arguments, streams, match_part, budget)
+        return _read(address, arguments, streams, match_part, budget or PatternBudget())
     except TexbridgeError as error:
         return (_rejected(address, error),)
 
@@ -134,7 +120,7 @@ def _read(
     arguments: Sequence[object],
     streams: Mapping[str, StreamParameters],
     match_part: Callable[[str, str], bool],
-    budget: PatternBudget | None,
+    budget: PatternBudget,
 ) -> tuple[Control, ...]:
     parts = address.split("/", 6)
     if len(address) > _MAX_ADDRESS or parts[0] or len(parts) < 2 or parts[1] != PREFIX:
@@ -145,10 +131,10 @@ def _read(
         raise _unknown_address(address, f"/{PREFIX}/<stream>/<parameter>", None)
     name, word, *rest = parts[2:]
     if not _PATTERN.isdisjoint(name) or not _PATTERN.isdisjoint(word):
-        return _pattern_controls(address, name, word, rest, arguments, streams, match_part, budget or PatternBudget())
+        return _pattern_controls(address, name, word, rest, arguments, streams, match_part, budget)
     stream = streams.get(name)
     if stream is None:
-        close = nearest(name, tuple(streams))
+        close = nearest(name, tuple(streams)) if budget.spend_hint() else None
         right = None if close is None else "/".join(("", PREFIX, close, word, *rest))
         known = ", ".join(sorted(streams)[:10]) or "none"
         raise UnknownNameError(
@@ -164,7 +150,7 @@ def _read(
         return (_stream_control(name, word, arguments, stream),)
     spec = stream.parameters.get(word)
     if spec is None:
-        raise _unknown_parameter(name, word, stream)
+        raise _unknown_parameter(name, word, stream, hint=budget.spend_hint())
     below = find_below(spec, rest)
     if below is None:
         has, path = words_below(spec, rest)
@@ -177,7 +163,8 @@ def _bridge_control(
 ) -> Control:
     """Give what an address of two parts asks for: these words mean the bridge, never a stream."""
     if word == "reply":
-        return ReplyRegistered(_port(arguments))
+        norm = len(arguments) == 2 and arguments[1] == "norm"
+        return ReplyRegistered(_port(arguments[:1] if norm else arguments), norm)
     if word not in BRIDGE_WORDS:
         close = nearest(word, BRIDGE_WORDS)
         hint = f"/{PREFIX}/{shown(word)[1:-1]}/<parameter>" if word in streams else f"/{PREFIX}/<stream>/<parameter>"
@@ -390,17 +377,16 @@ def _pattern_controls(
     """
     found: list[Control] = []
     refused: list[TexbridgeError] = []
-    _spend(budget, address, name, len(streams))
-    for stream_name in [known for known in streams if match_part(name, known)]:
-        _spend(budget, address, word, len(streams[stream_name].parameters))
+    matches = _matches(address, name, word, rest, streams, match_part, budget)
+    if not budget.spend_pairs(sum(len(pairs) for _, pairs in matches)):
+        raise _too_complex(address)
+    for stream_name, pairs in matches:
         params: dict[str, Value | Components] = {}
-        for parameter, spec in streams[stream_name].parameters.items():
-            below = find_below(spec, rest)
-            if below is not None and match_part(word, parameter):
-                try:
-                    params[parameter] = read_below(spec, below, arguments)
-                except (InvalidValueError, NotAllowedError) as error:
-                    refused.append(error)
+        for spec, below in pairs:
+            try:
+                params[spec.name] = read_below(spec, below, arguments)
+            except (InvalidValueError, NotAllowedError) as error:
+                refused.append(error)
         if params:
             found.append(SetValues(stream_name, params))
     if not found and not refused:
@@ -412,13 +398,44 @@ def _pattern_controls(
     return tuple(found)
 
 
-def _spend(budget: PatternBudget, address: str, pattern: str, names: int) -> None:
-    if not budget.spend(pattern, names):
-        raise NotAllowedError(
-            f"{shown(address)}: the patterns of one packet reach too many names; name the streams, or send fewer",
-            code=ErrorCode.MESSAGE_TOO_COMPLEX,
-            field="address",
+def _matches(
+    address: str,
+    name: str,
+    word: str,
+    rest: Sequence[str],
+    streams: Mapping[str, StreamParameters],
+    match_part: Callable[[str, str], bool],
+    budget: PatternBudget,
+) -> Matches:
+    """Give the parameters that a pattern matches, looked for once in a packet."""
+    key = (name, word, *rest)
+    known = budget.known.get(key)
+    if known is not None:
+        return known
+    if not budget.spend_names(name, len(streams)):
+        raise _too_complex(address)
+    found = []
+    for stream_name in [known for known in streams if match_part(name, known)]:
+        parameters = streams[stream_name].parameters
+        if not budget.spend_names(word, len(parameters)):
+            raise _too_complex(address)
+        pairs = tuple(
+            (spec, below)
+            for parameter, spec in parameters.items()
+            if (below := find_below(spec, rest)) is not None and match_part(word, parameter)
         )
+        if pairs:
+            found.append((stream_name, pairs))
+    budget.known[key] = tuple(found)
+    return budget.known[key]
+
+
+def _too_complex(address: str) -> NotAllowedError:
+    return NotAllowedError(
+        f"{shown(address)}: the patterns of one packet reach too many names; name the streams, or send fewer",
+        code=ErrorCode.MESSAGE_TOO_COMPLEX,
+        field="address",
+    )
 
 
 def _unknown_address(address: str, hint: str, right: str | None, more: str = "") -> UnknownNameError:
@@ -431,9 +448,9 @@ def _unknown_address(address: str, hint: str, right: str | None, more: str = "")
     )
 
 
-def _unknown_parameter(name: str, word: str, stream: StreamParameters) -> UnknownNameError:
+def _unknown_parameter(name: str, word: str, stream: StreamParameters, hint: bool = True) -> UnknownNameError:
     known = (*stream.parameters, *STREAM_WORDS)
-    close = nearest(word, known)
+    close = nearest(word, known) if hint else None
     right = None if close is None else f"/{PREFIX}/{name}/{close}"
     return UnknownNameError(
         f"stream {name!r} has no parameter {shown(word)}; "

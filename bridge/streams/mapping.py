@@ -19,8 +19,8 @@ from bridge.streams.components import find_below
 from bridge.streams.control_records import Control, Ignored, Moving, Rejected
 from bridge.streams.controls import PatternBudget, StreamParameters, read_controls
 from bridge.streams.names import shown
-from bridge.streams.norm import curved, rounded
-from bridge.types import Curve, ParameterType
+from bridge.streams.norm import curved, norm_of, rounded, uncurved
+from bridge.types import Curve, ParameterSpec, ParameterType, Value
 
 SETTLED: Final = 7.0
 """Time constants until a smoothed value is taken as there: less than a thousandth of the way is left."""
@@ -30,7 +30,7 @@ MAX_REMEMBERED: Final = 1_024
 
 BUTTONS: Final = frozenset({"run", "cancel", "panic", "resume", "refresh"})
 SWITCHES: Final = frozenset({"live", "freeze", "blackout"})
-_NO_VALUES: Final = BUTTONS | SWITCHES | {"seed", "size", "workflow"}
+NO_VALUES: Final = BUTTONS | SWITCHES | {"seed", "size", "workflow"}
 _PATTERN: Final = frozenset("*?[]{}")
 _WHOLE: Final = frozenset({ParameterType.INT, ParameterType.SEED, ParameterType.CHOICE})
 
@@ -58,6 +58,17 @@ class MapSpec:
     deadband: float = 0.0
     silent_after_s: float | None = None
     silent_value: float = 0.0
+    feedback: bool = False
+
+    def unmapped(self, number: float) -> float:
+        """Give the number that came where `mapped` gives this one, or the nearest that may come."""
+        if self.clamp:
+            share = uncurved(number, self.out_low, self.out_high, self.curve)
+        else:
+            share = (number - self.out_low) / (self.out_high - self.out_low) if self.out_high != self.out_low else 0.0
+        if self.invert:
+            share = 1 - share
+        return self.low * (1 - share) + self.high * share
 
     def mapped(self, number: float) -> float:
         """Give what a number that came becomes. `low` and `high` differ; without `clamp` the curve is linear."""
@@ -175,6 +186,18 @@ class Mappings:
                 self._found.popitem(last=False)
         return found
 
+    def told(self, stream: str, spec: ParameterSpec, value: Value) -> list[tuple[str, tuple[float | str, ...]]]:
+        """Give the addresses of maps with `feedback` that move a parameter, and what each would have to send for it."""
+        start = f"/texbridge/{stream}/{spec.name}"
+        found = []
+        for mapping in self._mappings:
+            to = mapping.spec.to
+            if mapping.spec.feedback and (to == start or to.startswith(f"{start}/")):
+                arguments = _incoming(mapping.spec, spec, value)
+                if arguments is not None:
+                    found.append((mapping.spec.address, arguments))
+        return found
+
     def _takes(self, pattern: str, address: str) -> bool:
         if _PATTERN.isdisjoint(pattern):
             return pattern == address
@@ -253,12 +276,38 @@ class Mappings:
         start = f"/texbridge/{stream}/"
         found = []
         for mapping in self._mappings:
-            is_value = mapping.spec.to.startswith(start) and mapping.spec.to.split("/")[3] not in _NO_VALUES
+            is_value = mapping.spec.to.startswith(start) and mapping.spec.to.split("/")[3] not in NO_VALUES
             if mapping.moving and is_value:
                 numbers = mapping.value(now)
                 if numbers is not None:
                     found.append((mapping, numbers))
         return found
+
+
+def _incoming(entry: MapSpec, spec: ParameterSpec, value: Value) -> tuple[float | str, ...] | None:
+    """Give what a controller sends for this value of the map's target; None for a picture, or what isn't there."""
+    below = find_below(spec, entry.to.split("/")[4:])
+    if below is None:
+        return None
+    numbers = norm_of(spec, value) if below.norm else _plain_numbers(spec, value, entry.plain)
+    if numbers is None or (below.place is not None and below.place >= len(numbers)):
+        return None
+    if below.place is not None:
+        numbers = numbers[below.place : below.place + 1]
+    if entry.plain:
+        return numbers
+    return tuple(entry.unmapped(number) for number in numbers if not isinstance(number, str))
+
+
+def _plain_numbers(spec: ParameterSpec, value: Value, texts: bool) -> tuple[float | str, ...] | None:
+    """Give a value as numbers in real units: a choice as its index, or as its text where `texts` may go out."""
+    if isinstance(value, str):
+        if texts:
+            return (value,)
+        return (float(spec.choices.index(value)),) if value in spec.choices else None
+    if isinstance(value, tuple):
+        return tuple(float(number) for number in value)
+    return (float(value),) if isinstance(value, bool | int | float) else None
 
 
 def _number(argument: object) -> float:

@@ -43,6 +43,45 @@ def curved(share: float, low: float, high: float, curve: Curve) -> float:
     return low * (1 - share) + high * share
 
 
+def uncurved(value: float, low: float, high: float, curve: Curve) -> float:
+    """Give the share (0..1) at which `curved` gives `value`; outside of `low` to `high` it is the nearer end."""
+    if low == high:
+        return 0.0
+    value = min(max(value, min(low, high)), max(low, high))
+    if curve is Curve.LOG:
+        share = (math.log(value) - math.log(low)) / (math.log(high) - math.log(low))
+    else:
+        # Halves: the width of a range may be more than a float holds.
+        share = (value / 2 - low / 2) / (high / 2 - low / 2)
+    share = min(max(share, 0.0), 1.0)
+    if curve is Curve.EXP:
+        share = math.log(1 + share * (EXP_SPAN - 1)) / math.log(EXP_SPAN)
+    return share
+
+
+def norm_of(spec: ParameterSpec, value: Value) -> tuple[float, ...] | None:
+    """Give the 0..1 that `read_norm` makes this value of, or one of those; None where a parameter takes no /norm."""
+    match spec.type:
+        case ParameterType.STRING | ParameterType.IMAGE:
+            return None
+        case ParameterType.BOOL:
+            return (1.0 if value else 0.0,)
+        case ParameterType.CHOICE:
+            place = spec.choices.index(value) if isinstance(value, str) and value in spec.choices else 0
+            return (place / max(1, len(spec.choices) - 1),)
+        case ParameterType.COLOR:
+            return tuple(float(number) for number in value) if isinstance(value, tuple) else None
+    low, high = spec.minimum, spec.maximum
+    if low is None or high is None or (spec.curve is Curve.LOG and low <= 0):
+        return None
+    numbers = value if isinstance(value, tuple) else (value,)
+    return tuple(
+        uncurved(float(number), float(low), float(high), spec.curve)
+        for number in numbers
+        if isinstance(number, int | float)
+    )
+
+
 def rounded(number: float) -> int:
     """Give the nearest whole number; n.5 goes up."""
     return math.floor(number + 0.5)

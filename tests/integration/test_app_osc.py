@@ -2,6 +2,7 @@
 
 import struct
 
+import aiohttp
 import pytest
 from app_rig import AppRig, color, run
 
@@ -328,3 +329,69 @@ def test_a_sender_with_a_port_per_message_hears_no_echo(tmp_path):
 async def _note(engine):
     described = await engine.ask(Describe, stream="main")
     return {parameter.name: parameter.value for parameter in described.parameters}["note"]
+
+
+def test_a_run_whose_datagram_came_twice_is_one_press(tmp_path):
+    async def test():
+        async with AppRig(tmp_path, MAIN, osc={"doubled_run_ms": 1000}) as rig:
+            osc, other = rig.osc(), rig.osc()
+            press = encode_osc_message("/texbridge/main/run", 1)
+            for data in (press, press, encode_osc_message("/texbridge/main/note", 2), press, press):
+                osc.send_bytes(data)
+            other.send_bytes(press)
+            await rig.until(lambda: len(rig.ears.finished) == 3, "two presses of one, one of the other")
+            counts = rig.server._osc_hub.counts
+            assert counts["doubled_run"] == 2
+            osc.bundle(("/texbridge/main/note", 3), ("/texbridge/main/run",), ("/texbridge/main/run",))
+            osc.bundle(("/texbridge/main/note", 3), ("/texbridge/main/run",), ("/texbridge/main/run",))
+            osc.send("/texbridge/main/note", 4)
+            osc.send("/texbridge/main/run")
+            await rig.until(lambda: len(rig.ears.finished) == 6, "both runs of the bundle, and one more")
+            assert counts["doubled_run"] == 4
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"http://{rig.server.addresses.http}/healthz") as answer,
+            ):
+                assert (await answer.json())["doors"]["osc"]["doubled_run"] == 4
+
+    run(test)
+
+
+def test_switched_off_every_run_is_one(tmp_path):
+    async def test():
+        async with AppRig(tmp_path, MAIN, osc={"doubled_run_ms": 0}) as rig:
+            osc = rig.osc()
+            for _ in range(3):
+                osc.send("/texbridge/main/run")
+            await rig.until(lambda: len(rig.ears.finished) == 3)
+            assert rig.server._osc_hub.counts["doubled_run"] == 0
+
+    run(test)
+
+
+def test_a_bundle_of_a_thousand_wrong_messages_gets_a_few_answers(tmp_path):
+    async def test():
+        async with AppRig(tmp_path, MAIN) as rig:
+            osc = await _registered(rig)
+            osc.bundle(*((f"/texbridge/main/wrong{number}", 1.0) for number in range(1000)))
+            await osc.until(lambda: bool(osc.at("/texbridge/error")))
+            assert osc.at("/texbridge/error") == [(204, "992 more messages of this packet were refused")]
+            assert len(osc.at("/texbridge/main/error")) == 8
+            assert rig.server._osc_hub.counts["rejected_unknown_parameter"] == 1000
+
+    run(test)
+
+
+def test_a_bundle_of_a_thousand_patterns_sets_what_it_may_and_counts_the_rest(tmp_path):
+    async def test():
+        async with AppRig(tmp_path, MAIN) as rig:
+            osc = await _registered(rig)
+            osc.bundle(*(("/texbridge/m*/no*", f"n{number}") for number in range(1, 1001)))
+            await rig.until(
+                lambda: rig.bridge.streams.find("main").values["note"] == "n1000", "all, one parameter each"
+            )
+            osc.bundle(*(("/texbridge/*/*", 0.5) for _ in range(1000)))
+            await osc.until(lambda: bool(osc.at("/texbridge/error")))
+            assert rig.server._osc_hub.counts["rejected_message_too_complex"] > 400
+
+    run(test)

@@ -21,6 +21,8 @@ def entry(**keys) -> MapConfig:
 @pytest.mark.parametrize("to", ["main/blur", "/main/blur", "/texbridge/main/blur"])
 def test_without_more_keys_it_goes_as_it_comes(to):
     assert map_spec(1, entry(to=to)) == MapSpec("/1/fader1", "/texbridge/main/blur", plain=True)
+    spec = map_spec(1, entry(to=to, feedback=True))
+    assert (spec.plain, spec.feedback) == (True, True)
     assert map_spec(1, entry(to=to, argument=2)) == MapSpec("/1/fader1", "/texbridge/main/blur", 2, plain=True)
 
 
@@ -51,6 +53,10 @@ def test_silence_is_the_low_end_unless_said():
         ({"to": "mian/blur"}, "nearest is /texbridge/main/blur"),
         ({"to": "main/blur/x"}, "nearest is /texbridge/main/blur"),
         ({"to": "reply"}, "can't be moved"),
+        ({"feedback": True, "argument": 1}, "one address with one value"),
+        ({"feedback": True, "address": "/1/fader?"}, "one address with one value"),
+        ({"feedback": True, "to": "main/run"}, "main/run has no value"),
+        ({"feedback": True, "out": [1, 1]}, "two different numbers for out"),
     ],
 )
 def test_mistakes(keys, words):

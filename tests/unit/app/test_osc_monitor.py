@@ -3,13 +3,24 @@
 import asyncio
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 
-from bridge.app.osc_monitor import MAX_WAITING, MAX_WATCHERS, OscMonitor, failure_entry, message_entry
+from bridge.app.osc_monitor import (
+    MAX_WAITING,
+    MAX_WATCHERS,
+    OscMonitor,
+    failure_entry,
+    message_entry,
+    read_packet,
+)
 from bridge.codec.osc import IMPULSE, OscColor, OscMessage
+from bridge.codec.osc_pattern import match_part
 from bridge.errors import ErrorCode, NotAllowedError
 from bridge.streams.control_records import Rejected, SetValues
+from bridge.streams.doubled_runs import DoubledRuns
+from bridge.streams.mapping import Mappings
 
 SENDER = ("127.0.0.1", 9000)
 
@@ -80,3 +91,14 @@ def test_watchers_are_few_and_end_with_the_bridge():
                 await anext(lines)
 
     asyncio.run(test())
+
+
+def test_a_run_that_came_twice_is_shown_as_such():
+    doubled, mappings = DoubledRuns(0.02), Mappings((), match_part)
+    streams = {"main": SimpleNamespace(parameters={})}
+    messages = (OscMessage("/texbridge/main/run", (1,), "i"),)
+    shown = []
+    for now in (1.0, 1.001):
+        ((message, controls),) = read_packet(messages, streams, mappings, now, SENDER, doubled_runs=doubled)
+        shown.append(message_entry(message, SENDER, controls)["meaning"])
+    assert shown == ["main: run", "main: nothing (the run of the packet before, said twice)"]

@@ -321,20 +321,51 @@ def test_a_pattern_that_nothing_takes_is_rejected():
 
 
 def test_the_patterns_of_a_packet_have_one_budget():
-    budget = PatternBudget(40)
+    budget = PatternBudget(names=40)
     codes = []
-    for _ in range(6):
-        (*_, last) = read_controls("/texbridge/*/*", (0.5,), STREAMS, match_part, budget)
-        assert isinstance(last, Rejected)
-        codes.append(last.code)
-    assert codes[:3] == [ErrorCode.WRONG_TYPE] * 3  # each tests 2 streams and 10 parameters
-    assert codes[3:] == [ErrorCode.MESSAGE_TOO_COMPLEX] * 3
+    for stars in range(1, 7):  # six patterns: one that comes again is matched once
+        for _ in range(2):
+            (*_, last) = read_controls("/texbridge/*/" + "*" * stars, (0.5,), STREAMS, match_part, budget)
+            assert isinstance(last, Rejected)
+            codes.append(last.code)
+    assert codes[:6] == [ErrorCode.WRONG_TYPE] * 6  # each tests 2 streams and 10 parameters
+    assert codes[6:] == [ErrorCode.MESSAGE_TOO_COMPLEX] * 6
     # Names without a pattern cost nothing.
     assert read_controls("/texbridge/main/blur", (3,), STREAMS, match_part, budget) == (SetValues("main", {"blur": 3}),)
 
 
+def test_what_the_patterns_of_a_packet_set_is_bounded():
+    budget = PatternBudget(pairs=25)
+    counts = [
+        sum(len(control.params) for control in _read_in(budget, "/texbridge/*/*", 1) if isinstance(control, SetValues))
+        for _ in range(3)
+    ]
+    assert counts[0] > 0
+    assert counts[:2] == [counts[0]] * 2
+    assert counts[2] == 0  # 10 pairs each, taken or refused: a third message would be over it
+    (refused,) = _read_in(budget, "/texbridge/*/*", 1)
+    assert refused.code is ErrorCode.MESSAGE_TOO_COMPLEX
+    (one,) = _read_in(budget, "/texbridge/main/blu?", 1)  # what is left is enough for this one
+    assert one == SetValues("main", {"blur": 1})
+
+
+def test_near_names_are_looked_up_for_the_first_wrong_ones_of_a_packet():
+    budget = PatternBudget(hints=2)
+    found = [_read_in(budget, f"/texbridge/{name}", 1)[0] for name in ("main/blurr", "mainn/blur", "main/blurrr")]
+    assert [control.nearest for control in found] == ["/texbridge/main/blur", "/texbridge/main/blur", None]
+    assert [control.code for control in found] == [
+        ErrorCode.UNKNOWN_PARAMETER,
+        ErrorCode.UNKNOWN_STREAM,
+        ErrorCode.UNKNOWN_PARAMETER,
+    ]
+
+
+def _read_in(budget, address, *arguments):
+    return read_controls(address, arguments, STREAMS, match_part, budget)
+
+
 def test_a_long_pattern_costs_more():
-    budget = PatternBudget(100)
+    budget = PatternBudget(names=100)
     (control,) = read_controls("/texbridge/*/" + "*" * 900, (1,), STREAMS, match_part, budget)
     assert isinstance(control, Rejected)
     assert control.code is ErrorCode.MESSAGE_TOO_COMPLEX

@@ -224,3 +224,39 @@ def test_wrong_targets(target, words):
 )
 def test_right_targets(target):
     assert check_target(f"/texbridge/{target}", STREAMS) is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"low": 0.0, "high": 127.0, "out_low": 1.0, "out_high": 30.0},
+        {"low": -1.0, "high": 1.0, "out_low": 0.5, "out_high": 0.1, "invert": True},
+        {"out_low": 1.0, "out_high": 100.0, "curve": Curve.LOG},
+        {"out_low": 0.0, "out_high": 9.0, "curve": Curve.EXP, "invert": True},
+        {"low": 0.0, "high": 10.0, "clamp": False},
+    ],
+)
+def test_unmapped_is_the_way_back(more):
+    entry = to("main/blur", **more)
+    for place in range(9):
+        number = entry.low + (entry.high - entry.low) * place / 8
+        assert entry.unmapped(entry.mapped(number)) == pytest.approx(number, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("target", "more", "name", "value", "told"),
+    [
+        ("main/pad/y", {"low": 0.0, "high": 10.0}, "pad", (0.25, 0.5), (5.0,)),
+        ("main/pad", {}, "pad", (0.25, 0.5), (0.25, 0.5)),
+        ("main/pad/norm/x", {"plain": True}, "pad", (0.25, 0.5), (0.25,)),
+        ("main/pad/w", {}, "pad", (0.25, 0.5), None),
+        ("main/pad", {"feedback": False}, "pad", (0.25, 0.5), None),
+        ("main/other", {}, "pad", (0.25, 0.5), None),
+        ("sky/pad", {}, "pad", (0.25, 0.5), None),
+    ],
+)
+def test_what_a_map_tells_at_its_own_address(target, more, name, value, told):
+    mappings = maps(to(target, **{"feedback": True, **more}))
+    found = mappings.told("main", STREAMS["main"].parameters[name], value)
+    assert found == ([] if told is None else [("/1/fader1", pytest.approx(told))])

@@ -6,7 +6,7 @@ from enum import Enum
 import pytest
 
 from bridge.errors import ErrorCode, TexbridgeError
-from bridge.streams.norm import curved, read_norm, rounded
+from bridge.streams.norm import curved, norm_of, read_norm, rounded, uncurved
 from bridge.types import Curve, ParameterSpec, ParameterType
 
 
@@ -115,3 +115,50 @@ def test_refuses(spec, arguments, code):
         read_norm(spec, arguments)
     assert caught.value.code is code
     assert caught.value.field == "it"
+
+
+@pytest.mark.parametrize("curve", list(Curve))
+@pytest.mark.parametrize(("low", "high"), [(0.1, 30.0), (30.0, 0.1), (1.0, 1e6)])
+def test_uncurved_is_the_way_back(curve, low, high):
+    for place in range(11):
+        share = place / 10
+        assert math.isclose(uncurved(curved(share, low, high, curve), low, high, curve), share, abs_tol=1e-9)
+    top, bottom = max(low, high) * 2, min(low, high) / 2
+    assert {uncurved(top, low, high, curve), uncurved(bottom, low, high, curve)} == {0.0, 1.0}
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.5e308, 1.5e308), (-1.0, 0.0), (2.0, 2.0)])
+def test_uncurved_of_any_range_is_0_to_1(low, high):
+    assert 0 <= uncurved(low / 2 + high / 2, low, high, Curve.LINEAR) <= 1
+
+
+@pytest.mark.parametrize(
+    ("parameter", "shares"),
+    [
+        (spec("float", 0.0, 8.0), (0.25,)),
+        (spec("float", 1.0, 100.0, curve=Curve.LOG), (0.75,)),
+        (spec("int", 0, 4), (0.75,)),
+        (spec("seed", 0, 2**64 - 1), (1.0,)),
+        (spec("bool"), (1.0,)),
+        (spec("bool"), (0.0,)),
+        (CHOICE, (0.5,)),
+        (spec("choice", choices=("one",)), (0.0,)),
+        (TWO, (0.25, 1.0)),
+        (COLOR, (0.25, 0.5, 1.0, 1.0)),
+    ],
+)
+def test_norm_of_gives_what_was_sent(parameter, shares):
+    assert norm_of(parameter, read_norm(parameter, shares)) == pytest.approx(shares)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        (spec("string"), "text"),
+        (spec("float", None, 1.0), 0.5),
+        (spec("float", 0.0, 1.0, curve=Curve.LOG), 0.5),
+        (spec("vec2"), (0.0, 0.0)),
+    ],
+)
+def test_what_takes_no_norm_is_told_none(parameter, value):
+    assert norm_of(parameter, value) is None
