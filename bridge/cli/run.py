@@ -77,7 +77,7 @@ def add_parser(commands: Any, purpose: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What is to be made, and where it goes. `params` are texts as they were typed; `images` are said to be pictures."""
+    """What is to be made, and where. `params` are texts as they were typed; `images` are said to be pictures."""
 
     workflow: str
     params: dict[str, str]
