@@ -75,6 +75,7 @@ class ErrorCode(IntEnum):
     NOT_SUPPORTED = 411
     NOT_SUBSCRIBED = 412
     HELLO_REPEATED = 413
+    MEMORY_FULL = 414
     # 5xx backend
     BACKEND_LOST = 501
     BACKEND_UNAVAILABLE = 502

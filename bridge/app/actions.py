@@ -14,6 +14,7 @@ from bridge.app.bridge import Bridge
 from bridge.app.covers import Covers, check_fade
 from bridge.app.held import HeldPictures
 from bridge.app.records import ReleasedSet, Request
+from bridge.app.retained import stream_holder
 from bridge.app.states import States
 from bridge.app.viewers import Viewer
 from bridge.app.warmup import WarmUps
@@ -130,6 +131,9 @@ class Actions:
     def open_stream(self, name: object, workflow: str, mode: Mode, **options: Any) -> Opened:
         """Open a stream or attach to it; options as `Streams.open` has them. Raises as it does, and 202."""
         spec = self.bridge.library.get(workflow).spec
+        there = self.streams.by_name.get(name) if isinstance(name, str) else None
+        values = {} if there is None else there.values.snapshot().values
+        self.bridge.retained.check_room(options.get("params") or {}, values, 0 if there is None else there.number)
         opened = self.streams.open(name, spec, mode, now=self.bridge.clock(), **options)
         stream = opened.stream
         if opened.replaced:
@@ -140,6 +144,7 @@ class Actions:
         if self.panicked and stream.mode is Mode.LIVE:
             stream.switch_live(False)  # as panic did to all others: `live` starts it after `resume`
         self.configure(stream, touched=opened.created or bool(opened.changed) or opened.resized)
+        self._hold_values(stream)
         told = self.states.note(stream)
         if opened.created and not told:
             self._tell_stream_changed(stream)
@@ -185,13 +190,22 @@ class Actions:
         clamp: bool = False,
         source: object = None,
     ) -> tuple[str, ...]:
-        """Set values, all or none. Gives the names whose value changed. Raises as `Values.set`."""
+        """Set values, all or none. Gives the names whose value changed.
+
+        Raises as `Values.set`, and NotAllowedError (414) if pictures and texts would take too much memory.
+        """
+        self.bridge.retained.check_room(params, stream.values.snapshot().values, stream.number)
         changed = stream.values.set(params, session=session, client_time=client_time, clamp=clamp)
         if changed:
+            self._hold_values(stream)
             self._touch(stream)
             self._tell_values_changed(stream, changed, session if source is None else source)
             self.warm_ups.values_changed(stream, changed)
         return changed
+
+    def _hold_values(self, stream: Stream) -> None:
+        """Count what the stream's values take now."""
+        self.bridge.retained.use(stream_holder(stream.number), stream.values.snapshot().values.values())
 
     def set_seed(self, stream: Stream, seed: object, *, source: object = None) -> None:
         """Set the seed of the next picture. Raises as `Stream.set_seed`."""
@@ -228,6 +242,7 @@ class Actions:
     def _change_workflow(self, stream: Stream, spec: WorkflowSpec) -> None:
         size = stream.picture_size
         stream.change_workflow(spec)
+        self._hold_values(stream)
         self._use_outputs(stream)
         self.configure(stream, touched=True)
         if not self.states.note(stream):
@@ -283,6 +298,7 @@ class Actions:
         self.covers.forget_stream(stream.number)
         self.held.forget_stream(stream)
         self.bridge.results.forget_stream(stream.number)
+        self.bridge.retained.drop(stream_holder(stream.number))
         self.bridge.pictures.forget_stream(stream.number)
         self._revisions.pop(stream.number, None)
         for session in self.sessions:
@@ -326,7 +342,8 @@ class Actions:
         """Accept a run and give its request number; `accepted` is called with it before anything follows from it.
 
         Raises:
-            NotAllowedError: panic (403), or too many wait (405). BridgeError: draining (601).
+            NotAllowedError: panic (403), too many wait (405), or pictures and texts take too much memory (405, 414).
+            BridgeError: draining (601).
             Whatever is wrong with `params`: then nothing is changed.
         """
         self._check_open()
@@ -343,10 +360,11 @@ class Actions:
         params = params or {}
         if self.bridge.before_bind is not None:
             self.bridge.before_bind(stream)
-        self.bridge.retained.check_room(params, stream.values.snapshot().values)
+        self.bridge.retained.check_room(params, stream.values.snapshot().values, stream.number, runs=True)
         workflow = self.bridge.library.get(stream.workflow.name)
         changed = stream.values.set(params, session=session, client_time=client_time, clamp=clamp)
         if changed:
+            self._hold_values(stream)
             self._next_revision(stream)
         number = self.bridge.scheduler.take_number()
         self.bridge.requests[number] = Request(

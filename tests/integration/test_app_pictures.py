@@ -10,8 +10,9 @@ from PIL import Image
 
 from bridge.backends.faults import BackendGone
 from bridge.backends.transfer import TransferMode
-from bridge.codec.messages import Cancel, Ping, Run
+from bridge.codec.messages import Cancel, Open, Ping, Run, Set
 from bridge.scheduler.events import BackendDown, BackendUp
+from bridge.types import Mode
 
 STREAMS = {"main": {"workflow": "photo", "mode": "oneshot"}}
 
@@ -151,11 +152,46 @@ def test_pictures_of_waiting_runs_are_bounded_in_bytes(tmp_path):
             # Room comes with the end of requests, whichever it is.
             await engine.ask(Cancel, stream="main")
             await engine.finish(*requests[:4])
-            assert rig.bridge.retained.bytes == 0
+            assert rig.bridge.retained.bytes == len(noise(2)["encoded"]), "the stream has the newest still"
+            await engine.set(params={"picture": noise(2, side=8)})
             for seed in range(4, 10):  # each supersedes the one before
                 requests.append(await engine.run("new", params={"picture": noise(seed)}))
             rig.gate.open()
             await engine.finish(*requests)
+            held = [rig.bridge.streams.find(name).values["picture"] for name in ("main", "new")]
+            assert rig.bridge.retained.bytes == sum(len(value.data) for value in held)
+
+    run(test)
+
+
+def test_pictures_that_streams_hold_are_bounded_in_bytes(tmp_path):
+    """Nobody runs anything: what streams were set to is memory all the same."""
+
+    async def test():
+        async with AppRig(tmp_path, STREAMS, limits={"request_memory_mb": 1}) as rig:
+            engine = await rig.engine()
+            for place in range(3):
+                await engine.open(f"s{place}", "photo", params={"picture": noise(place)})
+            refusal = await engine.refused(
+                Open, stream="s3", workflow="photo", mode=Mode.ONESHOT, params={"picture": noise(3)}
+            )
+            assert (refusal.code, refusal.name) == (414, "memory_full")
+            assert "pictures and texts of streams take" in refusal.message
+            assert "s3" not in rig.bridge.streams.by_name
+            await engine.open("s3", "photo")
+            assert (await engine.refused(Set, stream="s3", params={"picture": noise(3)})).code == 414
+            assert (await engine.refused(Run, stream="s3", params={"picture": noise(3)})).code == 414
+            # In the place of another one is room, and after a stream has gone.
+            for seed in range(4, 9):
+                await engine.set("s0", params={"picture": noise(seed)})
+            rig.server.actions.close_stream(rig.bridge.streams.find("s1"))
+            await engine.set("s3", params={"picture": noise(3)})
+            # Another workflow has another parameter: the picture is gone with the one before.
+            rig.server.actions.set_workflow(rig.bridge.streams.find("s2"), "solid")
+            await engine.open("s5", "photo", params={"picture": noise(5)})
+            assert rig.bridge.retained.bytes < 1 << 20
+            for name in ("s0", "s2", "s3", "s5"):
+                rig.server.actions.close_stream(rig.bridge.streams.find(name))
             assert (rig.bridge.retained.bytes, len(rig.bridge.retained)) == (0, 0)
 
     run(test)
