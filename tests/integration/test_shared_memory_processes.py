@@ -38,7 +38,7 @@ def folder() -> Iterator[Path]:
 def test_a_torn_frame_is_never_taken(folder: Path) -> None:
     """Writer and readers with no regard for each other, on processors that others keep busy.
 
-    Copies that nobody checks are torn, so the check is needed; of those that it lets through, none is.
+    Slow copies are torn, so the check is needed; of what it lets through, nothing is.
     """
     with ExitStack() as stack:
 
@@ -58,12 +58,12 @@ def test_a_torn_frame_is_never_taken(folder: Path) -> None:
             start("burner")
         start("writer", folder, *ports)
         seen: list[dict[str, int]] = [json.loads(reader.communicate(timeout=LIMIT_S * 2)[0]) for reader in readers]
-    print(seen)
     for each in seen:
         assert each["wrong"] == 0, seen
         assert each["accepted"] >= 100
-        assert each["rejected"] > 0, "nothing was ever taken from a reader: this test proves nothing"
-        assert each["unchecked_torn"] > 0, "no copy was ever torn: this test proves nothing"
+        assert each["torn"] > 0, "no copy was ever torn: this test proves nothing"
+        assert each["torn_passed"] == 0, seen
+        assert each["slow_rejected"] >= each["torn"]
 
 
 # --- a bridge as a process -----------------------------------------------------------------------------------
