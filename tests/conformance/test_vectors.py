@@ -330,6 +330,47 @@ def read_osc_message(data: bytes) -> dict[str, Any]:
     return values
 
 
+# --- node events --------------------------------------------------------------------------------------------
+
+
+def read_node(data: bytes) -> dict[str, Any]:
+    """An event of the node pack. Source: comfyui-nodes.md."""
+    if len(data) < 48:
+        raise Refused(110, "short")
+    if data[:4] != b"TXN1":
+        raise Refused(110, "event")
+    start, flags, number = struct.unpack_from("<3H", data, 4)
+    channels, output = data[10], data[11]
+    index, total, width, height, pitch, size, took = struct.unpack_from("<7I", data, 12)
+    first, second = struct.unpack_from("<2H", data, 40)
+    if start % 16 or start < 48 + first + second or start > 4096 or start + size != len(data) or size == 0:
+        raise Refused(110, "lengths")
+    pixel = {1: 4, 3: 3, 4: 1, 5: 8, 7: 2, 8: 2, 64: 0, 65: 0, 66: 0}.get(number)
+    if pixel is None or pitch != width * pixel or (pixel and size != pitch * height):
+        raise Refused(110, "format")
+    if not (1 <= width < 65536 and 1 <= height < 65536 and 1 <= channels <= 4 and index < total):
+        raise Refused(110, "sizes")
+    try:
+        names = data[48 : 48 + first].decode(), data[48 + first : 48 + first + second].decode()
+    except UnicodeDecodeError:
+        raise Refused(110, "names") from None
+    return {
+        "format": number,
+        "channels": channels,
+        "output": output,
+        "index": index,
+        "total": total,
+        "width": width,
+        "height": height,
+        "row_pitch": pitch,
+        "linear": bool(flags & 1),
+        "convert_us": took,
+        "prompt_id": names[0],
+        "node_id": names[1],
+        "data": data[start:],
+    }
+
+
 # --- the tests ---------------------------------------------------------------------------------------------
 
 
@@ -347,6 +388,7 @@ def read(vector: Vector) -> dict[str, Any]:
         "frame": read_frame,
         "message": lambda data: read_message(data, vector.direction),
         "osc": read_osc,
+        "node": read_node,
     }
     return readers[folder](item)
 
@@ -369,7 +411,7 @@ def judge(vector: Vector) -> None:
             assert caught.value.code == vector.error[0], f"{caught.value}, {len(items[0])} bytes"
 
 
-FOLDERS = {"frame": 44, "part": 26, "framing": 14, "message": 89, "osc": 55, "memory": 22}
+FOLDERS = {"frame": 44, "part": 26, "framing": 14, "message": 89, "osc": 55, "memory": 22, "node": 18}
 ALL = [vector for folder in FOLDERS for vector in load(folder)]
 
 
