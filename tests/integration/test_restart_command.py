@@ -6,6 +6,7 @@ import sys
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import aiohttp
 import pytest
 from app_engine import wait_until
 from app_rig import AppRig, color, run
@@ -14,6 +15,7 @@ from mute_comfy import Mute, quicken
 
 from bridge.app.config import load_config
 from bridge.codec.messages import Changed
+from bridge.embedded import EmbeddedServer
 from bridge.errors import ConfigError
 
 COMMAND = """
@@ -159,6 +161,45 @@ def test_a_command_that_is_not_there_is_told(tmp_path, log):
         async with rig:
             await rig.comfy.abort()
             await log.until("restart command can't be run")
+
+    run(test)
+
+
+def test_nothing_over_the_network_sets_a_command(tmp_path):
+    async def test():
+        async with AppRig(tmp_path) as rig, aiohttp.ClientSession() as session:
+            url = f"http://{rig.server.addresses.http}/admin/backends"
+            body = {"url": "http://127.0.0.1:9", "restart_command": ["touch", str(tmp_path / "made")]}
+            async with session.post(url, json=body) as answer:
+                assert answer.status == 400
+                assert "restart_command" in (await answer.json())["error"]["message"]
+            assert len(rig.bridge.backends) == 1
+
+    run(test)
+
+
+def test_the_environment_sets_no_command():
+    names = ("TEXBRIDGE_BACKEND_RESTART_COMMAND", "TEXBRIDGE_BACKEND", "TEXBRIDGE_RESTART_COMMAND")
+    config = load_config(None, {**dict.fromkeys(names, '["x"]'), "TEXBRIDGE_COMFY": "http://a"})
+    assert [backend.restart_command for backend in config.backend] == [()]
+
+
+def test_a_comfyui_that_was_never_there_is_started(tmp_path, log):
+    async def test():
+        calls = []
+        comfy = EmbeddedServer()
+        await comfy.start()  # for a port that is nobody's afterwards
+        url = comfy.url
+        await comfy.close()
+        async with operator(calls, comfy.start) as port:
+            command = [sys.executable, "-c", COMMAND, port, "", "0"]
+            backend = [{"url": url, "restart_command": command, "restart_after_s": 1.0}]
+            try:
+                async with AppRig(tmp_path, comfy=False, backend=backend) as rig:
+                    await rig.until(lambda: bool(rig.bridge.backends_up), "a ComfyUI")
+                    assert [call[1] for call in calls] == ["away"]
+            finally:
+                await comfy.close()
 
     run(test)
 
