@@ -39,9 +39,7 @@ def _pause():
     time.sleep(0.002)
 
 
-PICTURES = Pictures(
-    time.monotonic, keep_s=float(os.environ.get("TEXBRIDGE_NODES_KEEP_S") or 120.0)
-)
+PICTURES = Pictures(time.monotonic, keep_s=float(os.environ.get("TEXBRIDGE_NODES_KEEP_S") or 120.0))
 _CONVERTER = Converter()
 _SENDER = Sender(PromptServer.instance, pause=_pause)
 _ENCODERS = concurrent.futures.ThreadPoolExecutor(
@@ -80,9 +78,7 @@ class TexBridgeOutput:
     def IS_CHANGED(cls, **inputs):
         return float("nan")  # whatever is cached: each prompt gets its pictures
 
-    def send(
-        self, images=None, mask=None, format="raw", quality=90, output=0, linear=False, unique_id=None
-    ):
+    def send(self, images=None, mask=None, format="raw", quality=90, output=0, linear=False, unique_id=None):
         client_id = PromptServer.instance.client_id
         if client_id is None:
             return {}  # a prompt without a client: there is nobody to send to
@@ -138,9 +134,7 @@ class TexBridgeOutput:
         made = map(work, batch) if len(batch) == 1 else _ENCODERS.map(work, batch)
         for index, (chosen, data, took_us) in enumerate(made):
             check_interrupt()
-            head = event.header(
-                **fields, format=chosen, index=index, payload_bytes=len(data), convert_us=took_us
-            )
+            head = event.header(**fields, format=chosen, index=index, payload_bytes=len(data), convert_us=took_us)
             buffer = _SENDER.buffer(len(head) + len(data))
             buffer[: len(head)], buffer[len(head) :] = head, data
             _SENDER.send(event.EVENT, buffer, client_id)

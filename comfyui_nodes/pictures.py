@@ -191,7 +191,11 @@ class Pictures:
         mine = [(ticket, entry) for ticket, entry in self._entries.items() if entry.session == session]
         own, total, count = bytes_of(entry for _, entry in mine), bytes_of(self._entries.values()), len(self._entries)
         for ticket, entry in mine:
-            if own + size <= self.max_session_bytes and total + size <= self.max_total_bytes and count < self.max_entries:
+            if (
+                own + size <= self.max_session_bytes
+                and total + size <= self.max_total_bytes
+                and count < self.max_entries
+            ):
                 break
             del self._entries[ticket]
             own, total, count = own - len(entry.data), total - len(entry.data), count - 1

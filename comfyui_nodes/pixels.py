@@ -157,6 +157,6 @@ def _decoded(entry, max_pixels):
             return np.asarray(image.convert("RGBA" if has_alpha else "RGB")), 255.0
     except ValueError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # Pillow lets OSError, SyntaxError, struct.error and more through.
         raise ValueError(f"the {format} picture of {len(entry.data)} bytes does not decode: {error}") from None
