@@ -58,6 +58,10 @@ class ScriptedComfy:
         self.pending = []
         self.running = None
         self.history = {}
+        self.files = {}
+        """What /view has, by (type, subfolder, filename)."""
+        self.outputs_of = lambda item: {}
+        """What the history says of a prompt's outputs."""
         self.moved = asyncio.Event()
         self._counter = 0
         self._runner = None
@@ -208,6 +212,11 @@ class ScriptedComfy:
         entry = self.history.get(prompt_id)
         return web.json_response({prompt_id: entry} if entry else {})
 
+    def _get_view(self, request, content):
+        query = request.query
+        data = self.files.get((query.get("type"), query.get("subfolder"), query.get("filename")))
+        return web.Response(status=404) if data is None else web.Response(body=data, content_type="image/png")
+
     def _get_object_info(self, request, content):
         return web.json_response({"SaveImageWebsocket": {}})
 
@@ -257,7 +266,7 @@ class ScriptedComfy:
             status = {"status_str": "success", "completed": True, "messages": []}
             if error is not None:
                 status = {"status_str": "error", "completed": False, "messages": [list(error)]}
-            self.history[item.prompt_id] = {"prompt": item.row(), "outputs": {}, "status": status}
+            self.history[item.prompt_id] = {"prompt": item.row(), "outputs": self.outputs_of(item), "status": status}
             self.moved.set()
             await self.tell(item, "executing", node=None)
 

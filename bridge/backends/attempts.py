@@ -275,7 +275,7 @@ class Attempts:
             self._counts.foreign += 1
             return
         attempt.heard_at = now
-        if node_id is None or node_id not in attempt.output_nodes:
+        if node_id is None or node_id not in attempt.output_nodes or attempt.files:
             self._counts.previews += 1
             return
         self.picture(attempt, node_id, event.image_format, event.data, now)
