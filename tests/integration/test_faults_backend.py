@@ -50,7 +50,7 @@ def test_hung_and_going_on():
     async def scenario():
         async with (
             Comfy(step_delay_ms=40) as comfy,
-            Serve("--comfy", comfy.url) as serve,
+            Serve("--comfy", comfy.url, config="[scheduler]\nwarm_up = false") as serve,
             Engine("tcp", serve.tcp) as engine,
         ):
             await engine.hello()
