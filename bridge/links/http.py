@@ -24,6 +24,7 @@ import math
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
@@ -41,6 +42,7 @@ from bridge.errors import (
 from bridge.links.gate import Gate
 from bridge.links.http_admin import AdminHub, AdminPages, admin_refusal, is_admin
 from bridge.links.http_guard import GuardedConnection, HttpLimits
+from bridge.links.http_reading import RequestReader
 from bridge.links.listener import bind_listener, host_names, is_loopback_peer, is_own_host, socket_address
 
 logger = logging.getLogger("bridge.links.http")
@@ -212,18 +214,19 @@ class HttpDoor:
         app.router.add_get("/streams/{name}.mjpg", self._mjpg)
         if self._admin is not None:
             AdminPages(self._admin, self._osc_lines).add_to(app)
-        self._runner = web.AppRunner(
-            app,
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1.0)
+        await self._runner.setup()
+        requests = self._runner.server
+        assert requests is not None
+        make_inner = partial(
+            RequestReader,
+            requests,
+            self._counts,
             access_log=None,
-            handler_cancellation=True,
             keepalive_timeout=self._limits.idle_timeout_s,
             lingering_time=0.0,
-            shutdown_timeout=1.0,
             logger=_Quiet(logger, {}),
         )
-        await self._runner.setup()
-        make_inner = self._runner.server
-        assert make_inner is not None
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: GuardedConnection(make_inner, self._limits, self._gate, self._counts, self._connections),

@@ -371,12 +371,47 @@ def test_host(host, status):
 def test_bad_heads(lines, status, caplog):
     async def test():
         async with door_of(Pictures("main"), origins=["http://show.local"]) as door:
-            got, _, body = await ask(door, "/healthz", "GET", *(line.format(address=door.address) for line in lines))
+            lines_here = [line.format(address=door.address) for line in lines]
+            got, headers, body = await ask(door, "/healthz", "GET", *lines_here)
             assert got == status, body
+            assert headers["content-type"].partition(";")[0] == "application/json"
+            if status != 200:
+                assert json.loads(body)["error"]["message"]
+                assert door.counts[f"http_{status}"] == 1
             assert (await ask(door, "/healthz"))[0] == 200
 
     run(test)
     assert not caplog.records  # whoever sends it again and again must not fill the log
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        "GET /healthz HTTP/9.x",
+        "GET /\x01 HTTP/1.1",
+        "G\x7fT / HTTP/1.1",
+        "\xff\xfe / HTTP/1.1",
+    ],
+)
+def test_a_bad_request_line_is_told_as_json(line, caplog):
+    async def test():
+        async with door_of(Pictures("main")) as door:
+            reader, writer = await connect(door)
+            writer.write(line.encode("latin-1") + b"\r\nHost: " + door.address.encode() + b"\r\n\r\n")
+            status, headers, body = await read_answer(reader)
+            assert status == 400
+            assert headers["content-type"].partition(";")[0] == "application/json"
+            error = json.loads(body)["error"]
+            assert (error["code"], error["name"]) == (411, "not_supported")
+            assert error["message"].startswith("the request can't be read: ")
+            assert "\n" not in error["message"]
+            assert await reader.read() == b""
+            assert door.counts["http_400"] == 1
+            await finish(writer)
+
+    run(test)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"])

@@ -101,4 +101,4 @@ def test_a_run_that_came_twice_is_shown_as_such():
     for now in (1.0, 1.001):
         ((message, controls),) = read_packet(messages, streams, mappings, now, SENDER, doubled_runs=doubled)
         shown.append(message_entry(message, SENDER, controls)["meaning"])
-    assert shown == ["main: run", "main: nothing (the run of the packet before, said twice)"]
+    assert shown == [["main: run"], ["main: nothing (the run of the packet before, said twice)"]]
