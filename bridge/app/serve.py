@@ -44,6 +44,8 @@ logger = logging.getLogger("bridge.app")
 DRAIN_S: Final = 10.0
 UP_WITHIN_S: Final = 10.0
 """How long a ComfyUI that has to be there may take to answer."""
+REFUSED_WITHIN_S: Final = 2.0
+"""How long it is tried again where every host refuses: nobody listens there, and `--wait-comfy` was not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,22 @@ class Server:
     Args:
         config: the checked configuration.
         require_comfy: raise in `start` if no ComfyUI answers.
+        wait_comfy_s: the same, but give it so many seconds to start, whatever its host says meanwhile.
         log_errors: log why a workflow can't be used.
     """
 
-    def __init__(self, config: Config, *, require_comfy: bool = False, log_errors: bool = True) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        require_comfy: bool = False,
+        wait_comfy_s: float | None = None,
+        log_errors: bool = True,
+    ) -> None:
         self.config = config
         self.addresses = Addresses(None, None, None, None)
-        self._require_comfy = require_comfy
+        self._require_comfy = require_comfy or wait_comfy_s is not None
+        self._wait_comfy_s = wait_comfy_s
         library, self._folders = make_library(config.workflows.folders, log_errors=log_errors)
         self._recorded = library.object_info
         self.bridge = Bridge(config, library)
@@ -141,12 +152,12 @@ class Server:
             if backend.restart_command:
                 self._spawn(watch_over(self.bridge, added, backend))
         if not len(self.bridge.backends):
-            if self._require_comfy and await find_comfy(config.search.places) is None:
+            if self._require_comfy and not self._wait_comfy_s and await find_comfy(config.search.places) is None:
                 raise ConfigError(no_comfy(config.search.places))
             self._spawn(self.backends.search())
         self.bridge.backends.start()
-        if self._require_comfy and not await self.wait_for_comfy():
-            raise ConfigError("no ComfyUI answers at " + ", ".join(b.info()["url"] for b in self.bridge.backends))
+        if self._require_comfy:
+            await self._comfy_required()
         for stream in self.actions.streams.by_name.values():
             await self.actions.held.last_frames.loaded(stream)
         self._spawn(asyncio.to_thread(decoders.load))
@@ -177,8 +188,28 @@ class Server:
 
     # --- ComfyUI -------------------------------------------------------------------------------------------
 
-    async def wait_for_comfy(self, timeout_s: float = UP_WITHIN_S) -> bool:
-        """Give True as soon as a ComfyUI is up, False if none is within `timeout_s`."""
+    async def _comfy_required(self) -> None:
+        """Wait until a ComfyUI is up. Raises ConfigError, with what each said, if none is in time."""
+        wait_s = self._wait_comfy_s
+        up = await (self.wait_for_comfy() if wait_s is None else self.wait_for_comfy(wait_s, refused_s=None))
+        if up:
+            return
+        if not len(self.bridge.backends):
+            raise ConfigError(no_comfy(self.config.search.places))
+        found = []
+        for backend in self.bridge.backends:
+            said = "nobody listens there" if isinstance(backend.failure, BackendGone) else backend.failure
+            found.append(f"{backend.info()['url']} ({said or 'no answer'})")
+        advice = "start it" if wait_s is not None else "start it first, or have it waited for with --wait-comfy S"
+        raise ConfigError(f"no ComfyUI answers at {'; '.join(found)}: {advice}")
+
+    async def wait_for_comfy(
+        self, timeout_s: float = UP_WITHIN_S, *, refused_s: float | None = REFUSED_WITHIN_S
+    ) -> bool:
+        """Give True as soon as a ComfyUI is up, False if none is within `timeout_s`.
+
+        Also False once every host has refused at each try for `refused_s`: nobody listens there. With None it waits on.
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
         while not self.bridge.backends_up:

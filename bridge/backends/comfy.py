@@ -97,6 +97,8 @@ class ComfyBackend:
         self._fresh = True
         self._up_told = False
         self._failures = 0
+        self.failure: BackendError | None = None
+        """Why it could not be reached at the last try; None once it could."""
         self._doubted_at = 0.0
         self._stuck_at = 0.0
         self._warned: str | None = None
@@ -226,6 +228,7 @@ class ComfyBackend:
             try:
                 await self._connect()
                 self._failures = 0
+                self.failure = None
                 opened_at = time.perf_counter()
                 reason = await self._serve()
             except Exception as error:
@@ -282,6 +285,7 @@ class ComfyBackend:
     async def _after_failure(self, error: BackendError) -> None:
         """Decide whether a failed connect means down, then wait a little."""
         self._failures += 1
+        self.failure = error
         if self._up_told or len(self._attempts):
             final = (
                 isinstance(error, BackendGone | AccessRefused)

@@ -8,7 +8,7 @@ import json
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bridge.app.config import Config, user_config_folder
 from bridge.app.lan import MOST_SHOWN, TOKEN_FILE, keep_token, lan_addresses, lan_listens
@@ -20,6 +20,7 @@ from bridge.types import ParameterType
 
 logger = logging.getLogger("bridge.cli")
 
+MAX_WAIT_S: Final = 86_400.0
 DOORS = {"osc": "osc", "link": "link", "tcp": "tcp", "http": "http"}
 
 DESCRIPTION = """\
@@ -75,7 +76,17 @@ def add_parser(commands: Any, purpose: str) -> None:
         help="a network, e.g. 192.168.1.0/24, or an address that may send OSC besides this machine; may be given again",
     )
     parser.add_argument("--new-token", action="store_true", help="with --lan: make another token than the kept one")
-    parser.add_argument("--require-comfy", action="store_true", help="end with an error if no ComfyUI answers")
+    parser.add_argument(
+        "--require-comfy",
+        action="store_true",
+        help="end with an error if no ComfyUI answers within 10 seconds, or 2 where nobody listens at its address",
+    )
+    parser.add_argument(
+        "--wait-comfy",
+        metavar="S",
+        type=float,
+        help="as --require-comfy, but for a ComfyUI that starts at the same time: give it so many seconds",
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON when ready, for a script")
     parser.set_defaults(action=serve)
 
@@ -97,6 +108,8 @@ def serve(options: argparse.Namespace) -> int:
         overrides["streams"] = parse_streams(options.stream)
     if options.osc_allow:
         overrides.setdefault("osc", {})["allow"] = options.osc_allow
+    if options.wait_comfy is not None and not 0 < options.wait_comfy <= MAX_WAIT_S:
+        raise ConfigError(f"--wait-comfy {options.wait_comfy:g} is not over 0 and at most {MAX_WAIT_S:,.0f} seconds")
     if options.new_token and not options.lan:
         raise ConfigError("--new-token goes with --lan")
     kept_in: Path | None = None
@@ -107,7 +120,7 @@ def serve(options: argparse.Namespace) -> int:
     warn_of_wide_networks(config)
     if options.json:
         tell_config(path)
-    server = Server(config, require_comfy=options.require_comfy)
+    server = Server(config, require_comfy=options.require_comfy, wait_comfy_s=options.wait_comfy)
 
     def ready(server: Server) -> None:
         lan = Lan(lan_addresses(), kept_in) if options.lan else None

@@ -71,9 +71,9 @@ def test_sigterm_ends_it_with_zero_and_leaves_nothing_open(home):
 
 
 def test_a_signal_while_it_waits_for_comfy(home):
-    """--require-comfy waits some seconds for one that doesn't answer; Ctrl+C doesn't wait with it."""
+    """--wait-comfy waits for one that isn't there; Ctrl+C doesn't wait with it."""
     url = f"http://127.0.0.1:{closed_port()}"
-    with home.start("serve", "--comfy", url, "--require-comfy", *FREE_DOORS) as running:
+    with home.start("serve", "--comfy", url, "--wait-comfy", "600", *FREE_DOORS) as running:
         running.wait_for_error("nobody answers")
         done = running.stop()
     assert (done.code, done.out) == (0, "")
@@ -138,6 +138,45 @@ def test_no_comfy_where_one_is_required(home):
     assert f"no ComfyUI at {place}" in line
     assert "--comfy URL" in line
     assert "--embedded" in line
+
+
+def test_nobody_listens_where_a_comfy_is_required(home):
+    """Refused at each try: that is known after two seconds, and said."""
+    url = f"http://127.0.0.1:{closed_port()}"
+    done = home.run("serve", "--require-comfy", "--comfy", url, *FREE_DOORS)
+    assert (done.code, done.out) == (2, "")
+    line = done.err.splitlines()[-1]
+    assert f"no ComfyUI answers at {url} (nobody listens there)" in line
+    assert "--wait-comfy S" in line
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_comfy_that_starts_later_is_waited_for(home, named):
+    """Refused until it is there; by its address, or where one is looked for."""
+    port = closed_port()
+    url = f"http://127.0.0.1:{port}"
+    where = {} if named else {"TEXBRIDGE_SEARCH_PLACES": json.dumps([url])}
+    words = ["--comfy", url] if named else []
+    with home.start("serve", "--json", "--wait-comfy", "60", *words, *FREE_DOORS, **where) as running:
+        running.wait_for_error("nobody answers" if named else "no ComfyUI at")
+        with home.start("embedded", "--port", str(port)) as comfy:
+            assert json.loads(running.line())["ready"] is True
+            assert running.stop().code == 0
+            assert comfy.stop().code == 0
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "1e9"])
+def test_wait_comfy_is_bounded(home, seconds):
+    done = home.run("serve", f"--wait-comfy={seconds}", *FREE_DOORS)
+    assert done.code == 2
+    assert "--wait-comfy" in one_line(done.err)
+
+
+def test_a_wait_that_is_over(home):
+    place = f"http://127.0.0.1:{closed_port()}"
+    done = home.run("serve", "--wait-comfy", "0.3", *FREE_DOORS, TEXBRIDGE_SEARCH_PLACES=json.dumps([place]))
+    assert done.code == 2
+    assert f"no ComfyUI at {place}" in done.err.splitlines()[-1]
 
 
 def test_it_waits_for_comfy_says_so_and_takes_it_when_it_comes(home):
