@@ -211,9 +211,13 @@ class Server:
         Also False once every host has refused at each try for `refused_s`: nobody listens there. With None it waits on.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + timeout_s
+        began = refused_since = loop.time()
         while not self.bridge.backends_up:
-            if loop.time() >= end:
+            now = loop.time()
+            backends = list(self.bridge.backends)
+            if not backends or not all(isinstance(backend.failure, BackendGone) for backend in backends):
+                refused_since = now
+            if now - began >= timeout_s or (refused_s is not None and now - refused_since >= refused_s):
                 return False
             await asyncio.sleep(0.05)
         return True
