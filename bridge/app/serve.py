@@ -26,6 +26,7 @@ from bridge.app.placeholder import find_still
 from bridge.app.restarts import watch_over
 from bridge.app.timer import PreciseTimer, needs_precise_timer
 from bridge.app.watch import Watch, load_library
+from bridge.backends.faults import BackendGone
 from bridge.embedded import EmbeddedServer
 from bridge.errors import ConfigError, TexbridgeError, WorkflowError
 from bridge.frames.decoders import decoders
