@@ -17,9 +17,21 @@ from bridge.scheduler.policy import waiting_limit
 from bridge.streams.controls import STREAM_WORDS
 from bridge.streams.names import RESERVED_STREAMS
 from bridge.streams.requests import KEEP_ANSWER_S, MAX_KEYS
-from bridge.types import BYTES_PER_PIXEL, Curve, FrameFlags, Mode, OutputKind, ParameterType, PixelFormat, StreamState
+from bridge.types import (
+    BYTES_PER_PIXEL,
+    Curve,
+    Fill,
+    Fit,
+    FrameFlags,
+    Mode,
+    OutputKind,
+    ParameterType,
+    PixelFormat,
+    StreamState,
+)
 from bridge.workflow.binding_file import parse_binding_file
 from bridge.workflow.names import RESERVED_PARAMETERS
+from bridge.workflow.picture_rules import PICTURE_KEYS
 from bridge.workflow.titles import kind_of_name
 
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in PROTOCOLS.glob("*.md")}
@@ -158,6 +170,18 @@ def test_the_binding_example_is_one() -> None:
         value = {"choices": '["a"]', "multiline": "true", "type": '"int"', "curve": '"log"', "out_of_range": '"reject"'}
         text = value.get(name, "1" if name in ("min", "max", "step", "default") else '"x"')
         parse_binding_file(f'[parameters.a]\ninput = "1.b"\n{name} = {text}\n'.encode())
+
+
+def test_keys_of_pictures_in_the_binding() -> None:
+    section = PAGES["workflow-binding.md"].partition("### Pictures")[2].partition("### [outputs.NAME]")[0]
+    keys = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section, flags=re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(keys)) == list(PICTURE_KEYS)
+    assert f"| `fit` | `none` {' '.join(f'`{word}`' for word in Fit)} |" in section
+    for word in Fill:
+        assert f"`{word}`" in section
+    example = re.search(r"```toml\n(.*?)```", section, flags=re.DOTALL)
+    assert example is not None
+    assert parse_binding_file(example[1].replace("[parameters.depth]", '[parameters.depth]\ninput = "1.a"').encode())
 
 
 def test_words_of_the_binding() -> None:
