@@ -100,7 +100,7 @@ class Actions:
         self.warm_ups.request_finished(request, command)
         failed = command.outcome is Outcome.FAILED
         if not (request.warm_up and failed) or self.warm_ups.failed_everywhere(request):
-            self.states.request_finished(request, command.outcome)
+            self.states.request_finished(request, command.outcome, command.error)
         else:
             self.states.note(request.stream)
 

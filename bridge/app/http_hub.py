@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from bridge import __version__
 from bridge.app.actions import Actions
+from bridge.app.readiness import readiness
 from bridge.app.viewers import Viewer
 from bridge.errors import BridgeError, ErrorCode
-from bridge.frames.decoders import decoders
 from bridge.streams.stream import Stream
 from bridge.types import PayloadSpec, PixelFormat
 
@@ -50,22 +50,8 @@ class HttpHub:
         }
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
-        """Say whether pictures can be made now: a backend is up and there is no panic; and each stream's state.
-
-        `decoders` tells which program reads which file; `warnings` has what an operator should know of a backend, by
-        its name.
-        """
-        ready = bool(self._bridge.backends_up) and not self._actions.panicked and not self._actions.draining
-        streams = {stream.name: stream.state.value for stream in self._actions.streams.by_name.values()}
-        facts = {backend.name: backend.info() for backend in self._bridge.backends}
-        return ready, {
-            "ready": ready,
-            "backends_up": sorted(self._bridge.backends_up),
-            "decoders": decoders.in_use(),
-            "warnings": {name: told["warning"] for name, told in facts.items() if told["warning"]},
-            "transfer": {name: told["transfer"] for name, told in facts.items() if name in self._bridge.backends_up},
-            "streams": streams,
-        }
+        """Say whether pictures can be made now, and what `/readyz` says."""
+        return readiness(self._actions)
 
     def stream_names(self) -> list[str]:
         """Give the names of all streams."""

@@ -16,7 +16,7 @@ from typing import Final
 from bridge.app.bridge import Bridge
 from bridge.app.records import Request
 from bridge.app.troubles import mute_trouble
-from bridge.errors import BackendError, ErrorCode
+from bridge.errors import BackendError, ErrorCode, TexbridgeError
 from bridge.scheduler.state import Running
 from bridge.streams.stream import Stream
 from bridge.types import Outcome, StreamState, WorkflowSpec
@@ -56,6 +56,8 @@ class States:
         """Whether a backend has all that a workflow needs, by both names."""
         self._broken: dict[int, WorkflowSpec] = {}
         """Streams whose last request failed, with the workflow that failed."""
+        self._failures: dict[int, str] = {}
+        """Why it failed."""
         self._proven: dict[int, WorkflowSpec] = {}
         """Streams whose workflow has made a picture, whatever its check says."""
         self._unfit: dict[int, tuple[WorkflowSpec, BackendError | None]] = {}
@@ -81,12 +83,13 @@ class States:
         for stream in list(self._bridge.streams.by_name.values()):
             self.note(stream)
 
-    def request_finished(self, request: Request, outcome: Outcome) -> None:
+    def request_finished(self, request: Request, outcome: Outcome, error: TexbridgeError | None = None) -> None:
         """A request's end says how its stream is, if it still has that workflow."""
         stream = request.stream
         if request.workflow.spec == stream.workflow:
             if outcome is Outcome.FAILED:
                 self._broken[stream.number] = stream.workflow
+                self._failures[stream.number] = "" if error is None else error.message
             elif outcome is Outcome.DONE:
                 self._broken.pop(stream.number, None)
                 self._proven[stream.number] = stream.workflow
@@ -94,7 +97,7 @@ class States:
 
     def forget_stream(self, stream: int) -> None:
         """The stream is gone."""
-        for kept in (self._broken, self._proven, self._unfit, self._told):
+        for kept in (self._broken, self._proven, self._unfit, self._told, self._failures):
             kept.pop(stream, None)
         self._mute_told.discard(stream)
 
@@ -130,6 +133,17 @@ class States:
             if state in states:
                 return state
         return StreamState.READY
+
+    def trouble(self, stream: Stream) -> str | None:
+        """Why a stream is degraded, for a person; None if it isn't, or nobody knows."""
+        unfit = self._unfit.get(stream.number)
+        if self._all_are_mute():
+            return mute_trouble(self._bridge.backends_up).message
+        if unfit is not None and unfit[0] == stream.workflow and unfit[1] is not None:
+            return unfit[1].message
+        if self._broken.get(stream.number) == stream.workflow and (words := self._failures.get(stream.number)):
+            return f"its last request failed: {words}"
+        return None
 
     def _all_are_mute(self) -> bool:
         return bool(self._bridge.backends_up) and self._bridge.backends_up <= self._bridge.backends_mute

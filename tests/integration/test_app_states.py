@@ -3,7 +3,7 @@
 import aiohttp
 from app_rig import AppRig, color, run
 
-from bridge.codec.messages import Changed, Error, Panic, Ping, Resume
+from bridge.codec.messages import Changed, Error, Freeze, Panic, Ping, Resume, Run
 
 UNFIT = "txt2img_turbo"  # the embedded ComfyUI has no models
 
@@ -12,10 +12,70 @@ def _states(engine):
     return [change.state for change in engine.of(Changed) if change.state]
 
 
-async def _status(rig, name):
+async def _ready(rig):
     url = f"http://{rig.server.addresses.http}/readyz"
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
-        return (await answer.json())["streams"][name]
+        return answer.status, await answer.json()
+
+
+async def _status(rig, name):
+    return (await _ready(rig))[1]["streams"][name]
+
+
+async def _why(rig, name):
+    return (await _ready(rig))[1]["why"].get(name)
+
+
+def test_readyz_says_why(tmp_path):
+    async def test():
+        async with AppRig(tmp_path, {"main": {"workflow": "brittle", "mode": "oneshot"}}) as rig:
+            engine = await rig.engine()
+            assert (await _ready(rig))[0] == 200
+            assert (await _ready(rig))[1]["reason"] is None
+            await engine.open("art", UNFIT)
+            await engine.until(lambda: bool(engine.of(Error)), "the reason")
+            status, told = await _ready(rig)
+            assert (status, told["ready"]) == (200, True)  # the others go on
+            assert list(told["why"]) == ["art"]
+            assert UNFIT in told["why"]["art"]
+            await engine.finish(await engine.run(params={"count": 3}))
+            assert (await _why(rig, "main")).startswith("its last request failed: ")
+            await engine.finish(await engine.run(params={"count": 2}))
+            assert await _why(rig, "main") is None
+            await engine.ask(Freeze, stream="main", on=True)
+            assert await _why(rig, "main") == "it is frozen"
+            await engine.ask(Freeze, stream="main", on=False)
+            rig.gate.shut()
+            engine.send(Run(stream="main", params={"fill": color(5)}))
+            await engine.open("new", "clouds")
+            request = await engine.run("new")
+            rig.gate.step()
+            await engine.until(lambda: "warming" in _states(engine))
+            assert "first prompt of workflow clouds" in await _why(rig, "new")
+            rig.gate.open()
+            await engine.finish(request)
+            await engine.ask(Panic)
+            status, told = await _ready(rig)
+            assert (status, told["ready"]) == (503, False)
+            assert "panic" in told["reason"]
+            assert set(told["why"].values()) == {"panic is on"}
+
+    run(test)
+
+
+def test_readyz_without_a_comfyui(tmp_path):
+    async def test():
+        nobody = [{"url": "http://127.0.0.1:9", "name": "gone"}]
+        async with AppRig(tmp_path, comfy=False, backend=nobody) as rig:
+            status, told = await _ready(rig)
+            assert status == 503
+            assert told["reason"].startswith("no ComfyUI answers: gone at http://127.0.0.1:9")
+            assert told["streams"] == {"main": "waiting_for_comfy"}
+            assert told["why"] == {"main": told["reason"]}
+        async with AppRig(tmp_path, comfy=False, search={"places": []}) as rig:
+            assert "no ComfyUI is known yet" in (await _ready(rig))[1]["reason"]
+
+    run(test)
 
 
 def test_a_workflow_that_no_comfyui_can_run_is_told_at_once_and_another_one_mends_it(tmp_path):

@@ -1,0 +1,71 @@
+"""What `/readyz` says: whether pictures can be made now, how each stream is, and why.
+
+Source: protocols/http-health.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.app.actions import Actions
+from bridge.frames.decoders import decoders
+from bridge.streams.stream import Stream
+from bridge.types import StreamState
+
+
+def readiness(actions: Actions) -> tuple[bool, dict[str, Any]]:
+    """Say whether pictures can be made now, and what `/readyz` says.
+
+    Ready is a bridge with a ComfyUI that is up, no panic and no end under way; a single stream in trouble doesn't make
+    it unready, since the others go on.
+    """
+    bridge = actions.bridge
+    reason = _reason(actions)
+    streams = list(actions.streams.by_name.values())
+    facts = {backend.name: backend.info() for backend in bridge.backends}
+    return reason is None, {
+        "ready": reason is None,
+        "reason": reason,
+        "backends_up": sorted(bridge.backends_up),
+        "decoders": decoders.in_use(),
+        "warnings": {name: told["warning"] for name, told in facts.items() if told["warning"]},
+        "transfer": {name: told["transfer"] for name, told in facts.items() if name in bridge.backends_up},
+        "streams": {stream.name: stream.state.value for stream in streams},
+        "why": {stream.name: _why(actions, stream) for stream in streams if stream.state is not StreamState.READY},
+    }
+
+
+def _reason(actions: Actions) -> str | None:
+    if actions.draining:
+        return "the bridge is shutting down"
+    if actions.panicked:
+        return "panic is on: /texbridge/resume or `texbridge resume` ends it"
+    if not actions.bridge.backends_up:
+        return _no_comfy(actions)
+    return None
+
+
+def _no_comfy(actions: Actions) -> str:
+    named = [backend.info() for backend in actions.bridge.backends]
+    if not named:
+        return "no ComfyUI is known yet: start it, or name it with --comfy URL"
+    told = "; ".join(
+        f"{info['name']} at {info['url']}" + (f": {info['warning']}" if info["warning"] else "") for info in named
+    )
+    return f"no ComfyUI answers: {told}"
+
+
+def _why(actions: Actions, stream: Stream) -> str:
+    """One sentence for a person: why a stream is as it is."""
+    match stream.state:
+        case StreamState.PAUSED:
+            return "panic is on" if actions.panicked else "it is frozen"
+        case StreamState.WAITING_FOR_COMFY:
+            return _no_comfy(actions)
+        case StreamState.DEGRADED:
+            return actions.states.trouble(stream) or "its last request failed"
+    size = stream.picture_size
+    where = "" if size is None else f" at {size.width}x{size.height}"
+    if stream.state is StreamState.WARMING:
+        return f"the first prompt of workflow {stream.workflow.name}{where} is running"
+    return f"a prompt of workflow {stream.workflow.name}{where} takes far longer than known: a model is read"
