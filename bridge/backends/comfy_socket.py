@@ -213,8 +213,11 @@ async def open_socket(
     base, _, query = url.partition("?")
     address = ComfyAddress("http" + base.removesuffix("/ws").removeprefix("ws"), base, headers, query)
     options: _Options = {"ssl": tls} if tls is not None and url.startswith("wss:") else {}
-    # `localhost` has two addresses, and Windows takes two seconds to find that one of them refuses.
-    options["happy_eyeballs_delay"] = next_address_after(urlsplit(url).hostname or "")
+    # `localhost` has two addresses, and Windows takes two seconds to find that one of them refuses. Only asyncio's own
+    # loop can race them; uvloop doesn't take the word.
+    delay = next_address_after(urlsplit(url).hostname or "")
+    if delay is not None and isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+        options["happy_eyeballs_delay"] = delay
     try:
         connection = await _Connect(
             url,
