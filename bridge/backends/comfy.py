@@ -399,9 +399,6 @@ class ComfyBackend:
         self._fresh = True
         self.away_since = self.away_since or time.perf_counter()
         self._attempts.silent_sockets = 0
-        if self.mute:  # whatever answers next is another one
-            self.mute = False
-            self._emit(BackendMute(self.name, False))
         self._prompts.go_blind()
         self._prompts.lose_all()
         self._warn(error.code, error.message)
@@ -409,6 +406,9 @@ class ComfyBackend:
             self._up_told = False
             logger.warning("backend %s is down: %s", self.name, error.message)
             self._emit(BackendDown(self.name))
+        if self.mute:  # whatever answers next is another one
+            self.mute = False
+            self._emit(BackendMute(self.name, False))
 
     def _warn(self, code: ErrorCode, message: str) -> None:
         if self._warned != message:

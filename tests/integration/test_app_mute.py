@@ -158,6 +158,7 @@ def test_a_restart_ends_it(tmp_path):
             await engine.until(lambda: _states(engine)[-1] == "waiting_for_comfy")
             await rig.comfy.start()
             await engine.until(lambda: _states(engine)[-1] == "ready")
+            assert _states(engine) == ["degraded", "waiting_for_comfy", "ready"]
             assert not rig.bridge.backends.get("comfy").mute
             (end,) = await engine.finish(await engine.run(params={"fill": color(4)}))
             assert end.outcome == "done"
