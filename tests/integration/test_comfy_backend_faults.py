@@ -232,8 +232,10 @@ def test_a_stall_of_everything_is_a_doubt_and_loses_nothing():
         with contextlib.suppress(AssertionError):
             await listener.one(BackendDown, limit_s=2.5)
         assert listener.lives() == ["BackendUp", "BackendDoubted"]
+        assert backend.away_since is not None  # what a restart command goes by
         proxy.flow()
         await listener.many(BackendUp, 2)
+        assert backend.away_since is None
         comfy.open_gates()
         for number in (1, 2, 3):
             assert await listener.end_of(number) == AttemptEnded(number)
