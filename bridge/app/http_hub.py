@@ -46,6 +46,7 @@ class HttpHub:
             "backends": [backend.info() for backend in bridge.backends],
             "doors": {name: dict(counts()) for name, counts in self.door_counts.items()},
             "buffers": bridge.buffers.stats()._asdict(),
+            "shared_memory": bridge.memory.stats()._asdict(),
             "decoding": bridge.decoders.stats()._asdict(),
         }
 

@@ -12,8 +12,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from bridge.codec.shared_memory import MIN_SLOTS, page_for
 from bridge.errors import BridgeError, ErrorCode
@@ -34,6 +33,15 @@ SHRINK: Final = 8
 SMALL_IN_A_ROW: Final = 64
 SHRINK_FROM_BYTES: Final = 1 << 20
 TRY_AGAIN_S: Final = 5.0
+
+
+class MemoryStats(NamedTuple):
+    """What is shared now, and since the beginning how many slots were taken from slow readers, and files refused."""
+
+    files: int
+    bytes: int
+    taken: int
+    refused: int
 
 
 class SharedForms:
@@ -62,6 +70,7 @@ class SharedForms:
         self._files: dict[MemoryFile, Form] = {}
         self._generation = 0
         self._promised = 0
+        self._taken = 0
         self.refused = 0
 
     def open(self, named: str = "") -> None:
@@ -79,17 +88,13 @@ class SharedForms:
         """Whether anything can be shared."""
         return self.folder is not None
 
-    @property
-    def path(self) -> Path | None:
-        """The folder."""
-        return None if self.folder is None else self.folder.path
-
-    def stats(self) -> tuple[int, int, int]:
-        """Files there are, their bytes, and slots that were taken from slow readers."""
+    def stats(self) -> MemoryStats:
+        """Counts and bytes of this moment."""
         with self._lock:
             self._prune()
             files = list(self._files)
-        return len(files), sum(file.file_bytes for file in files), sum(file.taken for file in files)
+            taken = self._taken + sum(file.taken for file in files)
+        return MemoryStats(len(files), sum(file.file_bytes for file in files), taken, self.refused)
 
     # --- who reads what ------------------------------------------------------------------------------------
 
@@ -181,7 +186,9 @@ class SharedForms:
         return sum(file.file_bytes for file, form in self._files.items() if form in forms)
 
     def _prune(self) -> None:
-        self._files = {file: form for file, form in self._files.items() if not file.closed}
+        for file in [file for file in self._files if file.closed]:
+            self._taken += file.taken
+            del self._files[file]
 
     def close(self) -> None:
         """Remove all files."""
@@ -207,7 +214,8 @@ class Form:
         self._lock = threading.Lock()
         self._file: MemoryFile | None = None
         self._small: list[int] = []
-        self._refused_until: float | None = None
+        self._refused: tuple[float, int] | None = None
+        """Until when nothing of this size is tried again."""
         self._over = False
 
     @property
@@ -237,7 +245,7 @@ class Form:
                 return file
             wanted = max(self._small)
             self._small.clear()
-        elif self._refused_until is not None and self._forms.clock() < self._refused_until:
+        elif self._refused is not None and payload_bytes >= self._refused[1] and self._forms.clock() < self._refused[0]:
             return None
         made = self._make(wanted)
         if made is None:
@@ -261,13 +269,13 @@ class Form:
                 value=payload_bytes,
             )
         else:
-            self._refused_until = None
+            self._refused = None
             return made
-        if self._refused_until is None:
+        if self._refused is None:
             self._forms.refused += 1
             logger.warning("%s", error.message)
             self._forms.tell(self.sessions, error)
-        self._refused_until = self._forms.clock() + TRY_AGAIN_S
+        self._refused = (self._forms.clock() + TRY_AGAIN_S, payload_bytes)
         return None
 
     def retire(self) -> None:

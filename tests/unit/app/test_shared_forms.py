@@ -62,7 +62,7 @@ def test_a_form_that_somebody_reads_is_made_in_slots(rig: Rig) -> None:
     assert rig.files() == [], "nothing is reserved before there is a picture"
     assert isinstance(rig.lend(), SlotLease)
     assert len(rig.files()) == 1
-    assert rig.forms.stats() == (1, FILE_BYTES, 0)
+    assert rig.forms.stats() == (1, FILE_BYTES, 0, 0)
     assert isinstance(rig.lend(stream=2), CountedLease)
     assert isinstance(rig.lend(spec=PayloadSpec(PixelFormat.BGRA8)), CountedLease)
 
@@ -140,7 +140,7 @@ def test_many_small_pictures_end_a_large_file(rig: Rig) -> None:
     assert isinstance(lease, SlotLease)
     assert lease.file.page.capacity == 1000
     rig.release()
-    assert rig.forms.stats() == (1, 4096 + 4 * 4096, 0)
+    assert rig.forms.stats() == (1, 4096 + 4 * 4096, 0, 0)
 
 
 def test_over_the_limit_the_heap_is_used_and_words_are_said_once(tmp_path: Path) -> None:
@@ -158,6 +158,16 @@ def test_over_the_limit_the_heap_is_used_and_words_are_said_once(tmp_path: Path)
     assert isinstance(rig.lend(stream=2), CountedLease), "it is not tried for every frame"
     rig.now += TRY_AGAIN_S
     assert isinstance(rig.lend(stream=2), SlotLease)
+    rig.release()
+    rig.forms.close()
+
+
+def test_a_smaller_picture_is_tried_at_once(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, total=FILE_BYTES)
+    rig.forms.join("viewer", 1, 1, SPEC)
+    assert isinstance(rig.lend(100_000), CountedLease)
+    assert isinstance(rig.lend(), SlotLease)
+    assert rig.forms.stats().refused == 1
     rig.release()
     rig.forms.close()
 
