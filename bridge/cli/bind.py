@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from bridge.app.backend_headers import headers_for
-from bridge.app.config import Config, find_config, load_config
+from bridge.app.backend_headers import shown_address
+from bridge.app.config import BackendConfig, Config, find_config, load_config
 from bridge.app.data import data_folder
 from bridge.app.object_info import fetch_object_info
 from bridge.app.watch import MAX_FILE_BYTES, read_files
 from bridge.app.whole_files import write_whole
-from bridge.cli.options import tell_config
+from bridge.cli.options import add_comfy_headers, backend_door, comfy_door, tell_config
 from bridge.errors import ConfigError, TexbridgeError
 from bridge.workflow.bind import BoundFile, bind_workflow
 from bridge.workflow.check import ProblemKind, check_against
@@ -56,6 +56,7 @@ def add_parser(verb: argparse.ArgumentParser) -> None:
         "--into", metavar="DIR", help="folder of workflows; by default the first of the configuration, else ./workflows"
     )
     verb.add_argument("--comfy", metavar="URL", help="ask this ComfyUI for its nodes and models")
+    add_comfy_headers(verb)
     verb.add_argument("--recorded", action="store_true", help="ask no ComfyUI")
     verb.add_argument("--dry-run", action="store_true", help="show what would be chosen; write nothing")
     verb.set_defaults(action=bind)
@@ -77,7 +78,7 @@ def bind(options: argparse.Namespace) -> int:
     shipped = data_folder("workflows")
     recorded = ObjectInfo.from_json((shipped / "object_info.json").read_bytes())
     packs = NodePacks.from_json((shipped / "node_packs.json").read_bytes())
-    live, origin = (None, "") if options.recorded else _ask(options.comfy, config)
+    live, origin = (None, "") if options.recorded else _ask(options, config)
     known = recorded if live is None else recorded.merged(live)
     bound = bind_workflow(name, data, known, before, packs)
     if not bound.is_same:
@@ -139,25 +140,20 @@ def _name(given: str | None, source: Path) -> str:
     return name
 
 
-def _ask(url: str | None, config: Config) -> tuple[ObjectInfo | None, str]:
+def _ask(options: argparse.Namespace, config: Config) -> tuple[ObjectInfo | None, str]:
     """What a ComfyUI says of its nodes, and which one it is. A named one must answer; others are only looked for."""
-    if url is not None:
-        return asyncio.run(fetch_object_info(url)), url
-    for place, headers in _places(config):
+    door = comfy_door(options)
+    if door is not None:
+        return asyncio.run(fetch_object_info(*door)), shown_address(door[0])
+    for backend in config.backend or [BackendConfig(url=place) for place in config.search.places]:
+        place = shown_address(backend.url)
         try:
-            return asyncio.run(asyncio.wait_for(fetch_object_info(place, headers), FIND_WITHIN_S)), place
+            return asyncio.run(asyncio.wait_for(fetch_object_info(*backend_door(backend)), FIND_WITHIN_S)), place
         except (TexbridgeError, TimeoutError) as error:
             if config.backend:
                 reason = str(error) or f"no answer within {FIND_WITHIN_S:g} s"
                 print(f"{place} was not asked: {reason}", file=sys.stderr)
     return None, ""
-
-
-def _places(config: Config) -> Iterator[tuple[str, dict[str, str] | None]]:
-    for backend in config.backend:
-        yield backend.url, headers_for(backend.url, backend.headers, backend.headers_file)
-    if not config.backend:
-        yield from ((place, None) for place in config.search.places)
 
 
 def _unknown_nodes(bound: BoundFile, known: ObjectInfo, packs: NodePacks) -> Iterator[str]:

@@ -6,10 +6,10 @@ import argparse
 import ssl
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from bridge.app.backend_headers import headers_for, parse_header, trust
-from bridge.app.config import Config, find_config, load_config
+from bridge.app.config import BackendConfig, Config, find_config, load_config
 from bridge.errors import ConfigError
 from bridge.types import Mode
 
@@ -65,15 +65,30 @@ def read_comfy_headers(options: argparse.Namespace) -> dict[str, Any]:
     return keys
 
 
-def comfy_door(options: argparse.Namespace) -> tuple[str, dict[str, str], ssl.SSLContext | None]:
-    """Give address, headers and trusted certificates of the one ComfyUI that --comfy names.
+ComfyDoor: TypeAlias = tuple[str, dict[str, str], ssl.SSLContext | None]
+"""Address, headers and trusted certificates of a ComfyUI."""
+
+
+def comfy_door(options: argparse.Namespace) -> ComfyDoor | None:
+    """Give the way to the one ComfyUI that --comfy names, None if it names none.
 
     Raises:
-        ConfigError: bad address, header or file.
+        ConfigError: bad address, header or file; or headers without --comfy.
     """
     keys = read_comfy_headers(options)
-    headers = headers_for(options.comfy, keys.get("headers", {}), keys.get("headers_file", ""))
-    return options.comfy, headers, trust(file=keys.get("ca_file", ""))
+    if options.comfy is None:
+        if keys:
+            raise ConfigError(
+                "--comfy-header, --comfy-header-file and --comfy-ca-file go with --comfy URL; for those of the"
+                " configuration, write headers, headers_file and ca_file below each [[backend]]"
+            )
+        return None
+    return backend_door(BackendConfig(url=options.comfy, **keys))
+
+
+def backend_door(backend: BackendConfig) -> ComfyDoor:
+    """Give the way to a ComfyUI of the configuration. Raises ConfigError: bad address, header or file."""
+    return backend.url, headers_for(backend.url, backend.headers, backend.headers_file), trust(file=backend.ca_file)
 
 
 def tell_config(path: Path | None) -> None:

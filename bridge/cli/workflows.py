@@ -11,15 +11,16 @@ from typing import Any
 
 from bridge.app.answers import describe
 from bridge.app.backend_headers import shown_address
-from bridge.app.config import find_config, load_config
+from bridge.app.config import Config, find_config, load_config
 from bridge.app.data import data_folder
+from bridge.app.lookalikes import find_lookalikes
 from bridge.app.object_info import fetch_object_info
 from bridge.app.serve import make_library
 from bridge.app.watch import MAX_FILE_BYTES, read_files
 from bridge.cli import bind
-from bridge.cli.options import add_comfy_headers, add_config, comfy_door, tell_config
+from bridge.cli.options import add_comfy_headers, add_config, backend_door, comfy_door, tell_config
 from bridge.codec.messages import encode_message
-from bridge.errors import ConfigError, WorkflowError
+from bridge.errors import BackendError, ConfigError, WorkflowError
 from bridge.workflow.binding import load_workflow
 from bridge.workflow.check import Problem, ProblemKind, check_against
 from bridge.workflow.library import BINDING_FILE, WORKFLOW_FILE, Library
@@ -40,7 +41,8 @@ Look at the workflows that the bridge can run: the shipped ones, and those of th
 """
 
 LIST_DESCRIPTION = """\
-Print one line for each workflow; one that can't be used is named too, with the reason, and makes the exit code 1.
+Print one line for each workflow; one that can't be used is named too, with the reason, and makes the exit code 1. Files
+in your folders that look like workflows, but have another name, form or place, are named with what to do.
 
   texbridge workflows list
   texbridge workflows list --workflows my_show/workflows --json
@@ -55,8 +57,9 @@ Print what an engine may set and what comes back: parameters with range and defa
 """
 
 CHECK_DESCRIPTION = """\
-Check that workflows load and that every node and input is right, by name or by file; all of them without a name. With
---comfy also that this very ComfyUI has the nodes and the model files. The exit code is 1 if one of them can't be used.
+Check that workflows load and that every node and input is right, by name or by file; all of them without a name. The
+ComfyUI of --comfy, else each [[backend]] of the configuration that answers, is asked for its nodes and model files too.
+The exit code is 1 if one of them can't be used.
 
   texbridge workflows check
   texbridge workflows check txt2img_turbo --comfy http://127.0.0.1:8188
@@ -82,6 +85,7 @@ def add_parser(commands: Any, purpose: str) -> None:
     check = _add_verb(verbs, "check", "whether workflows load, and whether a ComfyUI can run them", CHECK_DESCRIPTION)
     check.add_argument("names", metavar="NAME|FILE", nargs="*", default=[], help="all by default")
     check.add_argument("--comfy", metavar="URL", help="check against this ComfyUI and its models")
+    check.add_argument("--recorded", action="store_true", help="ask no ComfyUI")
     add_comfy_headers(check)
     check.set_defaults(action=check_workflows)
     binding = _add_verb(verbs, "bind", "make a workflow of a ComfyUI file", bind.DESCRIPTION, folders=False)
@@ -102,28 +106,37 @@ def _add_verb(
 
 
 def _library(options: argparse.Namespace) -> Library:
+    return _look(options)[0]
+
+
+def _look(options: argparse.Namespace) -> tuple[Library, tuple[Path, ...], Config]:
+    """Give the library, the folders that it was read from, the shipped one first, and the configuration."""
     path = find_config(options.config)
     config = load_config(path)
     tell_config(path)
-    return make_library((*config.workflows.folders, *(options.workflows or ())), log_errors=False)[0]
+    return *make_library((*config.workflows.folders, *(options.workflows or ())), log_errors=False), config
 
 
 def list_workflows(options: argparse.Namespace) -> int:
     """Print one line for each workflow, those that can't be used included; exit 1 if there are such."""
-    library = _library(options)
-    rows = []
+    library, folders, _ = _look(options)
+    rows: list[dict[str, str | None]] = []
     for name in sorted({*library.names, *library.errors}):
         error = library.errors.get(name)
         label = library.get(name).spec.label if name in library.names else ""
         rows.append({"name": name, "label": label, "error": None if error is None else str(error)})
+    others = find_lookalikes(folders[1:])
     if options.json:
+        rows += [{"name": other.name, "label": "", "error": None, "hint": other.hint} for other in others]
         print(json.dumps(rows, indent=2))
     else:
-        width = max(len(str(row["name"])) for row in rows)
+        width = max(len(name) for name in (*(str(row["name"]) for row in rows), *(other.name for other in others)))
         for row in rows:
             print(
                 f"{row['name']:{width}}  {row['label'] if row['error'] is None else 'NOT USED: ' + str(row['error'])}"
             )
+        for other in others:
+            print(f"{other.name:{width}}  NOT YET: {other.hint}")
     return 1 if library.errors else 0
 
 
@@ -175,9 +188,11 @@ def _shown(value: object) -> str:
 
 def check_workflows(options: argparse.Namespace) -> int:
     """Check workflows by name or file; exit 1 if one can't be used, or the named ComfyUI can't run it."""
-    library = _library(options)
-    live = None if options.comfy is None else asyncio.run(fetch_object_info(*comfy_door(options)))
-    known = library.object_info if live is None else library.object_info.merged(live)
+    library, _, config = _look(options)
+    asked = _ask(options, config)
+    known = library.object_info
+    for _, live in asked:
+        known = known.merged(live)
     packs = NodePacks.from_json((data_folder("workflows") / "node_packs.json").read_bytes())
     rows: list[dict[str, Any]] = []
     for name in options.names or sorted({*library.names, *library.errors}):
@@ -186,17 +201,15 @@ def check_workflows(options: argparse.Namespace) -> int:
         except WorkflowError as error:
             rows.append({"name": name, "problems": list(error.problems or (str(error),)), "notes": [], "ok": False})
             continue
-        problems = check_against(workflow, known if live is None else live, packs)
-        # Which model files there are is known of a live ComfyUI alone.
-        problems = tuple(p for p in problems if live is not None or p.kind is not ProblemKind.MISSING_MODEL)
-        rows.append(
-            {
-                "name": name,
-                "problems": [str(problem) for problem in problems],
-                "notes": list(workflow.notes),
-                "ok": not any(isinstance(problem, Problem) and problem.stops for problem in problems),
-            }
-        )
+        problems: list[str] = []
+        stops = False
+        for place, live in asked or [("", known)]:
+            for problem in check_against(workflow, live, packs):
+                # Which model files there are is known of a live ComfyUI alone.
+                if asked or problem.kind is not ProblemKind.MISSING_MODEL:
+                    problems.append(f"{place}: {problem}" if len(asked) > 1 else str(problem))
+                    stops |= isinstance(problem, Problem) and problem.stops
+        rows.append({"name": name, "problems": problems, "notes": list(workflow.notes), "ok": not stops})
     if options.json:
         print(json.dumps(rows, indent=2))
     else:
@@ -205,8 +218,26 @@ def check_workflows(options: argparse.Namespace) -> int:
             for line in (*row["notes"], *row["problems"]):
                 print(f"       {line}")
         against = "the recorded object_info; name a ComfyUI with --comfy to check its nodes and models too"
-        print(f"checked against {shown_address(options.comfy) if options.comfy else against}")
+        print(f"checked against {' and '.join(place for place, _ in asked) or against}")
     return 0 if all(row["ok"] for row in rows) else 1
+
+
+def _ask(options: argparse.Namespace, config: Config) -> list[tuple[str, ObjectInfo]]:
+    """Give address and nodes of each ComfyUI: that of --comfy, which must answer, else the configured ones that do."""
+    door = comfy_door(options)
+    if options.recorded and door is not None:
+        raise ConfigError("--recorded asks no ComfyUI, and --comfy names one")
+    if options.recorded:
+        return []
+    if door is not None:
+        return [(shown_address(door[0]), asyncio.run(fetch_object_info(*door)))]
+    asked = []
+    for backend in config.backend:
+        try:
+            asked.append((shown_address(backend.url), asyncio.run(fetch_object_info(*backend_door(backend)))))
+        except BackendError as error:
+            print(f"not checked against {shown_address(backend.url)}: {error.message}", file=sys.stderr)
+    return asked
 
 
 def _find(library: Library, name: str, object_info: ObjectInfo) -> Workflow:

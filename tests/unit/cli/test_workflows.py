@@ -1,7 +1,10 @@
 """`texbridge workflows` in this process."""
 
+import http.server
 import json
 import shutil
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -126,3 +129,131 @@ def test_check_finds_a_node_that_no_comfyui_has(capsys, tmp_path):
     code, out, _ = ran(capsys, "check", "w.json")
     assert code == 1
     assert "EmptyImagee" in out
+
+
+# --- what looks like a workflow ------------------------------------------------------------------------------
+
+
+def test_list_names_what_is_not_a_workflow_yet(capsys, tmp_path):
+    api = (data_folder("workflows") / "gradient" / "workflow_api.json").read_text(encoding="utf-8")
+    folder = tmp_path / "mine"
+    for name in ("good", "renamed", "saved", "notes", "empty"):
+        (folder / name).mkdir(parents=True)
+    (folder / "good" / "workflow_api.json").write_text(api, encoding="utf-8")
+    (folder / "good" / "as_saved.json").write_text(json.dumps(UI_EXPORT), encoding="utf-8")
+    (folder / "renamed" / "my sky_api.json").write_text(api, encoding="utf-8")
+    (folder / "saved" / "sky.JSON").write_text(json.dumps(UI_EXPORT), encoding="utf-8")
+    (folder / "notes" / "package.json").write_text('{"name": "notes"}', encoding="utf-8")
+    (folder / "loose.json").write_text(api, encoding="utf-8")
+    (folder / "broken.json").write_bytes(b"\xff{")
+    code, out, err = ran(capsys, "list", "--workflows", "mine")
+    assert (code, err) == (0, "")
+    told = {line.split()[0]: line for line in out.splitlines() if "NOT YET" in line}
+    assert set(told) == {"renamed", "saved", "loose"}
+    assert f"{Path('mine/renamed/my sky_api.json')} looks like a workflow: rename it to" in told["renamed"]
+    assert "`texbridge workflows bind" in told["saved"]
+    assert "`texbridge workflows bind" in told["loose"]
+    code, out, _ = ran(capsys, "list", "--workflows", "mine", "--json")
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert code == 0
+    assert "rename it" in rows["renamed"]["hint"]
+    assert "hint" not in rows["good"]
+
+
+# --- which ComfyUI is asked ----------------------------------------------------------------------------------
+
+TOKEN = "Bearer abc"
+
+
+class Comfy(http.server.BaseHTTPRequestHandler):
+    """A ComfyUI behind a login, as far as `object_info` goes."""
+
+    data = (data_folder("workflows") / "object_info.json").read_bytes()
+
+    def do_GET(self):
+        allowed = self.headers.get("Authorization") == TOKEN and self.path == "/object_info"
+        self.send_response(200 if allowed else 401)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(self.data if allowed else b"{}")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def comfy():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Comfy)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def configured(tmp_path, *backends):
+    lines = [f'[[backend]]\nurl = "{url}"\nheaders = {{Authorization = "{token}"}}\n' for url, token in backends]
+    (tmp_path / "texbridge.toml").write_text("".join(lines), encoding="utf-8")
+
+
+def test_check_asks_the_configured_comfyui(capsys, tmp_path, comfy):
+    configured(tmp_path, (comfy, TOKEN))
+    code, out, err = ran(capsys, "check", "gradient")
+    assert (code, out.splitlines()) == (0, ["ok   gradient", f"checked against {comfy}"])
+    assert err.startswith("configuration:")
+    code, out, _ = ran(capsys, "check", "gradient", "--recorded")
+    assert code == 0
+    assert "the recorded object_info" in out
+    # A model is there or not: recorded answers can't tell.
+    code, out, _ = ran(capsys, "check", "txt2img_turbo")
+    assert code == 1
+    assert "models/checkpoints" in out
+
+
+def test_check_goes_on_where_a_configured_one_does_not_answer(capsys, tmp_path, comfy):
+    configured(tmp_path, ("http://127.0.0.1:9", "x"), (comfy, TOKEN))
+    code, out, err = ran(capsys, "check", "gradient")
+    assert (code, out.splitlines()[-1]) == (0, f"checked against {comfy}")
+    assert "not checked against http://127.0.0.1:9: no ComfyUI answers" in err
+    configured(tmp_path, (comfy, "wrong"))
+    code, out, err = ran(capsys, "check", "gradient")
+    assert code == 0
+    assert "the recorded object_info" in out
+    assert f"not checked against {comfy}" in err
+
+
+def test_check_tells_two_comfyuis_apart(capsys, tmp_path, comfy):
+    configured(tmp_path, (comfy, TOKEN), (comfy.replace("127.0.0.1", "localhost"), TOKEN))
+    code, out, _ = ran(capsys, "check", "txt2img_turbo")
+    assert code == 1
+    assert f"{comfy}: " in out
+    assert out.splitlines()[-1] == f"checked against {comfy} and {comfy.replace('127.0.0.1', 'localhost')}"
+
+
+@pytest.mark.parametrize("verb", [["check", "gradient"], ["bind", "FILE", "--name", "sky"]])
+def test_headers_for_a_named_comfyui(capsys, tmp_path, monkeypatch, comfy, verb):
+    file = tmp_path / "sky.json"
+    file.write_bytes((data_folder("workflows") / "gradient" / "workflow_api.json").read_bytes())
+    words = [str(file) if word == "FILE" else word for word in verb]
+    code, _, err = ran(capsys, *words, "--comfy", comfy)
+    assert code == 1
+    assert "401" in err
+    code, out, _ = ran(capsys, *words, "--comfy", comfy, "--comfy-header", f"Authorization: {TOKEN}")
+    assert code == 0
+    assert comfy in out
+    monkeypatch.setenv("COMFY_KEY", TOKEN)
+    (tmp_path / "headers.txt").write_text("Authorization: env:COMFY_KEY\n", encoding="utf-8")
+    assert ran(capsys, *words, "--comfy", comfy, "--comfy-header-file", "headers.txt")[0] == 0
+    code, _, err = ran(capsys, *words, "--comfy-header", f"Authorization: {TOKEN}")
+    assert code == 2
+    assert "go with --comfy URL" in err
+
+
+def test_bind_asks_the_configured_comfyui_with_its_headers(capsys, tmp_path, comfy):
+    configured(tmp_path, (comfy, TOKEN))
+    file = tmp_path / "sky.json"
+    file.write_bytes((data_folder("workflows") / "gradient" / "workflow_api.json").read_bytes())
+    code, out, _ = ran(capsys, "bind", str(file))
+    assert code == 0
+    assert f"nodes by {comfy}" in out
