@@ -7,12 +7,13 @@ import threading
 import aiohttp
 import numpy as np
 import pytest
-from app_rig import AppRig, color, run
+from app_rig import AppRig, Frame, color, run
 from PIL import Image
 
 from bridge.app import held, held_forms
-from bridge.codec.messages import Panic, Ping, Resume
+from bridge.codec.messages import Accepted, Changed, Panic, Ping, Progress, Resume, Run, Subscribe, Subscribed
 from bridge.errors import ConfigError
+from bridge.types import Delivery, Origin
 
 LARGE = (2048, 1024)
 CORNERS = ((40, 40), (40, -40), (-40, 40), (-40, -40))
@@ -158,5 +159,53 @@ def test_a_still_of_a_large_stream_is_black_during_panic_too(tmp_path):
                 picture = Image.open(io.BytesIO(await answer.read()))
             assert picture.size == LARGE
             assert not np.asarray(picture).any()
+
+    run(test)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "websocket"])
+@pytest.mark.parametrize("size", [None, LARGE])
+def test_it_comes_right_after_subscribed(tmp_path, kind, size):
+    """Before any set and before what was asked after it: `run` and `subscribe` are read in one go."""
+
+    async def test():
+        async with AppRig(tmp_path) as rig:
+            engine = await rig.engine(kind)
+            rig.gate.shut()
+            form = {"stream": "main", "format": "rgba8", "origin": Origin.TOP_LEFT, "delivery": Delivery.LATEST}
+            for message in (
+                Subscribe(id=70, credit=1, size=size, **form),
+                Run(id=71, stream="main", params={"fill": color(3)}),
+            ):
+                engine.send(message)
+            await engine.until(lambda: bool(engine.held))
+            rig.gate.open()
+            await engine.frame()
+            kinds = [type(item) for item in engine.log if not isinstance(item, Accepted | Progress | Changed)]
+            first = kinds.index(Subscribed)
+            assert kinds[first : first + 2] == [Subscribed, Frame]
+            assert [frame.header.number for frame in engine.of(Frame)] == [0, 1]
+            if size is None:
+                assert isinstance(engine.log[engine.log.index(engine.of(Subscribed)[0]) + 1], Frame)
+
+    run(test)
+
+
+@pytest.mark.parametrize("size", [None, LARGE])
+def test_a_form_is_made_once_for_all_who_come(tmp_path, makers, size):
+    async def test():
+        async with AppRig(tmp_path, {name: {"workflow": "solid", "mode": "oneshot"} for name in "abc"}) as rig:
+            engines = [await rig.engine() for _ in range(4)]
+            await asyncio.gather(
+                *(
+                    engine.subscribe(name, **({} if size is None else {"size": size}))
+                    for engine in engines
+                    for name in "abc"
+                )
+            )
+            for engine in engines:
+                await engine.until(lambda engine=engine: len(engine.held) == 3)
+                assert {frame.data for frame in engine.held} == {engines[0].held[0].data}
+            assert len(makers) == 1
 
     run(test)
