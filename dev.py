@@ -4,6 +4,7 @@
     python3 dev.py serve    run the bridge (arguments are passed on)
     python3 dev.py check    lint, types and every test; the last line counts what was skipped and why
     python3 dev.py test     the tests alone (arguments are passed to pytest)
+    python3 dev.py bench    where the time goes, each goal with both sides (--quick, --only P1,P5, --json, --plots)
     python3 dev.py lint     ruff
     python3 dev.py types    mypy, strict
     python3 dev.py fmt      ruff, applying fixes and formatting
@@ -99,6 +100,12 @@ def command_types(args: list[str]) -> int:
 def command_test(args: list[str]) -> int:
     ensure_venv("dev")
     return run(PYTHON, "-m", "pytest", *args, check=False)
+
+
+def command_bench(args: list[str]) -> int:
+    """The extras are installed only here: what is measured without them is another program."""
+    ensure_venv("bench")
+    return run(PYTHON, "-m", "benchmarks", *args, check=False)
 
 
 def command_check(args: list[str]) -> int:

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from bridge.links.gate import Admission, Gate
 from bridge.links.listener import limit_kernel_buffer
@@ -82,7 +82,7 @@ class GuardedConnection(asyncio.Protocol):
     # --- asyncio's call-backs --------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
         self._transport = transport
         peer = transport.get_extra_info("peername")
         admission = self._gate.enter(self, str(peer[0]) if isinstance(peer, tuple) else "?")

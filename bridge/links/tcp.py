@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from typing import ClassVar, Final
+from typing import ClassVar, Final, cast
 
 from bridge.codec.framing import LengthDecoder, encode_length
 from bridge.errors import ErrorCode, FramingDecodeError, NotAllowedError, TexbridgeError
@@ -37,7 +37,7 @@ class TcpConnection(Connection, asyncio.BufferedProtocol):
     # --- asyncio's call-backs --------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
         admission = self._attach(transport)
         if admission is Admission.DROPPED:
             transport.abort()

@@ -121,7 +121,7 @@ class _Peer(ServerConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
         self.door._peers.add(self)
         admission = self.link._attach(transport)
         self.refused = admission is Admission.REFUSED

@@ -1,0 +1,1 @@
+"""Where the time goes: one command that measures each goal and prints both its sides: `python -m benchmarks -h`."""

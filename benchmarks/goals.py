@@ -1,0 +1,102 @@
+"""Goals, what was measured for each, and how it is told."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+GOALS = {
+    "P1": "relay p50, frame sent by ComfyUI -> engine has the bytes, <= 1.25 x (D + N)",
+    "P3": "overhead per frame against ComfyUI's example script, <= 0.9 (PNG, Pillow), <= 0.6 (PNG, [fast])",
+    "P4": "against polling every 0.5 s, <= 1/30",
+    "P5": "event-loop stall while decoding 1024 x 1024 at 30 fps, p99 <= 2 ms",
+    "P6": "16 viewers against 1 at 512 x 512, 30 fps: p50 <= 1.4, CPU <= 1.6, every frame delivered",
+    "P7": "one stalled viewer of four: the others' p50 <= 1.15, 100 % delivered",
+    "P8": "age of the newest frame at a viewer that reads every 0.5 s, credit 1: <= 2 frame times",
+    "P10": "OSC datagram -> prompt posted, p50 <= 2 x (bare datagram + bare POST)",
+    "P11": "BC1 at 512 x 512: <= 0.2 x D of the PNG, PSNR >= 31 dB",
+}
+"""What is measured here; P2, P9, P12, P13 and P14 are not yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: a goal in one case, what was found, the limit, and the two sides of the ratio."""
+
+    goal: str
+    case: str
+    found: float
+    limit: float
+    unit: str = ""
+    sides: str = ""
+    at_least: bool = False
+    samples: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the goal is reached."""
+        return self.found >= self.limit if self.at_least else self.found <= self.limit
+
+    def line(self) -> str:
+        """The row for a person."""
+        sign = ">=" if self.at_least else "<="
+        verdict = "holds" if self.holds else "MISSED"
+        found = f"{self.found:.3g}{self.unit}"
+        return f"{self.goal:4} {self.case:34} {found:>10} {sign} {self.limit:.3g}{self.unit:5} {verdict:7} {self.sides}"
+
+    def as_map(self) -> dict[str, Any]:
+        """The row for a program."""
+        return {
+            "goal": self.goal,
+            "case": self.case,
+            "found": self.found,
+            "limit": self.limit,
+            "unit": self.unit,
+            "at_least": self.at_least,
+            "holds": self.holds,
+            "sides": self.sides,
+            "samples": self.samples,
+        }
+
+
+def median(samples: Iterable[float]) -> float:
+    """The median, 0 of nothing."""
+    kept = list(samples)
+    return statistics.median(kept) if kept else 0.0
+
+
+def percentile(samples: Sequence[float], share: float) -> float:
+    """The sample below which so much lies; 0 of nothing."""
+    kept = sorted(samples)
+    return kept[min(len(kept) - 1, int(share * len(kept)))] if kept else 0.0
+
+
+def ms(seconds: float) -> str:
+    """Milliseconds with what matters."""
+    return f"{seconds * 1000:.3g} ms"
+
+
+def machine() -> str:
+    """Machine, system, Python and day, on one line."""
+    return (
+        f"{processor()}, {os.cpu_count()} processors, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()} ({sys.implementation.name}), {time.strftime('%Y-%m-%d')}"
+    )
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
