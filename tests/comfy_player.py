@@ -111,13 +111,14 @@ class RealTarget:
         await self._wait_until_idle()
         # Empty its cache: the last recording may have ended with this one's first prompt.
         async with aiohttp.ClientSession() as session, session.post(f"{self.url}/free", json={"free_memory": True}):
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # done by the worker at its next look, which nobody is told of
         return self
 
     async def __aexit__(self, *_: object) -> None:
         pass
 
     async def quiet(self) -> None:
+        """A real ComfyUI tells nobody when it rests: nothing is promised, a moment is left."""
         await asyncio.sleep(0.001)
 
     async def into_node(self) -> None:

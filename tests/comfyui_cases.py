@@ -329,7 +329,7 @@ async def interrupts(r: Recorder) -> None:
     state = is_event("progress_state", prompt_id=three)
     await r.wait("OTHER", lambda line: state(line) and "2" in line["json"]["data"]["nodes"])
     await r.wait("A", lambda line: state(line) and "2" in line["json"]["data"]["nodes"])
-    await asyncio.sleep(INTO_NODE_S)
+    await asyncio.sleep(INTO_NODE_S)  # past the node's own look at interrupts, which nobody is told of
     await r.http("POST", "/interrupt", {"prompt_id": three})
     await r.wait("A", is_event("execution_interrupted", prompt_id=three))
     await r.wait("OTHER", is_event("execution_interrupted", prompt_id=three))

@@ -166,7 +166,7 @@ class Recorder:
     async def at_node(self, conn: str, prompt_id: str, node: str) -> None:
         """Wait until a node runs and is past its own look at interrupts."""
         await self.wait(conn, is_event("executing", prompt_id=prompt_id, node=node))
-        await asyncio.sleep(INTO_NODE_S)
+        await asyncio.sleep(INTO_NODE_S)  # ComfyUI tells that a node runs a moment before it does
 
     async def settle(self, seconds: float = 1.0) -> None:
         """Let things happen that nobody is told of."""
@@ -294,7 +294,7 @@ Case = Callable[[Recorder], Awaitable[None]]
 async def record(url: str, name: str, case: Case) -> None:
     """Run one case and write its recording."""
     async with aiohttp.ClientSession() as session, session.post(f"{url}/free", json={"free_memory": True}):
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # done by the worker at its next look, which nobody is told of
     recorder = Recorder(url)
     try:
         await case(recorder)

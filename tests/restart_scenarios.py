@@ -117,7 +117,7 @@ async def latest(comfy, serve, engine):
     async def flood():
         for turn in itertools.count():
             await engine.run("made", params={"noise": 0.2, "blur": 0.2 + turn % 8 / 10}, seed=turn)
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # the pace of the load
 
     load = asyncio.create_task(flood())
     try:
@@ -155,7 +155,7 @@ async def live(comfy, serve, engine):
     async def move():
         for turn in itertools.count():
             await engine.tell("set", stream="made", params={"noise": 0.2, "blur": 0.2 + turn % 80 / 100})
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # the pace of the load
 
     load = asyncio.create_task(move())
     try:

@@ -92,7 +92,7 @@ class ScriptedComfy:
     async def close(self):
         """End; queue and history are gone with it, as with ComfyUI."""
         await self._site.stop()  # the door first: whoever is cut comes back at once
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # who was taken in just before has its turn, so that it is cut like the others
         self._worker.cancel()
         await asyncio.gather(self._worker, return_exceptions=True)
         for ws in list(self.sockets.values()):

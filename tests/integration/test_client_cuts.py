@@ -94,7 +94,7 @@ def test_a_run_that_the_bridge_never_saw_is_sent_again(kind):
             proxy.stall()
             asked = [asyncio.create_task(client.run("sky")), asyncio.create_task(client.set("sky", {"blur": 0.25}))]
             asked.append(asyncio.create_task(client.describe("sky")))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # each task has its first turn, and has written
             proxy.reset()
             proxy.flow()
             wanted, _, described = await asyncio.gather(*asked)

@@ -375,7 +375,7 @@ def test_cuts_at_every_moment_leave_one_end_each():
             if number % 4 == 1:
                 await comfy.until(lambda: len(comfy.posts) > 0)
             elif number % 4 == 2:
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0.002)  # somewhere between: which moment doesn't matter, every one must end well
             elif number % 4 == 3:
                 await listener.one((AttemptPosted, AttemptLost), number)
             proxy.reset()

@@ -32,6 +32,13 @@ def pem(tmp_path_factory):
     return certificate(tmp_path_factory.mktemp("tls"))
 
 
+async def _polled(condition):
+    """Wait, with a limit, for what wakes nobody: a ping's time, a warning."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 def test_the_committed_certificate_serves_where_there_is_no_openssl(tmp_path):
     async def test():
         pem = COMMITTED / "certificate.pem", COMMITTED / "key.pem"
@@ -144,9 +151,7 @@ def test_the_round_trip_is_measured_and_told(tmp_path, pem):
             async with AppRig(tmp_path, {}, comfy=False, backend=[{**backend, "pong_timeout_s": 2}]) as rig:
                 await up(rig)
                 (one,) = rig.bridge.backends
-                async with asyncio.timeout(20):
-                    while one.info()["round_trip_ms"] is None:  # noqa: ASYNC110 - nobody tells of a ping
-                        await asyncio.sleep(0.02)
+                await _polled(lambda: one.info()["round_trip_ms"] is not None)
                 assert one.info()["round_trip_ms"] >= 200
                 assert one.info()["counts"]["doubts"] == 0
 
@@ -199,9 +204,7 @@ def test_a_page_instead_of_comfyui_is_explained_and_waited_out(tmp_path, page, w
             proxy.page = page
             async with AppRig(tmp_path, STREAMS, comfy=False, backend=[{"url": proxy.url}]) as rig:
                 (one,) = rig.bridge.backends
-                async with asyncio.timeout(20):
-                    while not one.info()["warning"]:  # noqa: ASYNC110 - a warning wakes nobody
-                        await asyncio.sleep(0.01)
+                await _polled(lambda: one.info()["warning"])
                 for word in words:
                     assert word in one.info()["warning"]
                 proxy.page = None
@@ -224,9 +227,7 @@ def test_a_wrong_key_and_an_unknown_certificate_are_named(tmp_path, pem):
                 {"url": proxy.url, "name": "stranger", "headers": dict([BEARER])},
             ]
             async with AppRig(tmp_path, STREAMS, comfy=False, backend=backends) as rig:
-                async with asyncio.timeout(20):
-                    while not all(warnings(rig)):  # noqa: ASYNC110 - a warning wakes nobody
-                        await asyncio.sleep(0.01)
+                await _polled(lambda: all(warnings(rig)))
                 none, wrong, stranger = warnings(rig)
                 assert "'Sign in - Acme GPU'" in none
                 assert "wants 'Bearer'" in none
@@ -261,9 +262,7 @@ def test_the_key_goes_to_no_other_host_by_a_redirect(tmp_path):
             proxy.page = 307, {"Location": f"{other.url}/prompt"}, b""
             backend = {"url": proxy.url, "headers": dict([BEARER])}
             async with AppRig(tmp_path, STREAMS, comfy=False, backend=[backend]) as rig:
-                async with asyncio.timeout(20):
-                    while not all(warnings(rig)):  # noqa: ASYNC110 - a warning wakes nobody
-                        await asyncio.sleep(0.01)
+                await _polled(lambda: all(warnings(rig)))
                 assert "use that address" in warnings(rig)[0]
                 assert not other.requests
 

@@ -273,7 +273,7 @@ def test_a_slow_viewer_skips_and_sees_the_newest():
             writer.write(f"GET /streams/main.mjpg HTTP/1.1\r\nHost: {door.address}\r\n\r\n".encode())
             for number in range(200):
                 await hub.show("main", bytes([number]) * 1_000_000)
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.001)  # pictures at a pace: what is tested is that none piles up
             assert hub.made < 20
             reader._transport.resume_reading()
             await reader.readuntil(b"\r\n\r\n")
@@ -470,7 +470,7 @@ def test_a_trickled_head_is_cut_too_and_a_trickled_good_one_is_served():
                 writer.write(b"GET /healthz HTTP/1.1\r\nX: ")
                 while True:
                     writer.write(b"a")
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(0.02)  # slower than the limit for a head: that is what is tested
 
             sending = asyncio.create_task(trickle())
             assert (await read_answer(reader))[0] == 408

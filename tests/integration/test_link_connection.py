@@ -389,7 +389,7 @@ def test_a_slow_reader_gets_the_newest_and_nothing_piles_up(kind):
             rig.hub.connections[0].wake()
             await rig.hub.until(lambda: rig.hub.taken >= 1)
             # The reader does nothing: what is taken stops at what kernel buffers and one write hold.
-            for _ in range(200):
+            for _ in range(200):  # turns in which a bridge that took more would have done so
                 await asyncio.sleep(0)
             stopped_at = rig.hub.taken
             assert stopped_at <= 3
@@ -426,7 +426,7 @@ def test_a_frame_that_waits_for_its_reader_is_not_copied(kind):
             rig.hub.frames.append(frame_bytes(1, 20_000_000))
             rig.hub.connections[0].wake()
             await rig.hub.until(lambda: rig.hub.taken == 1)
-            for _ in range(200):
+            for _ in range(200):  # turns in which a bridge that wrote more would have done so
                 await asyncio.sleep(0)
             assert 0 < rig.hub.connections[0]._transport.get_write_buffer_size() <= PIECE_BYTES
             client.resume()

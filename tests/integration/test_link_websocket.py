@@ -317,7 +317,7 @@ async def _inside_a_frame(rig, writer) -> tuple[bytes, bytes]:
     rig.hub.frames.append(frame_bytes(1, 20_000_000))
     rig.hub.connections[0].wake()
     await rig.hub.until(lambda: rig.hub.taken == 1)
-    for _ in range(100):
+    for _ in range(100):  # turns in which the frame fills the kernel's buffers and stops
         await asyncio.sleep(0)
     assert rig.hub.done == 0
     return frame_bytes(1, 20_000_000)
@@ -346,7 +346,7 @@ def test_what_the_library_sends_by_itself_waits_for_the_end_of_a_frame():
             frame = await _inside_a_frame(rig, writer)
             writer.write(masked(9, b"are you there") + masked(8, struct.pack("!H", 1000)))
             await rig.hub.until(lambda: len(rig.hub.connections) == 1)
-            for _ in range(100):
+            for _ in range(100):  # turns in which an answer inside the frame would be written
                 await asyncio.sleep(0)
             writer.transport.resume_reading()
             welcome, picture, *rest = await _messages(reader)

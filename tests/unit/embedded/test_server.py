@@ -45,6 +45,7 @@ async def kinds(socket: aiohttp.ClientWebSocketResponse) -> list[str]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
+    """Wait, with a limit, for what happens in the server's worker and wakes nobody here."""
     async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
