@@ -109,8 +109,9 @@ class LastFrames:
         """A stream shows another picture."""
         if stream.number not in self._kept:
             return
-        for still in self._stills.pop(stream.number, ((), ()))[1]:
-            self._forget(still)
+        if self._bridge.results.shown(stream.number) is not None:  # else it is frozen, and shows none of its own yet
+            for still in self._stills.pop(stream.number, ((), ()))[1]:
+                self._forget(still)
         if stream.number not in self._due:
             self._due[stream.number] = max(self._bridge.clock(), self._not_before.get(stream.number, -inf))
             self._bridge.set_timer()

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from app_rig import AppRig, color, run
 from PIL import Image
+from serve_rig import Engine, Serve
 
 from bridge.app import last_frames
 from bridge.app.last_frame_files import LastFrameFolder, file_name
@@ -82,7 +83,7 @@ def test_after_a_restart_newcomers_get_the_last_picture_in_their_own_form(tmp_pa
             large = await _first(rig, size=(2048, 1024), format="bgra8", origin="bottom_left")
             assert (large.header.width, large.header.height, tuple(large.pixels[0, 0])) == (2048, 1024, (9, 0, 0, 255))
             jpeg = await _first(rig, format="jpeg")
-            assert jpeg.header.number == 0 and jpeg.data[:2] == b"\xff\xd8"
+            assert (jpeg.header.number, jpeg.data[:2]) == (0, b"\xff\xd8")
             engine = await rig.engine()
             await _show(engine, 11)
             frame = await _first(rig)
@@ -210,7 +211,7 @@ def test_whatever_the_disk_does_the_show_goes_on(tmp_path, folder, often, caplog
             mend()
             assert await _told(rig, "ok") == []
         warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
-        assert len(warnings) == 1 and "the show goes on" in warnings[0].message
+        assert ["the show goes on" in warning.message for warning in warnings] == [True]
         async with _rig(tmp_path, folder) as rig:
             assert (await _first(rig)).number == 5
 
@@ -231,5 +232,39 @@ def test_a_disk_that_never_answers_holds_up_neither_start_nor_show_nor_end(tmp_p
             assert (await engine.frame()).number == 7
             await engine.ask(Ping)
         never.set()
+
+    run(test)
+
+
+def test_ended_by_a_signal_and_started_again_without_a_comfyui(tmp_path, folder):
+    """The processes are real ones."""
+    config = f"""
+[pictures]
+keep_last_frame = true
+folder = '{folder}'
+[search]
+places = []
+[streams.main]
+workflow = "gradient"
+mode = "oneshot"
+size = [64, 64]
+"""
+    form = {"stream": "main", "format": "rgba8", "origin": "top_left", "delivery": "latest"}
+
+    async def test():
+        async with Serve("--embedded", config=config) as serve, Engine("tcp", serve.tcp) as engine:
+            await engine.hello()
+            number = (await engine.ask("subscribe", **form, credit=8))["number"]
+            for seed in (1, 2, 3):
+                request = await engine.run("main", params={"noise": seed / 8})
+                await engine.until(lambda request=request: engine.outcome(request) == "done")
+            await engine.until(lambda: len(engine.new_frames(number)) == 3)
+            last = engine.new_frames(number)[-1].payload
+            assert await serve.stop() == 0
+        async with Serve(config=config) as serve, Engine("tcp", serve.tcp) as engine:
+            await engine.hello()
+            number = (await engine.ask("subscribe", **form))["number"]
+            (frame,) = await engine.until(lambda: engine.frames.get(number), "the held picture")
+            assert (frame.held, frame.number, frame.request, frame.payload == last) == (True, 0, 0, True)
 
     run(test)

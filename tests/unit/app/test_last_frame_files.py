@@ -71,7 +71,8 @@ def test_the_oldest_go_when_there_is_no_room(tmp_path: Path) -> None:
         folder.write(name, "solid", ("color",), (Pixels(noise, Channels.RGBA),))
         os.utime(tmp_path / file_name(name), (1000 + age, 1000 + age))
     left = {path.name for path in tmp_path.iterdir()}
-    assert file_name("d") in left and file_name("a") not in left
+    assert file_name("d") in left
+    assert file_name("a") not in left
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 50_000
     with pytest.raises(OSError, match="folder_mb"):
         LastFrameFolder(tmp_path, 1000).write("e", "solid", ("color",), (Pixels(noise, Channels.RGBA),))
