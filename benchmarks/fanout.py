@@ -47,7 +47,7 @@ class Viewer(threading.Thread):
     def __init__(self, rig: Rig) -> None:
         super().__init__(daemon=True)
         self.engine = Engine(rig.tcp, limit_s=2.0)
-        self.engine.subscribe("bench", "rgba8")
+        self.engine.subscribe("bench", "rgba8", credit=2)  # one on its way while the other is acked
         self.got: list[Got] = []
         self.ended = False
 

@@ -39,6 +39,8 @@ mode = "oneshot"
 """
 DOORS = ("--osc", "127.0.0.1:0", "--link", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0")
 MIB = 1 << 20
+SETTLE_S = 2.0
+"""Until the bridge has read what nodes there are and loaded its decoders: no frame shares its time with that."""
 FLOOR = """
 import socket, struct, sys, time
 server = socket.create_server(("127.0.0.1", 0))
@@ -112,6 +114,7 @@ class Rig:
         told = json.loads(self.bridge.first)
         self.osc, self.tcp, self.http = told["osc"], told["tcp"], told["http"]
         self._run = 0
+        time.sleep(SETTLE_S)
 
     def number(self, kind: str) -> tuple[int, int]:
         """The `picture` value for a kind, and the number of its run."""

@@ -1,0 +1,42 @@
+"""The benchmarks run and tell; what they find is this machine's business."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def bench(tmp_path: Path, *arguments: str) -> dict:
+    file = tmp_path / "report.json"
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(file), *arguments]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(file.read_text("utf-8"))
+    assert report["machine"] in done.stdout
+    for row in report["rows"]:
+        assert row["case"] in done.stdout
+    return report
+
+
+def test_the_loop_s_stall(tmp_path: Path) -> None:
+    report = bench(tmp_path, "--only", "P5")
+    assert {row["goal"] for row in report["rows"]} == {"P5"}
+    assert all(row["samples"]["late_s"] for row in report["rows"])
+
+
+@pytest.mark.slow
+def test_the_relay_beside_its_floors(tmp_path: Path) -> None:
+    report = bench(tmp_path, "--only", "P1")
+    assert {row["case"] for row in report["rows"]} == {"png512", "jpeg512", "png1024", "jpeg1024"}
+    assert all(row["found"] > 0 for row in report["rows"])
+
+
+def test_a_goal_that_is_not_measured_is_named(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "--only", "P99"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "--only P99: choose of P1, P3" in done.stderr
