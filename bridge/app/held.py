@@ -123,8 +123,11 @@ class HeldPictures:
         payloads: list[tuple[int, Payload]] = []
         try:
             for output, kind in self._outputs(stream, viewer):
-                form = self.forms.form(self._still(stream, output), spec, self._size(stream), kind)
-                payload = self.forms.ready(form) if is_large else self.forms.make_now(form)
+                still = self._still(stream, output)
+                form = self.forms.form(still, spec, self._size(stream), kind)
+                # A photograph of 33 megapixels takes half a second to be made small.
+                from_large = still.pixels.size.width * still.pixels.size.height > PIXELS_ON_LOOP
+                payload = self.forms.ready(form) if is_large or from_large else self.forms.make_now(form)
                 if payload is None:
                     break
                 payloads.append((output, payload))

@@ -226,9 +226,9 @@ def resize_pixels(pixels: Pixels, size: Size, fit: Fit = Fit.STRETCH) -> Pixels:
     """The picture at exactly `size`; the same object if it has that size already.
 
     `stretch` fills it, `contain` centres the whole picture and fills the rest with black of alpha 255, `cover`
-    fills it and crops what is over, evenly on both sides. Bilinear, over the whole footprint when it gets smaller
-    (no aliasing) and without the ringing that sharper filters bring into masks and depth. Colour is weighted by
-    alpha.
+    fills it and crops what is over, evenly on both sides; where nothing has to be scaled, pixel by pixel. Bilinear,
+    over the whole footprint when it gets smaller (no aliasing) and without the ringing that sharper filters bring into
+    masks and depth. Colour is weighted by alpha.
     """
     source = pixels.size
     if source == size:
@@ -241,6 +241,10 @@ def resize_pixels(pixels: Pixels, size: Size, fit: Fit = Fit.STRETCH) -> Pixels:
             return _framed(resize_pixels(pixels, inner), size)
     box: tuple[float, float, float, float] | None = None
     if fit is Fit.COVER:
+        if (source.width == size.width and source.height > size.height) or (
+            source.height == size.height and source.width > size.width
+        ):
+            return _cropped(pixels, size)  # nothing is scaled: half a pixel's shift would only blur it
         scale = max(size.width / source.width, size.height / source.height)
         width, height = min(size.width / scale, source.width), min(size.height / scale, source.height)
         left, top = (source.width - width) / 2, (source.height - height) / 2
@@ -253,6 +257,13 @@ def resize_pixels(pixels: Pixels, size: Size, fit: Fit = Fit.STRETCH) -> Pixels:
     image = image_of(pixels, alpha=pixels.channels is Channels.RGBA).resize(size, Image.Resampling.BILINEAR, box)
     shape = (size.height, size.width, _DEPTH[pixels.channels])
     return Pixels(np.frombuffer(image.tobytes(), "u1").reshape(shape), pixels.channels)
+
+
+def _cropped(pixels: Pixels, size: Size) -> Pixels:
+    """The middle of the picture, pixel by pixel. An odd one is taken off at the right and bottom."""
+    left, top = (pixels.size.width - size.width) // 2, (pixels.size.height - size.height) // 2
+    middle = pixels.array[top : top + size.height, left : left + size.width]
+    return Pixels(np.ascontiguousarray(middle), pixels.channels)
 
 
 def _framed(pixels: Pixels, size: Size) -> Pixels:

@@ -397,6 +397,19 @@ def test_cover_crops_to_the_centre() -> None:
     assert made(pixels, PixelFormat.R8, size=Size(2, 2), fit=Fit.COVER) == bytes((200,)) * 4
 
 
+@pytest.mark.parametrize("channels", list(Channels))
+@pytest.mark.parametrize("size", [Size(8, 9), Size(7, 9), Size(13, 4), Size(13, 8), Size(1, 9)])
+def test_cover_that_only_crops_keeps_every_pixel(channels: Channels, size: Size) -> None:
+    """An odd pixel is taken off at the right and bottom; half a pixel's shift would blur all of them."""
+    depth = {Channels.L: 1, Channels.LA: 2, Channels.RGB: 3, Channels.RGBA: 4, Channels.L16: 1}[channels]
+    top = 65535 if channels is Channels.L16 else 255
+    array = np.array(noise(13, 9, depth, top), dtype=np.uint16 if top > 255 else np.uint8)
+    pixels = pixels_from_array(array)
+    left, upper = (13 - size.width) // 2, (9 - size.height) // 2
+    middle = pixels.array[upper : upper + size.height, left : left + size.width]
+    assert (resize_pixels(pixels, size, Fit.COVER).array == middle).all()
+
+
 def test_stretch_halves_by_averages() -> None:
     # Pillow's bilinear kernel over two pixels of equal weight, at the edges cut off: checked where it is flat.
     pixels = decode_picture(png8([[[10]] * 8] * 8))
