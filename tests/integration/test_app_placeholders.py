@@ -40,6 +40,23 @@ def makers(monkeypatch):
     return found
 
 
+def test_a_large_picture_is_made_small_beside_the_loop(tmp_path, makers):
+    """A photograph as placeholder takes half a second to be brought to any size."""
+
+    async def test():
+        file = tmp_path / "large.png"
+        Image.fromarray(np.full((1024, 2048, 3), 99, np.uint8)).save(file)
+        async with AppRig(
+            tmp_path, {"main": {"workflow": "solid", "mode": "oneshot", "placeholder": str(file)}}
+        ) as rig:
+            engine = await rig.engine()
+            await engine.subscribe(size=(32, 16))
+            assert ((await engine.frame(held=True)).pixels[..., :3] == 99).all()
+            assert makers == [(32, False)]
+
+    run(test)
+
+
 @pytest.mark.parametrize("format", ["rgba8", "png"])
 def test_a_large_placeholder_is_made_beside_the_loop(tmp_path, makers, format):
     async def test():

@@ -44,6 +44,29 @@ def test_on_the_embedded_comfyui(home):
     assert np.abs(made - (255, 136, 0)).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        (["--aspect", "16:9", "--megapixels", "0.05"], "304x168"),
+        (["--aspect", "2/1"], "728x360"),
+        (["--megapixels", "0.0625"], "256x256"),
+    ],
+)
+def test_by_aspect_and_megapixels(home, words, size):
+    done = home.run("run", "gradient", *ONE_COLOR, *words, "-o", "out.png")
+    assert (done.code, done.err) == (0, "")
+    assert one_line(done.out).startswith(f"out.png: {size}, ")
+
+
+def test_a_wrong_shape(home):
+    done = home.run("run", "gradient", "--aspect", "wide", "-o", "out.png")
+    assert done.code == 2
+    assert "aspect: 'wide' is not width to height" in one_line(done.err)
+    done = home.run("run", "gradient", "--size", "64x64", "--megapixels", "1", "-o", "out.png")
+    assert done.code == 2
+    assert "--size says it all" in one_line(done.err)
+
+
 def test_as_a_jpeg(home):
     done = home.run("run", "gradient", *ONE_COLOR, "-o", "out.JPG")
     assert (done.code, done.err) == (0, "")
