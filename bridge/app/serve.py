@@ -47,6 +47,7 @@ UP_WITHIN_S: Final = 10.0
 """How long a ComfyUI that has to be there may take to answer."""
 REFUSED_WITHIN_S: Final = 2.0
 """How long it is tried again where every host refuses: nobody listens there, and `--wait-comfy` was not said."""
+LOOK_EVERY_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,17 +211,22 @@ class Server:
         """Give True as soon as a ComfyUI is up, False if none is within `timeout_s`.
 
         Also False once every host has refused at each try for `refused_s`: nobody listens there. With None it waits on.
+        Seconds in which this process had no turn, on a busy or a sleeping machine, don't count: ComfyUI, which may be
+        one of its own, had none to be heard in either.
         """
         loop = asyncio.get_running_loop()
-        began = refused_since = loop.time()
+        waited_s = refused_for_s = 0.0
+        looked_at = loop.time()
         while not self.bridge.backends_up:
-            now = loop.time()
+            passed_s = min(loop.time() - looked_at, 2 * LOOK_EVERY_S)
+            looked_at = loop.time()
+            waited_s += passed_s
             backends = list(self.bridge.backends)
-            if not backends or not all(isinstance(backend.failure, BackendGone) for backend in backends):
-                refused_since = now
-            if now - began >= timeout_s or (refused_s is not None and now - refused_since >= refused_s):
+            refused = bool(backends) and all(isinstance(backend.failure, BackendGone) for backend in backends)
+            refused_for_s = refused_for_s + passed_s if refused else 0.0
+            if waited_s >= timeout_s or (refused_s is not None and refused_for_s >= refused_s):
                 return False
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(LOOK_EVERY_S)
         return True
 
     def _object_info_came(self, backend: str, data: bytes) -> None:
