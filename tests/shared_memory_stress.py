@@ -1,7 +1,7 @@
 """A writer and readers of one shared memory file as processes of their own, each started as a script.
 
     python shared_memory_stress.py reader WANTED     prints the UDP port of its bell, and at its end what it saw
-    python shared_memory_stress.py writer FOLDER PORT ...
+    python shared_memory_stress.py writer FOLDER PORT ...    prints what `memory` says
     python shared_memory_stress.py burner            keeps a processor busy, so that everybody is interrupted
 
 Every picture is full of its own number, so a copy with two numbers in it is torn. The writer waits for nobody: no slot
@@ -40,6 +40,8 @@ def write(folder: str, ports: list[int]) -> None:
     memory = encode_message(
         Memory(stream=1, file=str(file.path), nonce=page.nonce, slots=page.slots, stride=page.slot_stride)
     )
+    told = {"file": str(file.path), "nonce": page.nonce, "slots": page.slots, "stride": page.slot_stride}
+    print(json.dumps(told), flush=True)
     bell = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     readers = [("127.0.0.1", port) for port in ports]
     number = 0
