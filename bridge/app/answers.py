@@ -8,6 +8,7 @@ from bridge.app.records import Request
 from bridge.codec import messages as m
 from bridge.errors import TexbridgeError
 from bridge.scheduler.events import Finish
+from bridge.streams.sizes import size_grid
 from bridge.streams.stream import Stream
 from bridge.types import Outcome, ParameterSpec, ParameterType, Picture, RawPicture, Value, WorkflowSpec
 
@@ -47,6 +48,7 @@ def describe(workflow: WorkflowSpec, stream: Stream | None, id: int | None) -> m
         parameters=[parameter(spec) for spec in workflow.parameters],
         outputs=[m.OutputDescription(output.name, output.kind.value) for output in workflow.outputs],
         size=None if size is None else (size.width, size.height),
+        sides=_sides(workflow),
         stream=None if stream is None else stream.name,
         number=None if stream is None else stream.number,
         mode=None if stream is None else stream.mode,
@@ -54,6 +56,13 @@ def describe(workflow: WorkflowSpec, stream: Stream | None, id: int | None) -> m
         seed=None if stream is None else stream.seed,
         seed_policy=None if stream is None else stream.seed_policy,
     )
+
+
+def _sides(workflow: WorkflowSpec) -> m.SizeSides | None:
+    if workflow.size is None:
+        return None
+    grid = size_grid(workflow)
+    return m.SizeSides(step=grid.step, min=grid.least, max=grid.most)
 
 
 def finished(request: Request, command: Finish, key: int | str | None, now: float) -> m.Finished:

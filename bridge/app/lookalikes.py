@@ -63,6 +63,8 @@ def _hint(path: Path, *, alone: bool) -> str:
         data = path.read_bytes() if path.stat().st_size <= MAX_FILE_BYTES else b""
     except OSError:
         return ""
+    if alone and path.name == FILES[0]:
+        return f"{path.parent} is a workflow itself: name the folder above it, {path.parent.absolute().parent}"
     match file_form(data):
         case FileForm.UI:
             return f'{path} is a workflow as ComfyUI saves it: `texbridge workflows bind "{path}"` makes one of it'

@@ -87,6 +87,14 @@ class OutputDescription(msgspec.Struct, frozen=True):
     kind: str
 
 
+class SizeSides(msgspec.Struct, frozen=True, kw_only=True):
+    """What each side of a workflow's pictures may be: multiples of `step` from `min` to `max`, pixels."""
+
+    step: int
+    min: int
+    max: int
+
+
 class Described(Message, frozen=True, kw_only=True, tag="described"):
     """Answer to `Describe`. From `stream` on, and the parameters' values, the fields are there for a stream only."""
 
@@ -95,6 +103,7 @@ class Described(Message, frozen=True, kw_only=True, tag="described"):
     outputs: abc.Sequence[OutputDescription]
     label: str | None = None
     size: PixelSize | None = None
+    sides: SizeSides | None = None
     stream: str | None = None
     number: U32 | None = None
     mode: Mode | None = None

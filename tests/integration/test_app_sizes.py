@@ -6,7 +6,8 @@ from app_rig import AppRig, node, run, write_workflow
 from bridge.app.config import load_config
 from bridge.app.configured_streams import stream_checks
 from bridge.app.serve import Server, make_library
-from bridge.codec.messages import Changed, Open
+from bridge.codec.bridge_messages import SizeSides
+from bridge.codec.messages import Changed, Describe, Open
 from bridge.errors import ConfigError
 
 FIXED = {
@@ -20,6 +21,8 @@ def test_open_by_aspect_and_megapixels(tmp_path):
     async def test():
         async with AppRig(tmp_path, STREAMS) as rig:
             engine, other = await rig.engine(), await rig.engine("websocket")
+            described = await engine.ask(Describe, workflow="solid")
+            assert (described.size, described.sides) == ((32, 16), SizeSides(step=8, min=8, max=16384))
             opened = await engine.open("wide", "solid", aspect="16:9", megapixels=0.01)
             assert (opened.created, opened.size) == (True, (136, 80))
             await other.subscribe("wide")

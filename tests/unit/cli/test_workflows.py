@@ -153,6 +153,9 @@ def test_list_names_what_is_not_a_workflow_yet(capsys, tmp_path):
     assert f"{Path('mine/renamed/my sky_api.json')} looks like a workflow: rename it to" in told["renamed"]
     assert "`texbridge workflows bind" in told["saved"]
     assert "`texbridge workflows bind" in told["loose"]
+    code, out, _ = ran(capsys, "list", "--workflows", "mine/good")
+    assert code == 0
+    assert f"is a workflow itself: name the folder above it, {folder}" in out
     code, out, _ = ran(capsys, "list", "--workflows", "mine", "--json")
     rows = {row["name"]: row for row in json.loads(out)}
     assert code == 0
