@@ -9,7 +9,7 @@ import asyncio
 import socket
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -108,7 +108,7 @@ async def open_transport(address: Address, receiver: Receiver, max_message_bytes
             lambda: TcpTransport(receiver, max_message_bytes),
             address.host,
             address.port,
-            happy_eyeballs_delay=next_address_after(address.host),
+            **_race(address.host),
         )
         return transport
     except InvalidStatus as error:
@@ -132,7 +132,7 @@ class TcpTransport(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
         self._transport = transport
         raw = transport.get_extra_info("socket")
         if raw is not None:
@@ -260,11 +260,19 @@ class WebSocketTransport:
         self._peer.transport.abort()
 
 
+def _race(host: str) -> dict[str, Any]:
+    """Options that race a name's addresses: none where there is one, or where the loop can't (uvloop, winloop)."""
+    delay = next_address_after(host)
+    if delay is None or not isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+        return {}
+    return {"happy_eyeballs_delay": delay}
+
+
 async def _open_websocket(url: str, receiver: Receiver, max_message_bytes: int) -> WebSocketTransport:
     options: dict[str, Any] = {
         "proxy": None,
         "create_connection": _Socket,
-        "happy_eyeballs_delay": next_address_after(urlsplit(url).hostname or ""),
+        **_race(urlsplit(url).hostname or ""),
     }
     peer = await connect(
         url,
