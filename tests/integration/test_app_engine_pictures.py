@@ -397,7 +397,8 @@ def test_depth_color_and_mask_of_one_workflow(tmp_path):
     run(test)
 
 
-def test_alpha_reaches_the_graph_that_uses_it(tmp_path):
+@pytest.mark.parametrize("way", ["files", "nodes"])
+def test_alpha_reaches_the_graph_that_uses_it(tmp_path, way):
     graph = {
         "1": node("LoadImage", "@photo:image", image="a.png"),
         "2": node("MaskToImage", "", mask=["1", 1]),
@@ -407,7 +408,8 @@ def test_alpha_reaches_the_graph_that_uses_it(tmp_path):
 
     async def test():
         async with AppRig(tmp_path, {"main": {"workflow": "cut", "mode": "oneshot"}}) as rig:
-            use_files(rig)
+            if way == "files":
+                use_files(rig)
             engine = await rig.engine()
             await engine.subscribe()
             (done,) = await engine.finish(await engine.run(params={"photo": raw(COLORS, "bgra8", "bottom_left")}))
@@ -419,22 +421,28 @@ def test_alpha_reaches_the_graph_that_uses_it(tmp_path):
     run(test)
 
 
-def test_encoded_pictures_fit_too(tmp_path):
+@pytest.mark.parametrize("way", ["files", "nodes"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "I;16", "P"])
+def test_encoded_pictures_fit_too(tmp_path, way, mode):
     write_workflow(tmp_path, "fitted", {**PHOTO, "3": solid()}, EXACT + 'fit = "cover"\n')
 
     async def test():
         async with AppRig(tmp_path, {"main": {"workflow": "fitted", "mode": "oneshot"}}) as rig:
-            use_files(rig)
+            if way == "files":
+                use_files(rig)
             engine = await rig.engine()
             await engine.subscribe()
             with io.BytesIO() as file:
-                Pillow.new("RGB", (50, 60), (7, 8, 9)).save(file, "PNG")
-                picture = {"encoded": file.getvalue()}
-            (done,) = await engine.finish(await engine.run(params={"picture": picture}))
+                grey = {"L": 7, "LA": (7, 255), "I;16": 7 * 257}.get(mode)
+                picture = Pillow.new("RGB" if mode == "P" or grey is None else mode, (50, 60), grey or (7, 8, 9))
+                picture = picture.convert(mode) if mode == "RGBA" else picture.quantize(2) if mode == "P" else picture
+                picture.save(file, "PNG")
+                value = {"encoded": file.getvalue()}
+            (done,) = await engine.finish(await engine.run(params={"picture": value}))
             assert done.outcome == "done", done.message
             frame = await frame_of(engine, done)
             assert (frame.header.width, frame.header.height) == (32, 16), "the stream's size"
-            assert frame.number == 0x070809
+            assert frame.number == (0x070809 if grey is None else 0x070707)
 
     run(test)
 
