@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from bridge.client.client import Client, StreamName
 from bridge.client.faults import LinkLostError
 from bridge.client.frames import Frame, Frames
+from bridge.client.picture_memory import PictureMemory
 from bridge.client.requests import Run
 from bridge.codec import messages as m
 from bridge.types import Fit, Mode, Origin, SeedPolicy
@@ -258,6 +259,10 @@ class BlockingClient:
             client_time=client_time,
         )
         return BlockingRun(self._loop, self._loop.call(run))
+
+    def share_pictures(self, max_bytes: int, slots: int = 4) -> PictureMemory:
+        """Give a file in shared memory: what its `write` gives is an image value. See `Client.share_pictures`."""
+        return self._loop.call(self._client.share_pictures(max_bytes, slots))
 
     def cancel(
         self, request: BlockingRun | int | None = None, *, stream: StreamName | None = None, all: bool = False

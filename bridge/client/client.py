@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.client.frames import Frames
+from bridge.client.picture_memory import PictureMemory
 from bridge.client.pictures import picture_value
 from bridge.client.requests import Run
 from bridge.client.session import Event, Session
@@ -241,6 +242,20 @@ class Client:
             self._session.runs.remove(run)
             raise
         return run
+
+    async def share_pictures(self, max_bytes: int, slots: int = 4) -> PictureMemory:
+        """Give a file in shared memory: what its `write` gives is an image value. One before is closed.
+
+        `max_bytes` is the largest picture's. It ends with the client; on a new connection the bridge is told again.
+        Raises OSError where no file can be made, and 411 from a bridge that is not on this machine.
+        """
+        memory = PictureMemory(max_bytes, slots)
+        try:
+            await self._session.ask(memory.message, m.Ok, lambda _: self._session.use_pictures(memory))
+        except BaseException:
+            memory.close()
+            raise
+        return memory
 
     async def cancel(
         self, request: Run | int | None = None, *, stream: StreamName | None = None, all: bool = False

@@ -56,6 +56,8 @@ class Opened:
         """Values of a stream were set."""
         name = self._name(stream)
         message = self._streams.get(name)
+        # What lay in a slot of ours is long written over: a picture is to be sent again, not its place.
+        params = {key: value for key, value in params.items() if not (isinstance(value, Mapping) and "slot" in value)}
         if message is not None and params:
             self._streams[name] = msgspec.structs.replace(message, params={**(message.params or {}), **params})
 

@@ -17,6 +17,7 @@ import msgspec
 from bridge.client.faults import LinkLostError, error_of, may_pass
 from bridge.client.frames import Frame, Frames
 from bridge.client.link import Link
+from bridge.client.picture_memory import PictureMemory
 from bridge.client.recovery import Opened
 from bridge.client.requests import Ask, Asks, Run, Runs, with_id
 from bridge.client.shared_memory import MemoryReader
@@ -78,6 +79,7 @@ class Session:
         self._asks = Asks()
         self._subscriptions: list[Frames] = []
         self._by_number: dict[int, Frames] = {}
+        self._pictures: PictureMemory | None = None
 
     @property
     def welcome(self) -> m.Welcome:
@@ -107,6 +109,7 @@ class Session:
     async def close(self) -> None:
         """End the link, and fail what waits."""
         self._give_up(None)
+        self.use_pictures(None)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -215,6 +218,12 @@ class Session:
             # A subscription whose asker has given up: nobody shall make pictures for it.
             self._link.send(m.Unsubscribe(stream=header.stream))
 
+    def use_pictures(self, memory: PictureMemory | None) -> None:
+        """Our own pictures are in this file from now on."""
+        if self._pictures is not None and self._pictures is not memory:
+            self._pictures.close()
+        self._pictures = memory
+
     def _doorbell(self, frames: Frames, header: FrameHeader) -> None:
         try:
             copied = None if frames.memory is None else frames.memory.copy(header)
@@ -313,6 +322,8 @@ class Session:
         self._asks.drop_own()
         self._link = link
         self._welcome = welcome
+        if self._pictures is not None:
+            self._say_again(self._pictures.message)
         if before is None or welcome.resumed:
             self.opened.learn(welcome.streams)
             for frames in self._subscriptions:

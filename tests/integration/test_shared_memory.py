@@ -468,3 +468,33 @@ def test_files_that_are_not_to_be_opened(tmp_path: Path, folder: Path) -> None:
             await rig.until(lambda: not rig.server._link_hub.memory._files, "the file to be closed")
 
     run(test)
+
+
+@KINDS
+def test_the_client_sends_pictures_by_shared_memory(tmp_path: Path, folder: Path, kind: str) -> None:
+    made = []
+
+    async def test() -> None:
+        async with rig_in(tmp_path, folder, {"main": {"workflow": "photo", "mode": "oneshot"}}) as rig:
+            addresses = rig.server.addresses
+            address = addresses.tcp if kind == "tcp" else f"ws://{addresses.link}/link"
+            async with Client(address, shared_memory=True) as client:
+                pictures = await client.share_pictures(32 * 16 * 4)
+                made.append(pictures.message.file)
+                frames = await client.subscribe("main")
+                for number in range(1, 8):
+                    pixels = np.full((16, 32, 4), number, np.uint8)
+                    pixels[..., 3] = 255
+                    run = await client.run("main", {"picture": pictures.write(pixels)})
+                    frame = await frames.next(10)
+                    while frame.header.request != run.request:
+                        frame = await frames.next(10)
+                    assert (frame.pixels == pixels).all()
+                link = client._session._link
+                assert link is not None
+                link.abort()  # on the next connection the bridge is told again
+                await client.ping()
+                await client.set("main", {"picture": pictures.write(np.full((16, 32, 4), 9, np.uint8))})
+
+    run(test)
+    assert [os.path.exists(file) for file in made] == [False]
