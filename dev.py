@@ -29,6 +29,12 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / ".texbridge-installed"
+DEBIAN_PACKAGES = (  # other languages' toolchains, for tests/engines: a test skips where its own is missing
+    "mono-mcs",
+    "mono-runtime",
+    "libmono-system-net-http4.0-cil",  # ClientWebSocket
+)
+APT_LIMIT_S = 600
 
 
 def run(*command: str | os.PathLike[str], check: bool = True) -> int:
@@ -75,6 +81,53 @@ def make_venv() -> None:
         ) from error
 
 
+def missing_debian_packages() -> list[str]:
+    """Give those of DEBIAN_PACKAGES that aren't installed; none where there is no dpkg."""
+    query = shutil.which("dpkg-query")
+    if query is None:
+        return []
+    command = [query, "--show", "--showformat=${db:Status-Status} ${Package}\n", *DEBIAN_PACKAGES]
+    told = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False).stdout
+    installed = {line.split()[-1] for line in told.splitlines() if line.startswith("installed ")}
+    return [package for package in DEBIAN_PACKAGES if package not in installed]
+
+
+def install_debian_packages() -> None:
+    """Install what the engine tests need, on Debian and as root; elsewhere, or in vain, say so: those tests skip."""
+    missing = missing_debian_packages()
+    apt = shutil.which("apt-get")
+    if not missing or apt is None:
+        return
+    command = [apt, "install", "-y", "-q", "--no-install-recommends", *missing]
+    if getattr(os, "geteuid", lambda: 1)() != 0:
+        print(f"dev.py: some engine tests will skip; as root: apt-get {' '.join(command[1:])}", flush=True)
+        return
+    print(f"dev.py: installing {' '.join(missing)} (once) ...", flush=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    why = ""
+    # Package lists may be old, or missing in a fresh container: fetched only where the first try fails.
+    for step in (command, [apt, "update", "-q"], command):
+        try:
+            done = subprocess.run(
+                step,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                timeout=APT_LIMIT_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            why = str(error)
+            break
+        if done.returncode == 0 and step is command:
+            return
+        why = "\n".join(done.stdout.splitlines()[-5:])
+    print(f"dev.py: apt could not install {' '.join(missing)}; their tests will skip:\n{why}", flush=True)
+
+
 def command_demo(args: list[str]) -> int:
     ensure_venv("")
     return run(PYTHON, "-m", "bridge", "demo", *args, check=False)
@@ -112,6 +165,7 @@ def command_check(args: list[str]) -> int:
     """Lint, types and tests; the last line counts the skipped tests by reason."""
     command_lint([])
     command_types([])
+    install_debian_packages()
     skipped: dict[str, int] = {}
     command = [str(PYTHON), "-m", "pytest", *args]
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PY_COLORS": "0"}

@@ -99,7 +99,7 @@ def test_check_counts_what_was_skipped(dev, monkeypatch, capfd, tmp_path, passes
         encoding="utf-8",
     )
     monkeypatch.setattr(dev, "PYTHON", sys.executable)
-    for step in ("command_lint", "command_types", "ensure_venv"):
+    for step in ("command_lint", "command_types", "ensure_venv", "install_debian_packages"):
         monkeypatch.setattr(dev, step, lambda *_: 0)
     assert dev.command_check(["-ra", "-p", "no:cacheprovider", "-c", str(tmp_path / "pyproject.toml")]) == code
     last = capfd.readouterr().out.splitlines()[-1]
@@ -192,3 +192,63 @@ def test_clean_takes_away_what_was_made_and_nothing_else(dev, tmp_path):
     (tmp_path / "bridge" / "__pycache__").mkdir(parents=True)
     assert dev.command_clean([]) == 0
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["bridge", "pyproject.toml"]
+
+
+class FakeApt:
+    """Stands for dpkg-query and apt-get: knows what is installed, and fails so often before it installs."""
+
+    def __init__(self, dev, monkeypatch, *, installed=(), failures=0, root=True, there=True):
+        self.installed = set(installed)
+        self.failures = failures
+        self.steps = []
+        monkeypatch.setattr(dev, "DEBIAN_PACKAGES", ("mono-mcs", "mono-runtime"))
+        monkeypatch.setattr(dev.shutil, "which", lambda name: f"/usr/bin/{name}" if there else None)
+        monkeypatch.setattr(dev.os, "geteuid", lambda: 0 if root else 1000, raising=False)
+        monkeypatch.setattr(dev.subprocess, "run", self.run)
+
+    def run(self, command, **options):
+        if command[0].endswith("dpkg-query"):
+            lines = [f"{'installed' if name in self.installed else 'not-installed'} {name}" for name in command[3:]]
+            return subprocess.CompletedProcess(command, 1, stdout="\n".join(lines))
+        assert options["timeout"]
+        self.steps.append(command[1])
+        if command[1] == "install":
+            if self.failures:
+                self.failures -= 1
+                return subprocess.CompletedProcess(command, 100, stdout="E: Unable to locate package")
+            self.installed |= {word for word in command[2:] if not word.startswith("-")}
+        return subprocess.CompletedProcess(command, 0, stdout="")
+
+
+def test_debian_packages_are_installed_once(dev, monkeypatch, capsys):
+    fake = FakeApt(dev, monkeypatch, installed=["mono-runtime"])
+    dev.install_debian_packages()
+    dev.install_debian_packages()
+    assert fake.steps == ["install"]
+    assert fake.installed == {"mono-mcs", "mono-runtime"}
+    assert capsys.readouterr().out == "dev.py: installing mono-mcs (once) ...\n"
+
+
+def test_old_package_lists_are_fetched(dev, monkeypatch):
+    fake = FakeApt(dev, monkeypatch, failures=1)
+    dev.install_debian_packages()
+    assert fake.steps == ["install", "update", "install"]
+
+
+def test_packages_in_vain_are_told(dev, monkeypatch, capsys):
+    fake = FakeApt(dev, monkeypatch, failures=9)
+    dev.install_debian_packages()
+    assert fake.steps == ["install", "update", "install"]
+    told = capsys.readouterr().out
+    assert "could not install mono-mcs mono-runtime; their tests will skip" in told
+    assert "Unable to locate package" in told
+
+
+def test_packages_need_debian_and_root(dev, monkeypatch, capsys):
+    assert FakeApt(dev, monkeypatch, there=False).steps == []
+    dev.install_debian_packages()
+    assert capsys.readouterr().out == ""
+    fake = FakeApt(dev, monkeypatch, root=False)
+    dev.install_debian_packages()
+    assert fake.steps == []
+    assert "as root: apt-get install -y -q --no-install-recommends mono-mcs mono-runtime" in capsys.readouterr().out
