@@ -16,9 +16,8 @@ from PIL import Image
 
 from bridge.app.actions import Actions
 from bridge.app.covers import Covers
-from bridge.app.viewers import Viewer
-from bridge.codec.frame import decode_frame
 from bridge.codec.messages import Blackout, Ok, Panic, Ping, Subscribe
+from bridge.delivery.outbox import Outbox
 from bridge.types import Delivery, Origin, PixelFormat
 
 BUSY = {"workflow": "clouds", "mode": "live", "seed_policy": "increment"}
@@ -30,22 +29,16 @@ class Takes:
 
     def __init__(self, monkeypatch):
         self.taken = []
-        """(viewer, number, is black) of each frame; None where the black began."""
+        """(outbox, number, is black) of each set; None where the black began."""
         self.moved = asyncio.Event()
-        frame, whole = Viewer.next_frame, Viewer.take
-        blackout, panic = Covers.blackout, Actions.panic
+        whole, blackout, panic = Outbox.take, Covers.blackout, Actions.panic
 
-        def next_frame(viewer):
-            taken = frame(viewer)
-            if taken is not None:
-                header, _ = decode_frame(taken[0] + bytes(taken[1].data))
-                self._note(viewer, header.number, taken[1])
-            return taken
-
-        def take(viewer):
-            item = whole(viewer)
+        def take(outbox):
+            item = whole(outbox)
             if item is not None:
-                self._note(viewer, item.number, item.payloads[0][1])
+                payload = item.payloads[0][1]
+                self.taken.append((outbox, item.number, is_black(payload.format, payload.data)))
+                self.moved.set()
             return item
 
         def begins(action):
@@ -56,19 +49,14 @@ class Takes:
 
             return wrapped
 
-        monkeypatch.setattr(Viewer, "next_frame", next_frame)
-        monkeypatch.setattr(Viewer, "take", take)
+        monkeypatch.setattr(Outbox, "take", take)
         monkeypatch.setattr(Covers, "blackout", begins(blackout))
         monkeypatch.setattr(Actions, "panic", begins(panic))
-
-    def _note(self, viewer, number, payload):
-        self.taken.append((viewer, number, is_black(payload.format, payload.data)))
-        self.moved.set()
 
     def after(self, viewer):
         """What this viewer took since the black began."""
         begun = self.taken.index(None)
-        return [entry[1:] for entry in self.taken[begun + 1 :] if entry is not None and entry[0] is viewer]
+        return [entry[1:] for entry in self.taken[begun + 1 :] if entry is not None and entry[0] is viewer.outbox]
 
     async def until(self, condition):
         await wait_until(self.moved, condition, "it", lambda: f"taken {len(self.taken)}")
