@@ -29,7 +29,7 @@ from bridge.app.viewers import Viewers
 from bridge.backends.pool import BackendPool
 from bridge.backends.records import BackendMute, BackendPicture, BackendProgress, BackendRecord, BackendWarning
 from bridge.codec.picture_header import PictureLimits, read_picture_header
-from bridge.errors import BridgeError, TexbridgeError
+from bridge.errors import BridgeError, DecodeError, TexbridgeError
 from bridge.frames.decode import DecodePool
 from bridge.frames.leases import BufferPool
 from bridge.frames.packets import PayloadSource
@@ -306,7 +306,7 @@ class Bridge:
             self.tell(AttemptPrepared(command.attempt))
             self._post(command.attempt, command.backend, request, snapshot, task.result())
         elif isinstance(error, TexbridgeError):
-            self._refuse(command.attempt, error, retry=True)
+            self._refuse(command.attempt, error, retry=not isinstance(error, DecodeError))
         else:
             logger.error("uploading the pictures of request %d failed", request.number, exc_info=error)
             self._refuse(command.attempt, BridgeError("the bridge failed at this request; its log says why"))

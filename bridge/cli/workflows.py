@@ -26,6 +26,7 @@ from bridge.workflow.check import Problem, ProblemKind, check_against
 from bridge.workflow.library import BINDING_FILE, WORKFLOW_FILE, Library
 from bridge.workflow.object_info import ObjectInfo
 from bridge.workflow.packs import NodePacks
+from bridge.workflow.picture_rules import rule_words
 from bridge.workflow.workflow import Workflow
 
 DESCRIPTION = """\
@@ -162,6 +163,8 @@ def show_workflow(options: argparse.Namespace) -> int:
             span = "one of " + ", ".join(parameter.choices)
         elif parameter.minimum is not None or parameter.maximum is not None:
             span = f"{_shown(parameter.minimum)} .. {_shown(parameter.maximum)} {parameter.unit}".rstrip()
+        elif parameter.name in workflow.picture_rules:
+            span = rule_words(workflow.picture_rules[parameter.name])
         print(f"  {parameter.name:16} {parameter.type.value:7} {span:28} default {_shown(parameter.default)}")
     if spec.has_seed:
         print(f"  {'seed':16} {'seed':7} {'0 .. 2^64-1':28} default {spec.default_seed}")

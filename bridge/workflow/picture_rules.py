@@ -59,6 +59,18 @@ def _problem(key: str, value: Any) -> str:
     return ""
 
 
+def rule_words(rule: PictureRule) -> str:
+    """A rule in short, for people: `near 0.3, far 20, invert, fit cover`; "" if nothing is done."""
+    parts = [] if rule.near is None else [f"near {rule.near:g}"]
+    parts += [] if rule.far is None else [f"far {rule.far:g}"]
+    parts += ["invert"] if rule.invert else []
+    parts += [] if rule.fill is Fill.NONE else [f"fill {rule.fill}"]
+    parts += [f"rotate {rule.rotate}"] if rule.rotate else []
+    parts += ["mirror_x"] if rule.mirror_x else []
+    parts += [] if rule.fit is None else [f"fit {rule.fit}"]
+    return ", ".join([*parts, "lossless"] if rule.lossless else parts)
+
+
 def picture_rule(keys: Mapping[str, Any], targets: tuple[Target, ...], graph: Graph) -> PictureRule:
     """The rule of an image parameter: its keys, and whether the graph uses the picture's alpha."""
     fit = keys.get("fit", "none")

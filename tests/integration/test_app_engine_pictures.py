@@ -447,6 +447,30 @@ def test_encoded_pictures_fit_too(tmp_path, way, mode):
     run(test)
 
 
+def test_a_file_that_cannot_be_decoded_fails_its_run_at_once(tmp_path, monkeypatch):
+    """Its header was right when it was set; trying again would not help."""
+    write_workflow(tmp_path, "turned", PHOTO, "[parameters.picture]\nrotate = 90\n")
+
+    async def test():
+        async with AppRig(tmp_path, {"main": {"workflow": "turned", "mode": "oneshot"}}) as rig:
+            use_files(rig)
+            engine = await rig.engine()
+            with io.BytesIO() as file:
+                Pillow.new("RGB", (50, 60), (7, 8, 9)).save(file, "PNG")
+                data = bytearray(file.getvalue())
+            data[data.index(b"IDAT") + 6] ^= 0xFF
+            broken = {"encoded": bytes(data)}
+            tries = []
+            make = uploads.picture_file
+            monkeypatch.setattr(uploads, "picture_file", lambda *arguments: tries.append(1) or make(*arguments))
+            (done,) = await engine.finish(await engine.run(params={"picture": broken}))
+            assert (done.outcome, done.code, len(tries)) == ("failed", 109, 1)
+            (done,) = await engine.finish(await engine.run(params={"picture": plain(3)}))
+            assert done.outcome == "done"
+
+    run(test)
+
+
 def test_a_bridge_writes_over_its_own_files_alone(monkeypatch):
     """The same word after each start; another one where other doors, another machine or no fixed door is."""
     from bridge.app.config import load_config

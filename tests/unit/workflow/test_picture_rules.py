@@ -8,6 +8,7 @@ from bridge.errors import WorkflowError
 from bridge.types import Fill, Fit, PictureRule
 from bridge.workflow.binding import load_workflow
 from bridge.workflow.object_info import ObjectInfo
+from bridge.workflow.picture_rules import rule_words
 
 UPLOAD = [["a.png"], {"image_upload": True}]
 INFO = ObjectInfo.from_json(
@@ -68,6 +69,12 @@ def test_everything_said():
     """
     assert rule(keys) == PictureRule(0.3, 20.0, True, Fill.NEAREST, 90, True, Fit.COVER, True, False)
     assert rule('fit = "none"\nfill = "none"\nrotate = 0') == PictureRule()
+
+
+def test_in_words():
+    assert rule_words(PictureRule()) == ""
+    words = "near 0.3, far 20, invert, fill nearest, rotate 90, mirror_x, fit cover, lossless"
+    assert rule_words(PictureRule(0.3, 20.0, True, Fill.NEAREST, 90, True, Fit.COVER, True, True)) == words
 
 
 @pytest.mark.parametrize(
