@@ -105,6 +105,24 @@ def test_frames_come_by_doorbells(tmp_path: Path, folder: Path, kind: str, large
     run(test)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="paths are shorter on Windows")
+def test_a_long_path_comes_in_parts(tmp_path: Path, folder: Path) -> None:
+    async def test() -> None:
+        deep = folder.joinpath(*("x" * 250 for _ in range(5)))
+        async with rig_in(tmp_path, deep) as rig:
+            engine = await rig.engine(hello={**SHARED, "max_message_bytes": 1024})
+            await engine.subscribe(**SHARED)
+            for number in (1, 2):
+                await engine.run(params={"fill": color(number)})
+                frame = await engine.frame(lambda frame, number=number: frame.header.number == number)
+                (memory,) = engine.of(Memory)
+                assert len(memory.file) > 1024
+                with reader(memory) as mapped:
+                    assert number_in(mapped, frame.header) == number
+
+    run(test)
+
+
 @KINDS
 def test_who_did_not_ask_gets_frames_of_the_same_slots(tmp_path: Path, folder: Path, kind: str) -> None:
     async def test() -> None:
