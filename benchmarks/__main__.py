@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.blocks import measure_blocks
-from benchmarks.fanout import measure_fanout
-from benchmarks.goals import GOALS, Row, machine
+from benchmarks.fanout import measure_fanout, measure_memory
+from benchmarks.goals import GOALS, LONG, Row, machine
 from benchmarks.osc import measure_osc
 from benchmarks.relay import measure_overhead, measure_relay
 from benchmarks.rig import Rig
 from benchmarks.stall import measure_stall
+from benchmarks.whole import measure_whole
 
 DESCRIPTION = """\
 Measure where the time goes. Every goal is a ratio of two things measured in this run, one after the other in turns,
@@ -27,9 +28,10 @@ blocking TCP socket. Nothing is judged but the goals themselves, and the exit co
 """
 
 
-def parse_goals(text: str) -> list[str]:
-    """`P1,P5` as a list; all for an empty text. Exits with a word for one that isn't measured here."""
-    wanted = [word.strip().upper() for word in text.split(",") if word.strip()] or list(GOALS)
+def parse_goals(text: str, *, long: bool = False) -> list[str]:
+    """`P1,P5` as a list; for an empty text all, the long ones only if `long`. Exits with a word for an unknown one."""
+    named = [word.strip().upper() for word in text.split(",") if word.strip()]
+    wanted = named or [goal for goal in GOALS if long or goal not in LONG]
     for word in wanted:
         if word not in GOALS:
             raise SystemExit(f"--only {word}: choose of {', '.join(GOALS)}")
@@ -45,8 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default="", metavar="P1,P5", help="these goals alone")
     parser.add_argument("--json", metavar="FILE", help="write what was measured, with every sample")
     parser.add_argument("--plots", metavar="DIR", help="draw plots there (needs the extra [bench])")
+    parser.add_argument("--long", action="store_true", help="P12 as well, which takes ten minutes")
     options = parser.parse_args(arguments)
-    wanted = parse_goals(options.only)
+    wanted = parse_goals(options.only, long=options.long)
     print(machine())
     rows: list[Row] = []
 
@@ -60,7 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
     quick = options.quick
     take({"P5"}, lambda: measure_stall(2.0 if quick else 15.0))
     take({"P11"}, lambda: measure_blocks(5 if quick else 50))
-    if {"P1", "P3", "P4", "P6", "P7", "P8", "P10"} & set(wanted):
+    take({"P14"}, lambda: measure_whole(5 if quick else 40))
+    if {"P1", "P3", "P4", "P6", "P7", "P8", "P10", "P12"} & set(wanted):
         rig = Rig()
         try:
             print("decoders: " + ", ".join(f"{kind} {words}" for kind, words in rig.decoders().items()))
@@ -69,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
             take({"P3", "P4"}, lambda: measure_overhead(rig, 5 if quick else 40, example=example, polling=polling))
             take({"P10"}, lambda: measure_osc(rig, 20 if quick else 300))
             take({"P6", "P7", "P8"}, lambda: measure_fanout(rig, 2.0 if quick else 10.0))
+            take({"P12"}, lambda: measure_memory(rig, 8.0 if quick else 600.0))
         finally:
             rig.close()
     missed = sum(not row.holds for row in rows)

@@ -165,3 +165,38 @@ def measure_age(rig: Rig, seconds: float) -> Row:
     found = [at - stamps[runs[request]][1] for request, at in ages if request in runs and runs[request] in stamps]
     sides = f"{ms(median(found))} old, a frame time is {ms(1 / FPS)}"
     return Row("P8", "age at a slow reader", median(found) * FPS, 2.0, sides=sides, samples={"age_s": found})
+
+
+def measure_memory(rig: Rig, seconds: float) -> list[Row]:
+    """P12: the bridge's memory while a viewer comes and another goes every second; the last tenth against the first."""
+    first = min(60.0, seconds / 4)
+    viewers: list[Viewer] = []
+    sizes: list[tuple[float, int]] = []
+    control = Engine(rig.tcp)
+    begin = time.perf_counter()
+    try:
+        place = 0
+        while (at := time.perf_counter() - begin) < seconds:
+            number, _ = rig.number(KIND)
+            control.ask("run", stream="bench", params={"picture": color(number)})
+            if place % FPS == 0:
+                if len(viewers) == 4:
+                    viewers.pop(0).close()
+                viewers.append(Viewer(rig))
+                viewers[-1].start()
+                rig.stamps()
+                if (size := rig.bridge.memory_bytes()) is not None:
+                    sizes.append((at, size))
+            place += 1
+            time.sleep(max(0.0, begin + place / FPS - time.perf_counter()))
+    finally:
+        for viewer in viewers:
+            viewer.close()
+        control.close()
+    if not sizes:
+        return []
+    early = median(float(size) for at, size in sizes if at <= first)
+    late = median(float(size) for _, size in sizes[-max(1, len(sizes) // 10) :])
+    sides = f"{late / (1 << 20):.0f} MiB at the end, {early / (1 << 20):.0f} in the first {first:.0f} s"
+    samples = {"at_s": [at for at, _ in sizes], "bytes": [float(size) for _, size in sizes]}
+    return [Row("P12", f"memory after {seconds:.0f} s", late / early, 1.05, sides=sides, samples=samples)]
