@@ -21,7 +21,7 @@ from bridge.links.connection import Connection
 from bridge.links.engine_memory import EngineFile
 from bridge.streams.session import Session, Subscription
 from bridge.streams.stream import Stream
-from bridge.types import ENCODED_FORMATS, FrameFlags, Origin, PixelFormat
+from bridge.types import ENCODED_FORMATS, Delivery, FrameFlags, Origin, PixelFormat
 
 logger = logging.getLogger("bridge.app.memory")
 
@@ -42,6 +42,8 @@ class LinkMemory:
         """What a subscription needs to read from shared memory; None if it is to go without."""
         if not (subscription.shared_memory and session.shared_memory):
             return None
+        if subscription.delivery is not Delivery.LATEST:
+            return None  # its window may be larger than any file, and a slot that is taken would be a set that is lost
         self._loop = asyncio.get_running_loop()
         outputs = len(stream.workflow.outputs) if subscription.outputs is None else len(subscription.outputs)
         memory = ViewerMemory(self._bridge.memory, stream.number)
