@@ -26,6 +26,8 @@ logger = logging.getLogger("bridge.backends")
 WIRE: Final = 1
 """The version of the pack's wire that this build speaks."""
 SESSION_HEADER: Final = "X-TexBridge-Session"
+_GONE: Final = "is not here"
+"""What the input nodes say of a picture that was never sent, or has ended."""
 _FIRST_REST_S: Final = 30.0
 _LONGEST_REST_S: Final = 1800.0
 _MOST_TICKETS: Final = 256
@@ -170,12 +172,9 @@ class NodePack:
         """A node failed or was refused. True if it was the pack's: the prompt may be tried again without."""
         if class_type not in NODE_CLASSES:
             return False
-        if class_type in (INPUT_NODE, INPUT_MASK_NODE):
-            # Most likely the picture is no longer there: it is sent again.
-            tickets = len(self._tickets)
-            self._tickets.clear()
-            if tickets:
-                return True
+        if class_type in (INPUT_NODE, INPUT_MASK_NODE) and _GONE in message:
+            self._tickets.clear()  # sent again, with whatever else may be gone
+            return True
         self.rest(message)
         return True
 

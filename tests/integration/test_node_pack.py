@@ -6,9 +6,11 @@ import aiohttp
 import numpy as np
 import pytest
 from app_rig import AppRig, color, node, run, solid, write_workflow
+from fault_proxy import FaultProxy
 from PIL import Image
 
 from bridge.codec.messages import Run
+from bridge.embedded import EmbeddedServer
 from bridge.embedded.catalog import CATALOG
 from bridge.types import OutputKind
 
@@ -244,5 +246,28 @@ def test_many_runs_have_one_answer_each(tmp_path):
             await engine.until(lambda: len(engine.finished) == 30, "thirty answers")
             assert {answer.outcome for answer in engine.finished.values()} == {"done"}
             assert {answer.timing["transfer"] for answer in engine.finished.values()} == {"raw"}
+
+    run(test)
+
+
+def test_auto_measures_a_tunnel_and_takes_files(tmp_path):
+    """At most 64 KiB each 20 ms: about 25 Mbit/s. Raw, a picture of 786 KB takes a quarter of a second there."""
+
+    async def test():
+        async with EmbeddedServer() as comfy, FaultProxy(comfy.port) as proxy:
+            proxy.latency_s = 0.02
+            write_graphs(tmp_path)
+            streams = {"main": {"workflow": "grain", "mode": "oneshot"}}
+            backend = [{"url": proxy.url, "name": "comfy"}]
+            write_workflow(tmp_path, "grain", {**GRAPHS["grain"], "1": solid("@fill:color", width=512, height=512)})
+            async with AppRig(tmp_path, streams, comfy=False, backend=backend) as bridge:
+                await bridge.until(lambda: bool(bridge.bridge.backends_up), "ComfyUI")
+                engine = await bridge.engine()
+                ways = []
+                for value in range(6):
+                    (answer,) = await engine.finish(await engine.run(params={"fill": color(value), "strength": 0.1}))
+                    ways.append(answer.timing["transfer"])
+                assert ways == ["raw"] * 3 + ["jpeg"] * 3
+                assert bridge.bridge.backends.get("comfy").info()["transfer"] == "jpeg"
 
     run(test)
