@@ -62,6 +62,7 @@ class _Ready:
     picture: weakref.ref[Picture | RawPicture]
     rule: PictureRule
     size: Size | None
+    far: bool
     name: str
 
 
@@ -123,13 +124,14 @@ class PictureUploads:
             ticket = await self._into_memory(backend, workflow, place, picture, rule, size)
             if ticket is not None:
                 return ticket
-        known = self._known(self._files, place, picture, rule, size)
+        far = backend.address.is_remote
+        known = self._known(self._files, place, picture, rule, size, far)
         if known is None and isinstance(picture, Picture) and not rule.moves_pixels:
             known = picture.sha256
         if known is not None and (stored := backend.find_picture(known, attempt)) is not None:
             return stored
-        data, digest = await self._in_thread(partial(_file, picture, rule, size, self._limits))
-        self._files[place] = _Ready(weakref.ref(picture), rule, size, digest)
+        data, digest = await self._in_thread(partial(_file, picture, rule, size, self._limits, far))
+        self._files[place] = _Ready(weakref.ref(picture), rule, size, far, digest)
         self.brought += 1
         if by_nodes and data[:3] == _JPEG:
             file = Picture(bytes(data), digest)
@@ -155,7 +157,7 @@ class PictureUploads:
         name = self._known(self._tickets, place, picture, rule, size)
         if name is None:
             name = secrets.token_hex(16)
-            self._tickets[place] = _Ready(weakref.ref(picture), rule, size, name)
+            self._tickets[place] = _Ready(weakref.ref(picture), rule, size, False, name)
         sent: Picture | RawPicture = picture
         if rule.moves_pixels or isinstance(picture, Picture) or picture.format in MEASURES:
             sent = await self._in_thread(partial(_raw, picture, rule, size, self._limits))
@@ -175,9 +177,10 @@ class PictureUploads:
         picture: Picture | RawPicture,
         rule: PictureRule,
         size: Size | None,
+        far: bool = False,
     ) -> str | None:
         held = ready.get(place)
-        if held is None or held.picture() is not picture or held.rule != rule or held.size != size:
+        if held is None or held.picture() is not picture or (held.rule, held.size, held.far) != (rule, size, far):
             return None
         return held.name
 
@@ -197,10 +200,10 @@ class PictureUploads:
 
 
 def _file(
-    picture: Picture | RawPicture, rule: PictureRule, size: Size | None, limits: PictureLimits
+    picture: Picture | RawPicture, rule: PictureRule, size: Size | None, limits: PictureLimits, far: bool
 ) -> tuple[bytes | bytearray, str]:
     """In a thread: the file that goes up, and its hash."""
-    data = picture_file(picture, rule, size, limits)
+    data = picture_file(picture, rule, size, limits, far=far)
     if isinstance(picture, Picture) and data is picture.data:
         return data, picture.sha256
     return data, hashlib.sha256(data).hexdigest()

@@ -2,7 +2,8 @@
 
 Measured on ComfyUI v0.3.64 (two CPU cores, photo-like 1024 x 1024, writing the file + upload + LoadImage): JPEG of
 quality 95 24 ms, PPM 31 ms, BMP of 32 bits 33 ms, TIFF 36 ms, PNG at its lightest 171 ms. So colour goes as JPEG,
-exact pixels as PPM and PGM, which are a line of text and the rows, and alpha as a 32-bit BMP. PNG is never written.
+exact pixels as PPM and PGM, which are a line of text and the rows, and alpha as a 32-bit BMP. A PNG is written only for
+a ComfyUI that is far away, where the way costs more than the writing.
 
 What is decided here:
 - floats are 0..1 and encoded as the format's 8-bit sibling would be: no curve is applied. Less is 0, more is 1, and
@@ -49,11 +50,14 @@ def picture_file(
     rule: PictureRule,
     size: Size | None,
     limits: PictureLimits | None = None,
+    *,
+    far: bool = False,
 ) -> bytes | bytearray:
     """The file that goes up for a picture of an engine.
 
     Args:
         size: the stream's, for `rule.fit`; None: the graph has none, and the picture stays as large as it is.
+        far: it goes over the internet: exact pixels are compressed.
 
     Raises:
         PictureDecodeError: an encoded picture must be decoded for `rule`, and can't be.
@@ -61,12 +65,16 @@ def picture_file(
     if isinstance(picture, Picture) and not rule.moves_pixels:
         return picture.data
     pixels = picture_pixels(picture, rule, size, limits)
-    if pixels.channels in (Channels.L, Channels.L16):
+    is_grey = pixels.channels in (Channels.L, Channels.L16)
+    with_alpha = rule.alpha and pixels.channels in (Channels.RGBA, Channels.LA)
+    if far and (is_grey or with_alpha):
+        return encode_picture(pixels, PixelFormat.PNG)
+    if is_grey:
         return _grey_file(pixels)
-    if rule.alpha and pixels.channels in (Channels.RGBA, Channels.LA):
+    if with_alpha:
         return _bitmap(pixels)
     if rule.lossless:
-        return _color_file(pixels)
+        return encode_picture(_opaque(pixels), PixelFormat.PNG) if far else _color_file(pixels)
     return encode_picture(pixels, PixelFormat.JPEG, UPLOAD_QUALITY)
 
 
@@ -122,6 +130,13 @@ def _swapped(array: Array) -> Array:
     turned >>= np.uint32(8)  # A is gone: R G B 0, the lowest byte first
     turned |= words & np.uint32(0xFF000000)
     return turned.astype("<u4", copy=False).view("u1").reshape(array.shape)
+
+
+def _opaque(pixels: Pixels) -> Pixels:
+    """The same colours without the alpha that nobody uses."""
+    if pixels.channels is Channels.LA:
+        return Pixels(np.ascontiguousarray(pixels.array[..., :1]), Channels.L)
+    return Pixels(pixels.array, Channels.RGB)
 
 
 def _grey_file(pixels: Pixels) -> bytearray:

@@ -32,6 +32,8 @@ def read_picture_keys(table: Mapping[str, Any], fault: Callable[[str], object]) 
         else:
             keys[key] = value
     near, far = keys.get("near", 0), keys.get("far")
+    if "near" in keys and "far" not in table:
+        fault("near needs far beside it: formats end at different numbers")
     if far is not None and near == far:
         fault(f"near and far are both {far}: nothing lies between them")
     return keys

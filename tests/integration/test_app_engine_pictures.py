@@ -462,7 +462,9 @@ def test_a_file_that_cannot_be_decoded_fails_its_run_at_once(tmp_path, monkeypat
             broken = {"encoded": bytes(data)}
             tries = []
             make = uploads.picture_file
-            monkeypatch.setattr(uploads, "picture_file", lambda *arguments: tries.append(1) or make(*arguments))
+            monkeypatch.setattr(
+                uploads, "picture_file", lambda *arguments, far: tries.append(1) or make(*arguments, far=far)
+            )
             (done,) = await engine.finish(await engine.run(params={"picture": broken}))
             assert (done.outcome, done.code, len(tries)) == ("failed", 109, 1)
             (done,) = await engine.finish(await engine.run(params={"picture": plain(3)}))

@@ -187,3 +187,19 @@ def test_a_file_that_must_be_decoded_and_cannot():
         picture_file(Picture(encoded(COLORS).data[:-20], "0"), PictureRule(rotate=90), None)
     with pytest.raises(PictureDecodeError, match="pixels"):
         picture_pixels(encoded(COLORS), PictureRule(rotate=90), None, PictureLimits(max_pixels=10))
+
+
+@pytest.mark.parametrize("rule", [EXACT, WITH_ALPHA, PictureRule()])
+def test_far_away_exact_pixels_are_compressed(rule):
+    image = opened(picture_file(raw(COLORS, PixelFormat.RGBA8), rule, None, far=True))
+    assert image.format == ("JPEG" if rule == PictureRule() else "PNG")
+    if rule.alpha:
+        assert (np.asarray(image) == COLORS).all()
+    elif rule.lossless:
+        assert image.mode == "RGB"
+        assert (np.asarray(image) == COLORS[..., :3]).all()
+    grey = opened(picture_file(raw(COLORS[..., 0], PixelFormat.R8), rule, None, far=True))
+    assert (grey.format, grey.mode) == ("PNG", "L")
+    assert (np.asarray(grey) == COLORS[..., 0]).all()
+    pair = picture_file(encoded(COLORS[..., :2]), PictureRule(mirror_x=True, lossless=True), None, far=True)
+    assert (rgb(pair) == COLORS[:, ::-1, :1]).all()

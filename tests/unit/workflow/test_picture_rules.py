@@ -97,6 +97,7 @@ def test_alpha_and_masks_are_seen_in_the_graph(nodes, expected):
         ("far = inf", "far must be a finite number"),
         ("far = 1e39", "far must be a finite number"),
         ('near = "1"', "near must be a finite number"),
+        ("near = 2", "near needs far beside it"),
         ("near = 2\nfar = 2", "near and far are both 2: nothing lies between them"),
         ("far = 0", "near and far are both 0"),
         ("invert = 1", "invert must be true or false"),
@@ -117,5 +118,5 @@ def test_refused_with_words(keys, in_words):
 def test_picture_keys_are_for_pictures():
     nodes = graph("LoadImageMask", channel="red")
     nodes["1"]["_meta"]["title"] = "@photo:channel"
-    with pytest.raises(WorkflowError, match="near says nothing for type choice: take it out"):
-        load_workflow("w", json.dumps(nodes).encode(), b"[parameters.photo]\nnear = 1\n", INFO)
+    with pytest.raises(WorkflowError, match="far says nothing for type choice: take it out"):
+        load_workflow("w", json.dumps(nodes).encode(), b"[parameters.photo]\nfar = 1\n", INFO)
