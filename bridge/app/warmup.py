@@ -4,7 +4,8 @@ For each stream, whoever opened it, one prompt is made with the values that hold
 workflow: as soon as that is there, and whenever workflow, size or model files have become new ones. Its pictures are
 dropped, and what is shown stays. It is never in the way: it begins where nothing else of ours is, one at a time at
 each ComfyUI, and gives way when somebody asks for a picture and no other ComfyUI is free. A live stream that somebody
-looks at warms itself. Nothing is warmed twice, nor during panic, nor longer than `scheduler.warm_up_limit_s`.
+looks at warms itself, and one that takes pictures waits for the first. Nothing is warmed twice, nor during panic, nor
+longer than `scheduler.warm_up_limit_s`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bridge.app.records import Request
 from bridge.errors import BackendError, ErrorCode
 from bridge.scheduler.events import Finish, RequestAdded, RequestCancelled
 from bridge.streams.stream import Stream
-from bridge.types import Mode, Outcome, StreamState, WorkflowSpec
+from bridge.types import Mode, Outcome, ParameterType, Picture, RawPicture, StreamState, WorkflowSpec
 from bridge.workflow.check import MODEL_SUFFIXES
 
 logger = logging.getLogger("bridge.app")
@@ -96,8 +97,8 @@ class WarmUps:
         self._begin()
 
     def values_changed(self, stream: Stream, names: tuple[str, ...]) -> None:
-        """Parameters have other values now: those that name a model file count."""
-        if any(_is_model(stream.values[name]) for name in names if name in stream.parameters):
+        """Parameters have other values now: those that name a model file count, and pictures."""
+        if any(_counts(stream.values[name]) for name in names if name in stream.parameters):
             self.look(stream)
 
     def make_way(self) -> None:
@@ -120,7 +121,12 @@ class WarmUps:
             self._begin()
 
     def failed_everywhere(self, request: Request) -> bool:
-        """Whether the warm-up of this request has failed at each ComfyUI that should be able to run it."""
+        """Whether the warm-up of this request has failed at each ComfyUI that should be able to run it.
+
+        Of a stream of the configuration: the values that another begins with may be none to run with.
+        """
+        if not request.stream.configured:
+            return False
         key = _key_of(request)
         able = [name for name in self._known if self._can_run(name, request.workflow.spec)]
         return bool(able) and all(self._known[backend].get(key) is False for backend in able)
@@ -137,7 +143,12 @@ class WarmUps:
             return
         for number in list(self._lacking):
             stream = self._bridge.streams.by_number.get(number)
-            if stream is None or stream.state is StreamState.DEGRADED or _warms_itself(stream):
+            if (
+                stream is None
+                or stream.state is StreamState.DEGRADED
+                or _warms_itself(stream)
+                or _waits_for_picture(stream)
+            ):
                 self._lacking.discard(number)  # it is looked at again when that changes
                 continue
             key = _key(stream)
@@ -225,6 +236,14 @@ def _warms_itself(stream: Stream) -> bool:
     return stream.mode is Mode.LIVE and stream.viewers > 0
 
 
+def _waits_for_picture(stream: Stream) -> bool:
+    """Its graph takes a picture that nobody has sent yet; the file that the graph names needn't be there."""
+    return any(
+        spec.type is ParameterType.IMAGE and not isinstance(stream.values[name], Picture | RawPicture)
+        for name, spec in stream.parameters.items()
+    )
+
+
 def _key(stream: Stream) -> Hashable:
     return stream.cost_key, _models(stream.values.snapshot().values)
 
@@ -237,6 +256,10 @@ def _key_of(request: Request) -> Hashable:
 def _models(values: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
     """What of the values names a model file: another one has to be read."""
     return tuple((name, value) for name, value in values.items() if _is_model(value))
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, Picture | RawPicture) or _is_model(value)
 
 
 def _is_model(value: object) -> bool:

@@ -1,7 +1,10 @@
 """Warm-up prompts: one per ComfyUI, workflow and size, never shown, never in the way."""
 
+import io
+
 import pytest
 from app_rig import AppRig, color, run
+from PIL import Image
 from scripted_comfy import ScriptedComfy
 
 from bridge.codec.messages import Changed, Panic, Ping, Resume
@@ -217,5 +220,39 @@ def test_another_workflow_keeps_the_old_picture_until_there_is_one_of_its_own(tm
             await newcomer.finish(request)
             assert (await newcomer.frame()).header.number == 2
             assert [frame.header.number for frame in engine.frames] == [1, 2]
+
+    run(test)
+
+
+def test_a_workflow_that_takes_pictures_waits_for_the_first(tmp_path):
+    async def test():
+        file = io.BytesIO()
+        Image.new("RGB", (32, 16), (1, 2, 3)).save(file, "PNG")
+        async with AppRig(tmp_path, {}, scheduler=WARM) as rig:
+            engine = await rig.engine()
+            await engine.open("camera", "photo")
+            await engine.ask(Ping)
+            assert rig.bridge.counts["warm_ups"] == 0
+            await engine.set("camera", params={"picture": {"encoded": file.getvalue()}})
+            await _quiet(rig, 1)
+            assert [outcome for _, outcome in rig.ears.finished] == ["done"]
+            assert [change.state for change in engine.of(Changed) if change.state == "degraded"] == []
+
+    run(test)
+
+
+def test_a_failed_warm_up_degrades_what_the_configuration_named_alone(tmp_path):
+    async def test():
+        wrong = {"params": {"count": 3}}
+        streams = {"main": {"workflow": "brittle", "mode": "oneshot", **wrong}}
+        async with AppRig(tmp_path, streams, scheduler=WARM) as rig:
+            await _quiet(rig, 1)
+            state = rig.server.actions.streams.by_name["main"].state
+            assert state == "degraded"
+        async with AppRig(tmp_path, {}, scheduler=WARM) as rig:
+            engine = await rig.engine()
+            await engine.open("art", "brittle", **wrong)
+            await _quiet(rig, 1)
+            assert rig.server.actions.streams.by_name["art"].state == "ready"
 
     run(test)
