@@ -22,6 +22,7 @@ from bridge.app.http_hub import HttpHub
 from bridge.app.link_hub import LinkHub
 from bridge.app.osc_hub import OscHub
 from bridge.app.osc_targets import Target
+from bridge.app.parent import when_input_ends
 from bridge.app.placeholder import find_still
 from bridge.app.restarts import watch_over
 from bridge.app.timer import PreciseTimer, needs_precise_timer
@@ -335,14 +336,20 @@ class Server:
             await self.embedded.close()
 
 
-async def serve_until_stopped(server: Server, ready: Callable[[Server], None]) -> None:
+async def serve_until_stopped(
+    server: Server, ready: Callable[[Server], None], *, until_input_ends: bool = False
+) -> None:
     """Start a server, say that it is ready, and close it on SIGINT or SIGTERM (on Windows: Ctrl+C, Ctrl+Break).
+
+    With `until_input_ends` also when standard input has ended: with the program that started this one.
 
     Raises:
         ConfigError: as `Server.start`.
     """
     stopped = asyncio.Event()
     undo = catch_signals(asyncio.get_running_loop(), stopped.set)
+    if until_input_ends:
+        when_input_ends(stopped.set)
     try:
         if not await _start_unless_stopped(server, stopped):
             return

@@ -87,6 +87,11 @@ def add_parser(commands: Any, purpose: str) -> None:
         type=float,
         help="as --require-comfy, but for a ComfyUI that starts at the same time: give it so many seconds",
     )
+    parser.add_argument(
+        "--until-input-ends",
+        action="store_true",
+        help="end with the program that started this one, when its end of standard input closes",
+    )
     parser.add_argument("--json", action="store_true", help="print one line of JSON when ready, for a script")
     parser.set_defaults(action=serve)
 
@@ -126,7 +131,7 @@ def serve(options: argparse.Namespace) -> int:
         lan = Lan(lan_addresses(), kept_in) if options.lan else None
         print(ready_json(server, lan) if options.json else ready_block(server, path, lan), flush=True)
 
-    run_bridge(serve_until_stopped(server, ready), config.runtime)
+    run_bridge(serve_until_stopped(server, ready, until_input_ends=options.until_input_ends), config.runtime)
     return 0
 
 
