@@ -43,7 +43,7 @@ def measure_blocks(rounds: int) -> list[Row]:
             if place >= 0:
                 made.append(middle - begin)
                 alone.append(end - middle)
-        quality = psnr(np.asarray(decode(shown, SIDE, SIDE))[..., :3], array)
+        quality = float(psnr(np.asarray(decode(shown, SIDE, SIDE))[..., :3], array))
         sides = f"{ms(median(made))} against D {ms(median(alone))}"
         samples = {"made_s": made, "decoder_s": alone}
         rows.append(Row("P11", f"{word} of 512 x 512", median(made) / median(alone), 0.2, sides=sides, samples=samples))
