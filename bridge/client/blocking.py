@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from bridge.client.client import Client, StreamName
 from bridge.client.faults import LinkLostError
@@ -313,7 +313,11 @@ class BlockingClient:
         fit: Fit | str | None = None,
         credit: int = 1,
         outputs: Sequence[int] | None = None,
+        mips: bool = False,
+        color: Literal["native", "linear"] = "native",
     ) -> BlockingFrames:
         """Ask for a stream's frames. See `Client.subscribe`."""
-        frames = self._client.subscribe(stream, format, origin, size=size, fit=fit, credit=credit, outputs=outputs)
+        frames = self._client.subscribe(
+            stream, format, origin, size=size, fit=fit, credit=credit, outputs=outputs, mips=mips, color=color
+        )
         return BlockingFrames(self._loop, self._loop.call(frames))

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -313,6 +313,8 @@ class Client:
         fit: Fit | str | None = None,
         credit: int = 1,
         outputs: Sequence[int] | None = None,
+        mips: bool = False,
+        color: Literal["native", "linear"] = "native",
     ) -> Frames:
         """Ask for a stream's frames. An earlier subscription of this client to the same stream ends."""
         message = m.Subscribe(
@@ -325,6 +327,8 @@ class Client:
             fit=None if fit is None else _word(Fit, "fit", fit),
             outputs=None if outputs is None else tuple(outputs),
             shared_memory=(self._shared_memory and "shared_memory" in self.welcome.features) or None,
+            mips=mips or None,
+            color=None if color == "native" else color,
         )
         frames = Frames(self._session, message)
         await self._session.ask(message, m.Subscribed, lambda answer: self._session.subscribed(frames, answer))

@@ -8,6 +8,7 @@ from app_rig import AppRig, run
 from block_decoder import decode_bc1, psnr
 
 from bridge.app.placeholder import drawn_still
+from bridge.client import Client
 from bridge.codec.frame import mip_levels
 from bridge.codec.light import linear_of
 from bridge.codec.messages import Subscribe
@@ -21,7 +22,11 @@ async def one_frame(rig, **form):
     """The frame of a run in this form, and the answer to the subscription."""
     engine = await rig.engine()
     answer = await engine.ask(
-        Subscribe, stream="main", delivery=Delivery.LATEST, credit=1, **{"origin": Origin.TOP_LEFT, "size": (24, 10), **form}
+        Subscribe,
+        stream="main",
+        delivery=Delivery.LATEST,
+        credit=1,
+        **{"origin": Origin.TOP_LEFT, "size": (24, 10), **form},
     )
     request = await engine.run(params={"fill": list(FILL)})
     frame = await engine.frame(lambda frame: frame.header.request == request)
@@ -127,5 +132,22 @@ def test_bc1_of_a_held_picture(tmp_path):
             frame = await engine.frame(lambda frame: frame.held, held=True)
             card = drawn_still("test_card").pixels.array
             assert psnr(decode_bc1(bytes(frame.data), 512, 512)[..., :3], card[..., :3]) >= 24
+
+    run(test)
+
+
+def test_the_client_asks_for_mips_and_linear_colours(tmp_path):
+    async def test():
+        async with AppRig(tmp_path, STREAMS) as rig, await Client.connect(rig.server.addresses.tcp) as client:
+            frames = await client.subscribe("main", format="rgba32f", mips=True, color="linear")
+            assert (frames.subscribed.mips, frames.subscribed.color) == (True, "linear")
+            request = await client.run("main", {"fill": list(FILL)})
+            done = await request.finished()
+            frame = await frames.next(timeout_s=10)
+            while frame.header.request != done.request:
+                frame = await frames.next(timeout_s=10)
+            assert frame.header.mips == mip_levels(48, 24)
+            assert frame.pixels.shape == (24, 48, 4)  # mip 0
+            assert np.abs(frame.pixels[..., :3] - linear_of(np.array(FILL))).max() < 1e-6
 
     run(test)
