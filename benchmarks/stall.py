@@ -45,14 +45,18 @@ async def _late(file: bytes | None, word: str, seconds: float) -> list[float]:
     late: list[float] = []
     end = time.perf_counter() + seconds
     making: set[asyncio.Task[None]] = set()
+    newest: list[PayloadSource | None] = [None]
 
     async def make() -> None:
         assert file is not None
-        source = PayloadSource(file, pool, buffers)
-        payload = await source.payload(spec)
-        if payload is not None:
-            payload.release()
-        source.close()
+        source = newest[0] = PayloadSource(file, pool, buffers)
+        try:
+            # As in a live stream: one that a newer picture overtook before its turn is not decoded.
+            payload = await source.payload(spec, lambda: newest[0] is source)
+            if payload is not None:
+                payload.release()
+        finally:
+            source.close()
 
     async def feed() -> None:
         while time.perf_counter() < end and file is not None:
