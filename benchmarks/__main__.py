@@ -14,6 +14,7 @@ from benchmarks.goals import GOALS, LONG, Row, machine
 from benchmarks.osc import measure_osc
 from benchmarks.relay import measure_overhead, measure_relay
 from benchmarks.rig import Rig
+from benchmarks.shared_memory import measure_last_hop
 from benchmarks.stall import measure_stall
 from benchmarks.whole import measure_whole
 
@@ -61,6 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
                     print(row.line(), flush=True)
 
     quick = options.quick
+    take({"P2"}, lambda: measure_last_hop(30 if quick else 400))
     take({"P5"}, lambda: measure_stall(2.0 if quick else 15.0))
     take({"P11"}, lambda: measure_blocks(5 if quick else 50))
     take({"P14"}, lambda: measure_whole(5 if quick else 40))

@@ -40,6 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from benchmarks.goals import Row, median, ms
 from bridge.app.records import ReleasedSet, ViewerSet
 from bridge.app.shared_forms import SharedForms
 from bridge.app.viewer_memory import ViewerMemory
@@ -340,6 +341,19 @@ def measure(side: int, rounds: int) -> dict[str, list[float]]:
     return times
 
 
+def measure_last_hop(rounds: int, side: int = 512) -> list[Row]:
+    """P2's last hop: a blocking engine's, and the Python client's."""
+    times = {name: [value / 1000 for value in values] for name, values in measure(side, rounds).items()}
+    floor = median(times["R"])
+    rows = []
+    for case, name in (("last hop, engine", "shared"), ("last hop, client", "client shm")):
+        found = median(times[name])
+        sides = f"{ms(found)} against R {ms(floor)}"
+        samples = {"s": times[name], "R_s": times["R"]}
+        rows.append(Row("P2", case, found / floor, GOAL, " R", sides, samples=samples))
+    return rows
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="P2, the last hop alone, by shared memory")
     parser.add_argument("--side", type=int, default=512, help="pixels of a side; 512 is one MiB of rgba8")
@@ -351,9 +365,9 @@ def main() -> int:
     floor = medians["R"]
     print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores")
     print(f"{options.side}x{options.side} rgba8, {options.rounds} rounds, medians")
-    for name, median in medians.items():
+    for name, middle in medians.items():
         values = sorted(times[name])
-        print(f"{name:11} {median:7.3f} ms   p95 {values[int(len(values) * 0.95)]:7.3f} ms   {median / floor:5.2f} R")
+        print(f"{name:11} {middle:7.3f} ms   p95 {values[int(len(values) * 0.95)]:7.3f} ms   {middle / floor:5.2f} R")
     ratio = medians["shared"] / floor
     print(f"P2, last hop by shared memory: {ratio:.2f} R, goal {GOAL} R: {'holds' if ratio <= GOAL else 'MISSED'}")
     if options.json is not None:

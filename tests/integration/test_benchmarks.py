@@ -28,6 +28,12 @@ def test_the_loop_s_stall(tmp_path: Path) -> None:
     assert all(row["samples"]["late_s"] for row in report["rows"])
 
 
+def test_the_last_hop_by_shared_memory(tmp_path: Path) -> None:
+    report = bench(tmp_path, "--only", "P2")
+    assert {row["case"] for row in report["rows"]} == {"last hop, engine", "last hop, client"}
+    assert all(row["samples"]["s"] and row["samples"]["R_s"] for row in report["rows"])
+
+
 @pytest.mark.slow
 def test_the_relay_beside_its_floors(tmp_path: Path) -> None:
     report = bench(tmp_path, "--only", "P1")
@@ -39,4 +45,4 @@ def test_a_goal_that_is_not_measured_is_named(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "--only", "P99"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert "--only P99: choose of P1, P3" in done.stderr
+    assert "--only P99: choose of P1, P2" in done.stderr
