@@ -14,8 +14,8 @@ from bridge.app.viewers import Viewer, Viewers
 from bridge.backends.records import BackendPicture, BackendProgress
 from bridge.codec.picture_header import PictureLimits
 from bridge.errors import ErrorCode
-from bridge.frames import packets
 from bridge.frames.decode import DecodePool
+from bridge.frames.decoders import decoders
 from bridge.frames.leases import BufferPool
 from bridge.streams.stream import Stream
 from bridge.types import Mode, OutputSpec, PayloadSpec, PixelFormat, WorkflowSpec
@@ -269,7 +269,7 @@ def test_viewers_of_every_form_get_pictures_though_each_is_overtaken(monkeypatch
 
     async def test(setting):
         turns, decoded = threading.Semaphore(0), []
-        decode, loop = packets.decode_picture, asyncio.get_running_loop()
+        decode, loop = decoders.decode, asyncio.get_running_loop()
 
         def slow(data, limits=None):
             assert turns.acquire(timeout=LIMIT_S)
@@ -277,7 +277,7 @@ def test_viewers_of_every_form_get_pictures_though_each_is_overtaken(monkeypatch
             loop.call_soon_threadsafe(setting.moved.set)
             return decode(data, limits)
 
-        monkeypatch.setattr(packets, "decode_picture", slow)
+        monkeypatch.setattr(decoders, "decode", slow)
         viewers = [setting.viewer(PixelFormat.RGBA8), setting.viewer(PixelFormat.BGRA8)]
         seen = {viewer: [] for viewer in viewers}
 
