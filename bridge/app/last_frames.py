@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bridge.app.bridge import Bridge
+from bridge.app.config_pictures import PicturesConfig
 from bridge.app.last_frame_files import DamagedFileError, KeptSet, LastFrameFolder, user_cache_folder
 from bridge.app.placeholder import Still
 from bridge.codec.pixels import Pixels
@@ -48,8 +49,7 @@ class LastFrames:
         self._may_write = may_write
         self._forget = forget
         config = bridge.config.pictures
-        path = Path(config.folder) if config.folder else user_cache_folder() / "last_frames"
-        self._folder = LastFrameFolder(path, config.folder_mb << 20)
+        self._folder = LastFrameFolder(last_frames_folder(config), config.folder_mb << 20)
         self._kept: set[int] = set()
         self._stills: dict[int, tuple[tuple[str, ...], tuple[Still, ...]]] = {}
         """What was read, by stream: kinds of the outputs and their pictures; until the first set of its own."""
@@ -248,6 +248,11 @@ class LastFrames:
             thread.join(END_S)
         except TimeoutError:
             logger.warning("%s does not answer: the last pictures may not be kept", self._folder.path)
+
+
+def last_frames_folder(config: PicturesConfig) -> Path:
+    """Give the folder of last pictures: the configured one, else one in the user's cache folder."""
+    return Path(config.folder).expanduser() if config.folder else user_cache_folder() / "last_frames"
 
 
 def _kinds(stream: Stream) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ from bridge.app.doctor import (
     timer_check,
 )
 from bridge.app.operation_check import ask_warnings, restart_checks, warning_checks
+from bridge.app.picture_checks import picture_checks
 from bridge.app.runtime import SWITCH_INTERVAL_MS, choose_loop
 from bridge.app.serve import make_library
 from bridge.app.timer import measure_lateness_s
@@ -141,6 +142,7 @@ async def _look(options: argparse.Namespace) -> list[Check]:
         for comfy in comfies or [None]:
             checks += workflow_checks(library, used, comfy)
         checks += stream_checks(config, library)
+    checks += picture_checks(config)
     checks.append(await round_trip_check())
     return checks
 
