@@ -1,12 +1,19 @@
-"""P5: how late the event loop comes while its threads decode or compress."""
+"""P5: how late the event loop comes while its threads decode or compress.
+
+Beside it stands the same decoding in processes of their own, which share no interpreter's lock with the loop: what that
+costs is the machine's, and what threads cost above it is the lock's.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from benchmarks.goals import Row, ms, percentile
+from benchmarks.rig import Process
 from benchmarks.source import photo, png
 from bridge.app.runtime import SWITCH_INTERVAL_MS, quick_switching
 from bridge.frames.decode import DecodePool
@@ -17,6 +24,17 @@ from bridge.types import PayloadSpec, PixelFormat
 
 FPS = 30
 TICK_S = 0.002
+DECODING = """
+import sys, time
+from bridge.frames.decoders import decoders
+decoders.load()
+data, due = open(sys.argv[1], "rb").read(), time.perf_counter()
+print("ready", flush=True)
+while True:
+    decoders.decode(data)
+    due = max(due + float(sys.argv[2]), time.perf_counter() - 1)
+    time.sleep(max(0.0, due - time.perf_counter()))
+"""
 
 
 def measure_stall(seconds: float) -> list[Row]:
@@ -25,6 +43,7 @@ def measure_stall(seconds: float) -> list[Row]:
     file = png(photo(1024, 1024))
     asyncio.run(_late(file, "rgba8", 0.3))  # what is warmed up first would be the slower one
     idle = asyncio.run(_late(None, "rgba8", seconds / 2))
+    apart = _late_beside_processes(file, seconds / 2)
     rows = []
     for word in ("rgba8", "bc1"):
         with quick_switching(SWITCH_INTERVAL_MS):
@@ -34,9 +53,24 @@ def measure_stall(seconds: float) -> list[Row]:
                 print(f"P5   {word}: not measured, {error}", file=sys.stderr)
                 continue
         found = percentile(late, 0.99)
-        sides = f"p50 {ms(percentile(late, 0.5))}, worst {ms(max(late))}; idle p99 {ms(percentile(idle, 0.99))}"
+        sides = (
+            f"p50 {ms(percentile(late, 0.5))}, worst {ms(max(late))}; p99 idle {ms(percentile(idle, 0.99))}, "
+            f"decoding in processes {ms(percentile(apart, 0.99))}"
+        )
         rows.append(Row("P5", f"png1024 -> {word}", found * 1000, 2.0, " ms", sides, samples={"late_s": late}))
     return rows
+
+
+def _late_beside_processes(file: bytes, seconds: float) -> list[float]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.png"
+        path.write_bytes(file)
+        children = [Process(sys.executable, "-c", DECODING, str(path), str(2 / FPS)) for _ in range(2)]
+        try:
+            return asyncio.run(_late(None, "rgba8", seconds))
+        finally:
+            for child in children:
+                child.close()
 
 
 async def _late(file: bytes | None, word: str, seconds: float) -> list[float]:
