@@ -332,6 +332,15 @@ def test_files_are_not_written_as_rows() -> None:
         write_pixels(solid_pixels(Size(2, 2)), PayloadSpec(PixelFormat.PNG), memoryview(bytearray(0)))
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 2), (5, 3), (64, 48)])
+def test_three_channels_become_four(size: tuple[int, int]) -> None:
+    array = np.random.default_rng(5).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    pixels = pixels_from_array(array)
+    assert pixels.channels is Channels.RGB
+    assert (pixels.array[..., :3] == array).all()
+    assert (pixels.array[..., 3] == 255).all()
+
+
 def test_a_buffer_inside_another_is_filled_and_nothing_else() -> None:
     whole = bytearray(b"\xee" * 60)
     write_pixels(solid_pixels(Size(3, 3), (1, 2, 3, 4)), PayloadSpec(PixelFormat.BGRA8), memoryview(whole)[7:43])
