@@ -190,8 +190,8 @@ def pixels_from_array(array: PixelArray) -> Pixels:
 def _widened(array: PixelArray) -> PixelArray:
     """Three bytes a pixel as four, the fourth 255.
 
-    Each word is read where its pixel begins, with a byte of the next one: 0.5 ms for 1024 x 1024 where one channel after
-    the other takes 1.3. The very last word would read past the end.
+    Each word is read where its pixel begins, with a byte of the next one: 0.5 ms for 1024 x 1024 where one channel
+    after the other takes 1.3. The very last word would read past the end.
     """
     height, width, _ = array.shape
     wide = np.empty((height, width, 4), "u1")
