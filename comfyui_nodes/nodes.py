@@ -10,7 +10,7 @@ from server import PromptServer
 
 from . import event
 from .pictures import Pictures
-from .pixels import Converter, channel_mask, encode, tensors
+from .pixels import Converter, channel_mask, eight_bits, encode, tensors
 from .sender import Sender
 
 try:
@@ -124,12 +124,9 @@ class TexBridgeOutput:
 
         def work(picture):
             began = time.perf_counter()
-            out = np.empty(picture.shape, np.uint8)
-            Converter().write(picture, _raw_format(picture), out.reshape(-1)[: picture.numel()]) if picture.shape[
-                -1
-            ] != 2 else np.copyto(out, (255.0 * picture.cpu().numpy()).clip(0, 255).astype(np.uint8))
             chosen = event.WEBP if format == event.JPEG and picture.shape[-1] in (2, 4) else format
-            return chosen, encode(out, chosen, quality), round((time.perf_counter() - began) * 1e6)
+            data = encode(eight_bits(picture), chosen, quality)
+            return chosen, data, round((time.perf_counter() - began) * 1e6)
 
         made = map(work, batch) if len(batch) == 1 else _ENCODERS.map(work, batch)
         for index, (chosen, data, took_us) in enumerate(made):
@@ -139,10 +136,6 @@ class TexBridgeOutput:
             buffer[: len(head)], buffer[len(head) :] = head, data
             _SENDER.send(event.EVENT, buffer, client_id)
             del buffer
-
-
-def _raw_format(picture):
-    return {1: event.R8, 3: event.RGB8, 4: event.RGBA8}[picture.shape[-1]]
 
 
 def _batch(images, mask):

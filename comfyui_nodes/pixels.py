@@ -24,7 +24,7 @@ _NUMPY_FORMATS = {
 }
 _FULL_SCALE = {"u1": 255.0, "<u2": 65535.0}
 _PILLOW_FORMATS = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
-PILLOW_FORMATS = {event.JPEG: "JPEG", event.PNG: "PNG", event.WEBP: "WEBP"}
+_FILE_FORMATS = {event.JPEG: "JPEG", event.PNG: "PNG", event.WEBP: "WEBP"}
 
 
 class Converter:
@@ -85,6 +85,11 @@ class Converter:
         return scratch.clamp_(0.0, scale)
 
 
+def eight_bits(picture):
+    """A picture [height, width, channel] as a numpy array of uint8, as ComfyUI's own nodes make it."""
+    return Converter()._scaled(picture, 255.0).to(torch.uint8).cpu().numpy()
+
+
 def encode(picture, format, quality):
     """A file of a picture [height, width, channel] of uint8. JPEG has no alpha: it is left out."""
     array = picture.squeeze(-1) if picture.shape[-1] == 1 else picture
@@ -95,7 +100,7 @@ def encode(picture, format, quality):
     if format == event.WEBP:
         options |= {"method": 0, "lossless": quality >= 100}
     with io.BytesIO() as file:
-        image.save(file, PILLOW_FORMATS[format], **options)
+        image.save(file, _FILE_FORMATS[format], **options)
         return file.getvalue()
 
 

@@ -1,5 +1,6 @@
 """The pack's HTTP routes, at ComfyUI's own door and under its own rules (Origin, TLS, proxies)."""
 
+import asyncio
 import logging
 
 from aiohttp import web
@@ -42,7 +43,26 @@ async def post_image(request):
         ticket = PICTURES.put(secret, description, data)
     except RefusedPicture as refused:
         return web.json_response({"error": str(refused)}, status=refused.status)
+    _look_again()
     return web.json_response({"picture": ticket, "keep_s": PICTURES.keep_s})
+
+
+_timer = None
+
+
+def _look_again():
+    """Have what has ended dropped, also when nobody sends or asks any more."""
+    global _timer
+    if _timer is None:
+        _timer = asyncio.get_running_loop().call_later(PICTURES.keep_s / 2, _expire)
+
+
+def _expire():
+    global _timer
+    _timer = None
+    PICTURES.expire()
+    if len(PICTURES):
+        _look_again()
 
 
 async def delete_images(request):

@@ -1,5 +1,6 @@
 """The pure modules of the node pack, loaded from its folder: they need neither torch nor ComfyUI."""
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -19,3 +20,13 @@ def load(name: str) -> ModuleType:
         sys.modules[full] = module
         spec.loader.exec_module(module)
     return sys.modules[full]
+
+
+def load_with_torch(name: str) -> ModuleType:
+    """A module of the pack that imports others of it; no ComfyUI needed for `pixels`."""
+    package = "texbridge_pack"
+    if package not in sys.modules:
+        made = ModuleType(package)
+        made.__path__ = [str(PACK)]  # its own __init__ needs ComfyUI
+        sys.modules[package] = made
+    return importlib.import_module(f"{package}.{name}")
