@@ -236,7 +236,7 @@ class Form:
         if self._over or payload_bytes < 1:
             return None
         wanted = payload_bytes
-        if file is not None and payload_bytes <= file.page.capacity:
+        if file is not None and payload_bytes <= file.page.capacity and not file.lost:
             if file.page.capacity < SHRINK_FROM_BYTES or payload_bytes * SHRINK > file.page.capacity:
                 self._small.clear()
                 return file
@@ -249,7 +249,7 @@ class Form:
             return None
         made = self._make(wanted)
         if made is None:
-            return file if file is not None and payload_bytes <= file.page.capacity else None
+            return file if file is not None and payload_bytes <= file.page.capacity and not file.lost else None
         if file is not None:
             file.retire()
         self._file = made

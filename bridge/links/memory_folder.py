@@ -84,6 +84,8 @@ class MemoryFolder:
             OSError: no space, no rights, too many files; nothing is left of the file then.
         """
         self.retry()
+        if not os.path.exists(self.path / f"{self._token}.lock"):
+            self._own_again()
         self._count += 1
         path = self.path / f"{self._token}-{self._count}-{secrets.token_hex(16)}.txbs"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -99,6 +101,14 @@ class MemoryFolder:
         begin = encode_page(page)
         mapping[: len(begin)] = begin
         return path, mapping
+
+    def _own_again(self) -> None:
+        """Somebody removed our lock, or the whole folder: without it our files would count as nobody's."""
+        _make_private(self.path)
+        token, lock = _own(self.path)
+        before, self._lock, self._token = self._lock, lock, token
+        if before is not None:
+            os.close(before)
 
     def remove(self, path: Path) -> None:
         """Remove a file; one that can't be removed yet is tried again with the next file that is made or removed."""

@@ -81,6 +81,7 @@ class MemoryFile:
         page: what its first page says.
         path: where it is.
         taken: how often a slot was taken from readers that had not acked.
+        lost: somebody else removed the file; see `is_there`.
     """
 
     def __init__(self, folder: MemoryFolder, payload_bytes: int, slots: int, generation: int) -> None:
@@ -92,6 +93,7 @@ class MemoryFile:
         """
         self.page = page_for(payload_bytes, slots, generation=generation, nonce=secrets.randbits(64), pid=os.getpid())
         self.taken = 0
+        self.lost = False
         self.path: Path
         self.path, self._mapping = folder.create(self.page)
         self._folder = folder
@@ -186,6 +188,15 @@ class MemoryFile:
             self._retired = True
             if not self._closed and not any(self._lent) and not any(self._held):
                 self.close()
+
+    def is_there(self) -> bool:
+        """Whether a newcomer can still open it: cleaners of temporary folders, or a user's logout, may have removed it.
+
+        One that is not is `lost` from then on: what is mapped stays good, and its form makes another.
+        """
+        if not os.path.exists(self.path):
+            self.lost = True
+        return not self.lost
 
     @property
     def closed(self) -> bool:

@@ -262,3 +262,26 @@ def test_a_resize_leaves_slots_of_the_old_file_to_their_readers(rig: Rig) -> Non
     assert old.path.exists()
     viewer.ack(1)
     assert not old.path.exists()
+
+
+def test_a_file_that_somebody_removed_is_made_again_for_newcomers(rig: Rig) -> None:
+    old, newcomer = rig.viewer(1), rig.viewer(2)
+    rig.set(1, old)
+    take(old)
+    old.ack(1)
+    lost = rig.file
+    lost.path.unlink()
+    rig.set(2, old, newcomer)
+    assert take(old)[0].slot is not None, "what is mapped stays good"
+    header, frame = take(newcomer)
+    assert header.slot is None, "the newcomer could not open it"
+    assert bytes(frame.payload) == b"\2" * 16
+    for viewer in (old, newcomer):
+        viewer.ack(2)
+    rig.set(3, old, newcomer)
+    for viewer in (old, newcomer):
+        header, frame = take(viewer)
+        assert header.slot is not None
+        assert frame.before is not None
+    assert rig.file is not lost
+    assert lost.closed

@@ -209,3 +209,24 @@ def test_big_endian_machines_share_nothing(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(memory_folder.sys, "byteorder", "big")
     with pytest.raises(OSError, match="little-endian"):
         MemoryFolder([tmp_path])
+
+
+def test_a_folder_that_somebody_removed_is_made_again(tmp_path: Path) -> None:
+    """Cleaners of temporary folders, or a logout, take everything away from a bridge that runs for weeks."""
+    folder = MemoryFolder([tmp_path / "a"])
+    path, mapping = folder.create(PAGE)
+    for file in (tmp_path / "a").iterdir():
+        file.unlink()
+    (tmp_path / "a").rmdir()
+    again, other = folder.create(PAGE)
+    assert again.exists()
+    assert again != path
+    assert names(tmp_path / "a") == [".lock", ".txbs"]
+    MemoryFolder([tmp_path / "a"]).close()
+    assert again.exists(), "it has an owner"
+    mapping.close()
+    other.close()
+    folder.remove(path)
+    folder.remove(again)
+    folder.close()
+    assert names(tmp_path / "a") == []
