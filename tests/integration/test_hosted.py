@@ -72,8 +72,8 @@ def warnings(rig):
     return [backend.info()["warning"] for backend in rig.bridge.backends]
 
 
-@pytest.mark.parametrize("kind", ["header", "query", "cookie"])
-def test_prompts_frames_and_uploads_through_tls_prefix_latency_and_a_key(tmp_path, pem, kind, caplog):
+@pytest.mark.parametrize(("kind", "way"), [("header", "png"), ("query", "raw"), ("cookie", "png")])
+def test_prompts_frames_and_uploads_through_tls_prefix_latency_and_a_key(tmp_path, pem, kind, way, caplog):
     caplog.set_level(logging.DEBUG, "bridge")
 
     async def test():
@@ -94,6 +94,7 @@ def test_prompts_frames_and_uploads_through_tls_prefix_latency_and_a_key(tmp_pat
             HostedProxy(comfy.port, pem, prefix="/gpu/7", latency_s=0.12, **options) as proxy,
         ):
             url = f"ws://{proxy.url}/ws" + (f"?token={KEY}" if kind == "query" else "")
+            keys["transfer"] = way
             async with AppRig(tmp_path, STREAMS, comfy=False, backend=[{"url": url, "remote": True, **keys}]) as rig:
                 await up(rig)
                 engine = await rig.engine()
@@ -107,7 +108,8 @@ def test_prompts_frames_and_uploads_through_tls_prefix_latency_and_a_key(tmp_pat
                 # Every request carried the key, and there were all kinds of them.
                 assert proxy.refused == 0
                 asked = {(method, target.partition("?")[0]) for method, target, _ in proxy.requests}
-                assert {("POST", "/gpu/7/prompt"), ("POST", "/gpu/7/upload/image"), ("GET", "/gpu/7/ws")} <= asked
+                door = "/gpu/7/upload/image" if way == "png" else "/gpu/7/texbridge/image"
+                assert {("POST", "/gpu/7/prompt"), ("POST", door), ("GET", "/gpu/7/ws")} <= asked
                 if kind == "query":
                     assert all(f"token={KEY}" in target for _, target, _ in proxy.requests)
                 # A cut costs no session and no run.
