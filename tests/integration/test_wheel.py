@@ -92,7 +92,8 @@ def test_what_is_in_the_wheel(wheel):
     for name in ("gradient", "shapes", "txt2img_turbo", "txt2img_lcm", "img2img_turbo", "depth_controlnet"):
         for file in ("workflow_api.json", "binding.toml", "README.md"):
             assert f"bridge/_data/workflows/{name}/{file}" in names
-    shipped = {path for folder in ("workflows", "protocols") for path in (REPOSITORY / folder).rglob("*")}
+    folders = ("workflows", "protocols", "comfyui_nodes")
+    shipped = {path for folder in folders for path in (REPOSITORY / folder).rglob("*")}
     for path in shipped:
         if path.is_file() and "__pycache__" not in path.parts:
             assert f"bridge/_data/{path.relative_to(REPOSITORY).as_posix()}" in names
@@ -120,7 +121,7 @@ def test_the_source_distribution_holds_all_that_is_needed(place, python, checkou
         source.extractall(place / "source", **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "dev.py", "Makefile", "CONTRIBUTING.md"):
         assert name in names
-    for folder in ("bridge", "protocols", "tests", "workflows"):
+    for folder in ("bridge", "protocols", "tests", "workflows", "comfyui_nodes"):
         assert any(name.startswith(f"{folder}/") for name in names)
     assert not [name for name in names if name.endswith(".pyc") or name.startswith((".git/", ".venv"))]
     pip = (python, "-m", "pip", "--disable-pip-version-check", "--quiet")
