@@ -1,0 +1,92 @@
+using System;
+using System.Threading.Tasks;
+
+namespace TexBridge
+{
+    /// <summary>A request that was asked for. Its key makes it safe over cuts: said again, it makes nothing twice.</summary>
+    public sealed class RunHandle
+    {
+        readonly TaskCompletionSource<ulong> accepted =
+            new TaskCompletionSource<ulong>(TaskCreationOptions.RunContinuationsAsynchronously);
+        readonly TaskCompletionSource<Finished> finished =
+            new TaskCompletionSource<Finished>(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        internal Ask Ask;
+        internal Action<ulong> OnAccepted;
+        internal FrameStream Waiter;
+
+        public readonly string Stream;
+        public readonly string Key;
+
+        /// <summary>The bridge's number for it, 0 before it was accepted.</summary>
+        public ulong Request { get; private set; }
+
+        /// <summary>Ends with the request's number; fails with the bridge's error, or LinkLostException.</summary>
+        public Task<ulong> Accepted { get { return accepted.Task; } }
+
+        /// <summary>Ends with the one terminal answer, whatever its outcome; fails if it was refused, or lost with the
+        /// bridge.</summary>
+        public Task<Finished> Finished { get { return finished.Task; } }
+
+        /// <summary>Why there will be no picture, or null as long as there may be one.</summary>
+        public Exception Error { get; private set; }
+
+        internal RunHandle(string stream, string key)
+        {
+            Stream = stream;
+            Key = key;
+        }
+
+        internal void Accept(ulong request)
+        {
+            Request = request;
+            if (OnAccepted != null) OnAccepted(request);
+            accepted.TrySetResult(request);
+        }
+
+        internal void Finish(Finished answer)
+        {
+            Request = answer.Request;
+            accepted.TrySetResult(answer.Request);
+            if (!answer.IsDone)
+                Error = new ProtocolException(
+                    answer.Code, "request " + answer.Request + " " + answer.Outcome + ": " + answer.Message, answer.Name);
+            finished.TrySetResult(answer);
+            if (Waiter != null) Waiter.Wake();
+        }
+
+        internal void Fail(Exception error)
+        {
+            Error = error;
+            accepted.TrySetException(error);
+            finished.TrySetException(error);
+            Observe(accepted.Task.Exception);
+            Observe(finished.Task.Exception);
+            if (Waiter != null) Waiter.Wake();
+        }
+
+        // Looking at it makes it a seen one: nobody has to wait for every task.
+        static void Observe(Exception error)
+        {
+        }
+    }
+
+    /// <summary>A message that waits for its answer; kept, so that it can be said again after a cut.</summary>
+    internal sealed class Ask
+    {
+        public ulong Id;
+        public string Op;
+        public byte[] Data;
+        public int Begun;
+        public bool Sent;
+
+        /// <summary>`open` and `subscribe`: said again by themselves to a bridge that was restarted.</summary>
+        public bool IsSticky;
+
+        /// <summary>The `op` of the right answer.</summary>
+        public string Expects;
+
+        public Action<Map> OnAnswer;
+        public Action<Exception> OnError;
+    }
+}

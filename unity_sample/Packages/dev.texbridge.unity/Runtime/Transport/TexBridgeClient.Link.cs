@@ -1,0 +1,499 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Threading;
+
+namespace TexBridge
+{
+    // One link after the other: connect, greet, read, and again. Source: protocols/engine-link.md, Keys and Resume.
+    public sealed partial class TexBridgeClient : ILinkReceiver
+    {
+        const int FirstRetryMs = 50;
+        const int LastRetryMs = 2000;
+        const int SessionLivesMs = 30000;
+        const int PingAfterMs = 15000;
+        const int MostEvents = 1024;
+
+        readonly MsgPackReader reader = new MsgPackReader();
+        readonly PartAssembler parts = new PartAssembler(LinkTransport.LargestMessage);
+        readonly Dictionary<ulong, Ask> asks = new Dictionary<ulong, Ask>();
+        readonly Dictionary<string, RunHandle> runs = new Dictionary<string, RunHandle>();
+        readonly Dictionary<uint, FrameStream> byNumber = new Dictionary<uint, FrameStream>();
+        readonly ManualResetEvent stop = new ManualResetEvent(false);
+        readonly ManualResetEvent greeted = new ManualResetEvent(false);
+        LinkTransport transport;
+        LinkTransport opening;
+        Thread thread;
+        Timer timer;
+        Exception fatal;
+        ulong nextId = 1;
+        int lastHeard;
+        int lastPing;
+        int cutSince;
+        bool stopped;
+
+        /// <summary>Messages that could not be read, and were dropped.</summary>
+        public long Malformed { get; private set; }
+
+        /// <summary>Begin to connect, on a thread of its own.</summary>
+        public void Start()
+        {
+            lock (gate)
+            {
+                if (thread != null || stopped) return;
+                cutSince = Environment.TickCount;
+                thread = new Thread(Loop) { IsBackground = true, Name = "texbridge read" };
+                thread.Start();
+                timer = new Timer(state => Look(), null, 500, 500);
+            }
+        }
+
+        /// <summary>Wait for a link; false: none in time, or it is over for good.</summary>
+        public bool WaitConnected(int timeoutMs)
+        {
+            return greeted.WaitOne(timeoutMs) && IsConnected;
+        }
+
+        /// <summary>End the link and its threads; what waits fails. Safe to call twice.</summary>
+        public void Dispose()
+        {
+            Thread ending;
+            LinkTransport old;
+            lock (gate)
+            {
+                stopped = true;
+                stop.Set();
+                old = transport ?? opening;
+                ending = thread;
+                thread = null;
+                if (timer != null) timer.Dispose();
+            }
+            if (old != null) old.Dispose();
+            if (ending != null && ending != Thread.CurrentThread) ending.Join(5000);
+            GiveUp(new LinkLostException("the client is closed"));
+        }
+
+        void Loop()
+        {
+            var random = new Random();
+            var delay = FirstRetryMs;
+            while (!stopped)
+            {
+                Exception why;
+                try
+                {
+                    why = OneLink();
+                }
+                catch (Exception error)
+                {
+                    why = error;
+                }
+                if (stopped) return;
+                bool wasGreeted;
+                lock (gate) wasGreeted = Cut();
+                var refusal = why as ProtocolException;
+                var final = refusal != null && !refusal.MayPass;
+                if (wasGreeted || final)
+                    Tell(new LinkEvent { Kind = LinkEventKind.Disconnected, Error = why, IsFinal = final });
+                if (final)
+                {
+                    Fault = why;
+                    GiveUp(why);
+                    return;
+                }
+                if (wasGreeted) delay = FirstRetryMs;
+                if (stop.WaitOne((int)(delay * (0.5 + random.NextDouble() / 2)))) return;
+                delay = Math.Min(delay * 2, LastRetryMs);
+            }
+        }
+
+        // One link from its beginning to its end; gives why it ended.
+        Exception OneLink()
+        {
+            var link = LinkTransport.Open(address, options.TimeoutMs);
+            try
+            {
+                lock (gate)
+                {
+                    if (stopped) return null;
+                    opening = link;
+                    fatal = null;
+                    parts.Reset();
+                    lastHeard = Environment.TickCount;
+                    Begin();
+                    EngineMessages.Hello(writer, nextId++, new HelloOptions
+                    {
+                        Client = options.Client,
+                        Token = string.IsNullOrEmpty(options.Token) ? null : options.Token,
+                        Session = Welcome == null ? null : Welcome.Session,
+                        MaxMessageBytes = options.MaxMessageBytes,
+                        SharedMemory = options.SharedMemory ? true : (bool?)null,
+                        Events = options.LiveEvents ? new[] { "live" } : null,
+                    });
+                    link.Send(writer.Bytes, writer.Count);
+                }
+                link.ReadAll(this);
+                return null;
+            }
+            catch (Exception error)
+            {
+                return fatal ?? error; // the bridge's own words, said just before it closed
+            }
+            finally
+            {
+                link.Dispose();
+                link.Join(1000);
+            }
+        }
+
+        void ILinkReceiver.Received(ref byte[] buffer, int count)
+        {
+            Volatile.Write(ref lastHeard, Environment.TickCount);
+            if (!PartAssembler.IsPart(buffer, 0, count)) Whole(ref buffer, count);
+            else if (parts.Feed(buffer, 0, count)) Whole(ref parts.Whole, parts.Count);
+        }
+
+        void Whole(ref byte[] buffer, int count)
+        {
+            try
+            {
+                if (count >= 2 && buffer[0] == 'T' && buffer[1] == 'X') TakeFrame(ref buffer, count);
+                else TakeMessage(reader.ReadMessage(buffer, 0, count));
+            }
+            catch (ProtocolException error)
+            {
+                if (error == fatal) throw;
+                Malformed++;
+                // One bad message costs nothing; another language costs the link.
+                if (error.Code != ProtocolException.BadFrame && error.Code != ProtocolException.BadMessage) throw;
+                Tell(new LinkEvent { Kind = LinkEventKind.Error, Error = error });
+            }
+        }
+
+        void TakeFrame(ref byte[] buffer, int count)
+        {
+            var header = FrameHeader.Read(buffer, 0, count);
+            FrameStream frames;
+            lock (gate) byNumber.TryGetValue(header.Stream, out frames);
+            if (frames == null) return; // a subscription that has just ended
+            if (header.IsDoorbell) frames.AddDoorbell(ref header);
+            else frames.Add(ref header, ref buffer);
+        }
+
+        void TakeMessage(Map map)
+        {
+            var op = map.Text("op", "");
+            Ask ask = null;
+            if (map.Has("id"))
+                lock (gate)
+                {
+                    var id = map.Unsigned("id");
+                    if (asks.TryGetValue(id, out ask)) asks.Remove(id);
+                }
+            if (op == "error")
+            {
+                var error = ErrorMessage.Read(map);
+                if (map.Flag("fatal"))
+                {
+                    fatal = error;
+                    throw error;
+                }
+                if (ask != null) ask.OnError(error);
+                else Tell(new LinkEvent { Kind = LinkEventKind.Error, Error = error, Message = map });
+            }
+            else if (op == "welcome") Greeted(new Welcome(map));
+            else if (ask != null)
+            {
+                if (op == ask.Expects) ask.OnAnswer(map);
+                else ask.OnError(new ProtocolException(
+                    ProtocolException.BadMessage, ask.Op + " was answered with " + op, "bad_message"));
+            }
+            else if (op == "memory") TakeMemory(map);
+            else if (op == "finished") TakeFinished(map);
+            else if (op == "progress" || op == "changed")
+                Tell(new LinkEvent { Kind = LinkEventKind.Message, Message = map });
+        }
+
+        void TakeFinished(Map map)
+        {
+            RunHandle run = null;
+            var key = Finished.KeyOf(map);
+            lock (gate)
+                if (key != null && runs.TryGetValue(key, out run))
+                {
+                    runs.Remove(key);
+                    asks.Remove(run.Ask.Id);
+                }
+            if (run != null) run.Finish(new Finished(map));
+            else Tell(new LinkEvent { Kind = LinkEventKind.Message, Message = map });
+        }
+
+        // The next doorbells point into this file. Where it can't be had, frames come over the link from now on.
+        void TakeMemory(Map map)
+        {
+            FrameStream frames;
+            lock (gate) byNumber.TryGetValue((uint)map.Unsigned("stream"), out frames);
+            if (frames == null) return;
+            frames.UseMemory(null);
+            try
+            {
+                frames.UseMemory(new SharedMemoryReader(map.Text("file", ""), map.Unsigned("nonce"),
+                    (uint)map.Unsigned("slots"), (uint)map.Unsigned("stride")));
+            }
+            catch (Exception error)
+            {
+                if (!(error is IOException || error is UnauthorizedAccessException || error is ProtocolException
+                    || error is ArgumentException || error is NotSupportedException))
+                    throw;
+                Tell(new LinkEvent { Kind = LinkEventKind.Error, Error = error });
+                lock (gate)
+                {
+                    frames.Options.SharedMemory = false;
+                    SaySubscribe(frames);
+                }
+            }
+        }
+
+        void Greeted(Welcome welcome)
+        {
+            lock (gate)
+            {
+                if (stopped) return;
+                var before = Welcome;
+                Welcome = welcome;
+                transport = opening;
+                opening = null;
+                if (before != null && welcome.Resumed) GoOn();
+                else BeginAnew(before == null ? null : new LinkLostException(before.Boot == welcome.Boot
+                    ? "the session was over before the answer came"
+                    : "the bridge was restarted before the answer came"));
+            }
+            greeted.Set();
+            Tell(new LinkEvent { Kind = LinkEventKind.Connected, Welcome = welcome });
+        }
+
+        // Under the gate: the bridge has kept everything; what it may not have had is said once more.
+        void GoOn()
+        {
+            foreach (var run in runs.Values) // their keys are known: they make nothing, and bring a lost `finished`
+                asks[run.Ask.Id] = run.Ask;
+            SayAgain(new List<Ask>(asks.Values));
+        }
+
+        // Under the gate: another session. What was under way is lost; streams are opened and subscribed again.
+        void BeginAnew(LinkLostException lost)
+        {
+            var kept = new List<Ask>();
+            foreach (var ask in new List<Ask>(asks.Values))
+            {
+                if (!ask.Sent) kept.Add(ask);
+                else if (!ask.IsSticky) ask.OnError(lost);
+            }
+            foreach (var run in new List<RunHandle>(runs.Values))
+                if (run.Ask.Sent)
+                {
+                    runs.Remove(run.Key);
+                    run.Fail(lost);
+                }
+            asks.Clear();
+            byNumber.Clear();
+            foreach (var stream in opened.Values)
+                if (!kept.Contains(stream.Ask)) SayOpen(stream);
+            foreach (var frames in streams)
+                if (!kept.Contains(frames.Ask)) SaySubscribe(frames);
+            foreach (var ask in kept) asks[ask.Id] = ask;
+            SayAgain(kept);
+        }
+
+        // Streams first, then values that waited for a link, then the rest in its order.
+        void SayAgain(List<Ask> again)
+        {
+            again.Sort((left, right) => left.Id.CompareTo(right.Id));
+            foreach (var ask in again)
+                if (ask.IsSticky) Send(ask);
+            foreach (var pair in unsent)
+            {
+                Begin();
+                EngineMessages.Set(writer, 0, pair.Key, pair.Value, 0);
+                transport.Send(writer.Bytes, writer.Count);
+            }
+            unsent.Clear();
+            foreach (var ask in again)
+                if (!ask.IsSticky) Send(ask);
+        }
+
+        void SayOpen(OpenedStream stream)
+        {
+            Begin();
+            EngineMessages.Open(writer, nextId, stream.Name, stream.Workflow, stream.Options);
+            stream.Ask = stream.NewAsk();
+            Queue(stream.Ask);
+            if (!stream.LiveOn.HasValue || stream.LiveOn.Value == (stream.Options.Mode == "live")) return;
+            Begin();
+            EngineMessages.Switch(writer, 0, "live", stream.Name, stream.LiveOn.Value, 0);
+            transport.Send(writer.Bytes, writer.Count);
+        }
+
+        void SaySubscribe(FrameStream frames)
+        {
+            Begin();
+            EngineMessages.Subscribe(writer, nextId, frames.Name, frames.Options);
+            frames.Ask = new Ask
+            {
+                Op = "subscribe", Expects = "subscribed", IsSticky = true,
+                OnAnswer = map =>
+                {
+                    var number = (uint)map.Unsigned("number");
+                    lock (gate)
+                    {
+                        if (!streams.Contains(frames)) return;
+                        byNumber[number] = frames;
+                    }
+                    frames.Restart(number, map);
+                },
+                OnError = error =>
+                {
+                    lock (gate) streams.Remove(frames);
+                    frames.Fail(error);
+                    Tell(new LinkEvent { Kind = LinkEventKind.Error, Error = error });
+                },
+            };
+            Queue(frames.Ask);
+        }
+
+        // --- under the gate
+
+        void Begin()
+        {
+            writer.Clear();
+        }
+
+        // The writer holds a message with `nextId`: send it, now or with the next link.
+        void Queue(Ask ask)
+        {
+            ask.Id = nextId++;
+            ask.Begun = Environment.TickCount;
+            if (Fault != null || stopped)
+            {
+                ask.OnError(Fault ?? new LinkLostException("the client is closed"));
+                return;
+            }
+            ask.Data = writer.ToArray();
+            if (!Fits(ask.Op))
+            {
+                ask.OnError(new ProtocolException(ProtocolException.MessageTooLarge,
+                    ask.Op + " of " + writer.Count + " bytes is over the bridge's limit", "message_too_large"));
+                return;
+            }
+            asks[ask.Id] = ask;
+            Send(ask);
+        }
+
+        void Send(Ask ask)
+        {
+            if (transport == null) return;
+            ask.Sent = true;
+            ask.Begun = Environment.TickCount;
+            transport.Send(ask.Data, ask.Data.Length);
+        }
+
+        bool Fits(string op)
+        {
+            if (Welcome == null || (ulong)writer.Count <= Welcome.MaxMessageBytes) return true;
+            Tell(new LinkEvent
+            {
+                Kind = LinkEventKind.Error,
+                Error = new ProtocolException(ProtocolException.MessageTooLarge,
+                    op + " of " + writer.Count + " bytes is over the bridge's limit of " + Welcome.MaxMessageBytes,
+                    "message_too_large"),
+            });
+            return false;
+        }
+
+        bool Cut()
+        {
+            var was = transport != null;
+            transport = null;
+            opening = null;
+            greeted.Reset();
+            if (was) cutSince = Environment.TickCount;
+            return was;
+        }
+
+        // --- timer: silence, answers that don't come, sessions that are over
+
+        void Look()
+        {
+            List<Ask> late = null;
+            List<RunHandle> lost = null;
+            LinkTransport mute = null;
+            var now = Environment.TickCount;
+            lock (gate)
+            {
+                if (stopped) return;
+                var over = transport == null && unchecked(now - cutSince) > SessionLivesMs;
+                foreach (var ask in asks.Values)
+                {
+                    if (ask.IsSticky) continue;
+                    var limit = ask.Sent && transport != null ? options.TimeoutMs : SessionLivesMs;
+                    if (unchecked(now - ask.Begun) > limit) (late ?? (late = new List<Ask>())).Add(ask);
+                }
+                if (late != null) foreach (var ask in late) asks.Remove(ask.Id);
+                if (over && runs.Count > 0)
+                {
+                    lost = new List<RunHandle>(runs.Values);
+                    runs.Clear();
+                }
+                var silent = unchecked(now - Volatile.Read(ref lastHeard));
+                if (transport != null && silent > PingAfterMs * 2) mute = transport;
+                else if (transport != null && silent > PingAfterMs && unchecked(now - lastPing) > PingAfterMs)
+                {
+                    lastPing = now;
+                    Begin();
+                    EngineMessages.Bare(writer, 0, "ping");
+                    transport.Send(writer.Bytes, writer.Count);
+                }
+                else if (transport == null && opening != null && silent > options.TimeoutMs) mute = opening;
+            }
+            if (mute != null) mute.Dispose();
+            if (late != null)
+                foreach (var ask in late) ask.OnError(new TimeoutException(ask.Op + ": no answer in time"));
+            if (lost != null)
+                foreach (var run in lost) run.Fail(new LinkLostException("no link for longer than a session lives"));
+        }
+
+        void GiveUp(Exception error)
+        {
+            List<Ask> waiting;
+            List<RunHandle> unfinished;
+            List<FrameStream> ending;
+            lock (gate)
+            {
+                Cut();
+                waiting = new List<Ask>(asks.Values);
+                unfinished = new List<RunHandle>(runs.Values);
+                ending = new List<FrameStream>(streams);
+                asks.Clear();
+                runs.Clear();
+                streams.Clear();
+                byNumber.Clear();
+            }
+            foreach (var ask in waiting) ask.OnError(error);
+            foreach (var run in unfinished) run.Fail(error);
+            foreach (var frames in ending)
+            {
+                frames.Fail(error);
+                frames.UseMemory(null);
+            }
+        }
+
+        void Tell(LinkEvent happened)
+        {
+            lock (events)
+            {
+                if (events.Count >= MostEvents) events.Dequeue();
+                events.Enqueue(happened);
+            }
+        }
+    }
+}
