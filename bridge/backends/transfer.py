@@ -26,9 +26,11 @@ class TransferMode(StrEnum):
 
 
 TOO_SLOW_S: Final = 0.050
-"""A picture that would take longer than this raw goes as JPEG."""
-FAST_AGAIN_S: Final = 0.020
-"""Raw comes back when it would take less than this: well below, so that nothing swings."""
+"""A picture that would take longer than this raw goes as JPEG, if that is not about as long itself:"""
+TOO_SLOW_S_PER_BYTE: Final = 7e-9
+"""twice what JPEG takes to write and read, 10 ns a pixel."""
+FAST_AGAIN: Final = 0.4
+"""Raw comes back when it would take less than this part of that: well below, so that nothing swings."""
 LEAST_BYTES: Final = 32 << 10
 """Smaller messages say nothing of a link."""
 SHORTEST_S: Final = 0.000_2
@@ -48,7 +50,6 @@ class Transfer:
         self._far = far
         self._samples: deque[float] = deque(maxlen=SAMPLES)
         self._slow = far
-        self._raw_bytes = 512 * 512 * 3
         self._since_switch = 0
         self._try_after = FIRST_TRY_AFTER
         self._in_trial = 0
@@ -75,21 +76,21 @@ class Transfer:
 
     def came(self, message_bytes: int, took_s: float, raw_bytes: int) -> None:
         """A picture of `raw_bytes` when raw came in a message of `message_bytes`, which took `took_s` to read."""
-        self._raw_bytes = raw_bytes
         self._since_switch += 1
         if message_bytes >= LEAST_BYTES:
             self._samples.append(message_bytes / max(took_s, SHORTEST_S))
         if len(self._samples) < 3:
             return
         raw_s = raw_bytes / median(self._samples)
+        too_slow_s = max(TOO_SLOW_S, raw_bytes * TOO_SLOW_S_PER_BYTE)
         if not self._slow:
-            if raw_s > TOO_SLOW_S:
+            if raw_s > too_slow_s:
                 # A burst out of a full buffer looked like a fast link: the next try waits longer.
                 self._try_after = min(2 * self._try_after, LAST_TRY_AFTER) if self._in_trial else FIRST_TRY_AFTER
                 self._switch(slow=True)
             elif self._in_trial and self._since_switch >= SAMPLES:
                 self._in_trial = 0
-        elif raw_s < FAST_AGAIN_S and self._since_switch >= self._try_after:
+        elif raw_s < FAST_AGAIN * too_slow_s and self._since_switch >= self._try_after:
             self._switch(slow=False)
             self._in_trial = 1
 

@@ -60,6 +60,12 @@ def test_size_counts() -> None:
     assert feed(Transfer(TransferMode.AUTO), 20e6, 50, RAW)[-1] == "jpeg"
 
 
+def test_a_large_picture_may_take_as_long_as_its_jpeg_would() -> None:
+    large = 4096 * 4096 * 3
+    assert set(feed(Transfer(TransferMode.AUTO), large / 0.2, 50, large)) == {"raw"}
+    assert feed(Transfer(TransferMode.AUTO), large / 0.5, 50, large)[-1] == "jpeg"
+
+
 def test_a_link_that_only_looks_fast_is_tried_less_and_less() -> None:
     """Small files come out of a full buffer at once, large ones don't."""
     transfer = Transfer(TransferMode.AUTO, far=True)
