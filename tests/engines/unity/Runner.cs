@@ -9,6 +9,9 @@ namespace TexBridge.Check
             switch (arguments[0])
             {
                 case "vectors": return Vectors.Run(arguments[1]);
+                case "record":
+                    return Frames.Record(arguments[1], int.Parse(arguments[2]), arguments[3],
+                        arguments[4] == "memory", arguments.Length > 5 ? uint.Parse(arguments[5]) : 0);
                 default: throw new ArgumentException(arguments[0]);
             }
         }

@@ -1,0 +1,84 @@
+// Pictures over a live link, as an engine would record them.
+using System;
+using System.Collections.Generic;
+using System.Diagnostics;
+using System.IO;
+using System.Threading;
+
+namespace TexBridge.Check
+{
+    public static class Frames
+    {
+        const int LimitMs = 60000;
+        const int Width = 64, Height = 48;
+
+        static TexBridgeClient Connect(string address, uint maxMessageBytes = 0)
+        {
+            var client = new TexBridgeClient(new ClientOptions
+            {
+                Address = address, Client = "a test", MaxMessageBytes = maxMessageBytes, TimeoutMs = 20000,
+            });
+            client.Start();
+            if (!client.WaitConnected(LimitMs)) throw new TimeoutException("no bridge at " + address + ": " + client.Fault);
+            return client;
+        }
+
+        static ParameterSet Values(int index)
+        {
+            return new ParameterSet()
+                .Set("top_left", ParameterValue.Numbers(
+                    index % 256 / 255.0, index * 7 % 256 / 255.0, index * 13 % 256 / 255.0))
+                .Set("top_right", ParameterValue.Numbers(0, 1, 0))
+                .Set("bottom_left", ParameterValue.Numbers(0, 0, 1))
+                .Set("bottom_right", ParameterValue.Numbers(1, 1, 1))
+                .Set("blur", 0.5)
+                .Set("noise", index % 2 == 0 ? 0 : 0.1);
+        }
+
+        static FrameStream OpenAndSubscribe(TexBridgeClient client, string stream, string mode, bool sharedMemory)
+        {
+            var opened = client.Open(stream, "gradient", new OpenOptions { Mode = mode, Width = Width, Height = Height });
+            var frames = client.Subscribe(stream, new SubscribeOptions { SharedMemory = sharedMemory });
+            if (!opened.Wait(LimitMs) || !frames.Subscribed.Wait(LimitMs)) throw new TimeoutException("open, subscribe");
+            return frames;
+        }
+
+        /// <summary>So many pictures, each with its own values and seed, written to a file: index, request, number, flags,
+        /// width, height as u32, then the payload.</summary>
+        public static int Record(string address, int count, string file, bool sharedMemory, uint maxMessageBytes)
+        {
+            using (var client = Connect(address, maxMessageBytes))
+            using (var frames = OpenAndSubscribe(client, "unity", "oneshot", sharedMemory))
+            using (var output = new BinaryWriter(File.Create(file)))
+            {
+                for (var index = 0; index < count; index++)
+                {
+                    var set = frames.RequestAndWait(index, LimitMs, Values(index), (ulong)index);
+                    Write(output, index, set);
+                    Console.WriteLine("picture " + index);
+                    Console.Out.Flush();
+                    // The other side may want to do something here: kill the bridge, cut the link.
+                    if (Console.IsInputRedirected && Console.ReadLine() == null) return 2;
+                }
+                output.Flush();
+                Console.WriteLine(string.Format(
+                    "{{\"came\": {0}, \"memory\": {1}, \"torn\": {2}, \"malformed\": {3}, \"boot\": \"{4}\", \"resumed\": {5}}}",
+                    frames.Came, frames.FromMemory, frames.Torn, client.Malformed, client.Welcome.Boot,
+                    client.Welcome.Resumed ? "true" : "false"));
+                return 0;
+            }
+        }
+
+        static void Write(BinaryWriter output, int index, FrameSet set)
+        {
+            var frame = set[0];
+            output.Write((uint)index);
+            output.Write((uint)frame.Header.Request);
+            output.Write(frame.Header.Number);
+            output.Write((uint)frame.Header.Flags);
+            output.Write(frame.Header.Width);
+            output.Write(frame.Header.Height);
+            output.Write(frame.Bytes, frame.PayloadOffset, frame.PayloadBytes);
+        }
+    }
+}
