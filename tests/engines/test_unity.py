@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,15 +130,19 @@ class Recorder:
             encoding="utf-8",
         )
 
-    def run(self, before: dict[int, Callable[[], None]] | None = None) -> dict[str, object]:
-        """Record to the end, doing what `before` says before a picture is asked for; give its last words."""
+    def run(
+        self, before: dict[int, Callable[[], None]] | None = None, after: dict[int, Callable[[], None]] | None = None
+    ) -> dict[str, object]:
+        """Record to the end, doing what is said before or after a picture is asked for; give its last words."""
         try:
             while (line := self.process.stdout.readline()).startswith("picture "):
-                index = int(line.split()[1])
-                if before and index + 1 in before:
-                    before[index + 1]()
+                following = int(line.split()[1]) + 1
+                if before and following in before:
+                    before[following]()
                 self.process.stdin.write("\n")
                 self.process.stdin.flush()
+                if after and following in after:
+                    after[following]()
             assert line, self.process.stderr.read()
             self.process.communicate(timeout=LIMIT_S)
             return json.loads(line)
@@ -166,3 +173,91 @@ def test_two_hundred_pictures(built, bridge, expected, tmp_path, door, by, optio
         corners = tuple(tuple(asked[name]) for name in ("top_left", "top_right", "bottom_left", "bottom_right"))
         computed = gradient_pixels(corners, WIDTH, HEIGHT, asked["blur"])
         assert worst_difference(picture.pixels[::-1], computed) <= TOLERANCE
+
+
+@pytest.mark.parametrize(("door", "by"), [("tcp", "memory"), ("link", "link")], ids=["tcp and memory", "websocket"])
+def test_the_bridge_is_killed_and_comes_back(built, expected, tmp_path, door, by):
+    """Once while nothing is under way, once just after a picture was asked for; the recording has all of them."""
+    home = Home(tmp_path)
+    with ExitStack() as bridges:
+        running = bridges.enter_context(home.serve("--embedded"))
+        told_address = running.addresses[door]
+
+        def restart() -> None:
+            nonlocal running
+            running.process.kill()
+            running.process.wait()
+            running = bridges.enter_context(home.serve("--embedded", f"--{door}", told_address))
+
+        address = f"ws://{told_address}" if door == "link" else told_address
+        recorder = Recorder(built, address, tmp_path / "pictures", by)
+        told = recorder.run(before={50: restart}, after={120: restart})
+    assert told["malformed"] == 0
+    assert not told["resumed"], "a bridge that was killed has no sessions"
+    assert told["memory"] == (PICTURES if by == "memory" else 0)
+    assert_same(read_pictures(recorder.out), expected)
+
+
+class Wire:
+    """A port that passes everything on to the bridge's, and can be cut."""
+
+    def __init__(self, target: str) -> None:
+        host, _, port = target.rpartition(":")
+        self._target = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._sockets: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+        self.connections = 0
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(self._target)
+            self.connections += 1
+            self._sockets += [near, far]
+            for one, other in ((near, far), (far, near)):
+                self._threads.append(threading.Thread(target=self._pump, args=(one, other)))
+                self._threads[-1].start()
+
+    @staticmethod
+    def _pump(one: socket.socket, other: socket.socket) -> None:
+        try:
+            while data := one.recv(65536):
+                other.sendall(data)
+        except OSError:
+            pass
+        for end in (one, other):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def cut(self) -> None:
+        for end in self._sockets:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+        for thread in self._threads:
+            thread.join()
+        for end in self._sockets:
+            end.close()
+
+
+def test_a_cut_link_goes_on_with_its_session(built, bridge, expected, tmp_path):
+    with Wire(bridge["tcp"]) as wire:
+        recorder = Recorder(built, wire.address, tmp_path / "pictures")
+        told = recorder.run(before={20: wire.cut, 150: wire.cut}, after={80: wire.cut})
+        assert wire.connections == 4
+    assert told["resumed"]
+    assert_same(read_pictures(recorder.out), expected)
