@@ -261,3 +261,20 @@ def test_a_cut_link_goes_on_with_its_session(built, bridge, expected, tmp_path):
         assert wire.connections == 4
     assert told["resumed"]
     assert_same(read_pictures(recorder.out), expected)
+
+
+@pytest.mark.parametrize(
+    ("door", "by", "reading"),
+    [("tcp", "link", 0), ("tcp", "memory", 0), ("link", "link", 2048)],
+    ids=["tcp", "shared memory", "websocket"],
+)
+def test_no_allocation_per_picture(built, bridge, door, by, reading):
+    """In bytes of heap a picture, after 50 of them: where one is shown, and where the link is read.
+
+    What WebSocket takes is made by ClientWebSocket, tasks and results of its own; a picture of 128x128 is 64 KiB.
+    """
+    address = f"ws://{bridge[door]}" if door == "link" else bridge[door]
+    told = json.loads(run_csharp(built / "Runner.exe", "allocate", address, 200, by))
+    assert told["showing"] == 0, told
+    assert told["reading"] <= reading, told
+    assert (told["memory"] > 0) is (by == "memory")

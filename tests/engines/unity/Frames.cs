@@ -69,6 +69,57 @@ namespace TexBridge.Check
             }
         }
 
+        /// <summary>What a live stream costs per picture, in bytes of heap: on the thread that shows (take, ack, set a
+        /// value), on the link's thread (read, take apart).</summary>
+        public static int Allocate(string address, int count, bool sharedMemory)
+        {
+            var method = typeof(GC).GetMethod("GetAllocatedBytesForCurrentThread");
+            var bytes = (Func<long>)Delegate.CreateDelegate(typeof(Func<long>), method);
+            const int warmUp = 50;
+            using (var client = Connect(address))
+            {
+                client.Open("heap", "gradient", new OpenOptions
+                {
+                    Mode = "live", SeedPolicy = "random", Width = 128, Height = 128,
+                    Params = new ParameterSet().Set("noise", 0.5),
+                });
+                using (var frames = client.Subscribe("heap", new SubscribeOptions { SharedMemory = sharedMemory }))
+                {
+                    long linkBegin = 0, linkEnd = 0, came = 0;
+                    frames.Arrived += () =>
+                    {
+                        came++;
+                        if (came == warmUp) linkBegin = bytes();
+                        if (came == warmUp + count) linkEnd = bytes();
+                    };
+                    var values = new ParameterSet();
+                    long shownBegin = 0;
+                    var collections = 0;
+                    ulong sum = 0;
+                    for (var shown = 0; shown < warmUp + count; shown++)
+                    {
+                        if (shown == warmUp)
+                        {
+                            collections = GC.CollectionCount(0);
+                            shownBegin = bytes();
+                        }
+                        var set = frames.Next(LimitMs);
+                        sum += set[0].Bytes[set[0].PayloadOffset];
+                        values.Clear();
+                        client.Set("heap", values.Set("blur", 0.1 + shown % 9 * 0.1));
+                    }
+                    var shownEnd = bytes();
+                    collections = GC.CollectionCount(0) - collections;
+                    while (Volatile.Read(ref linkEnd) == 0) frames.Next(LimitMs);
+                    Console.WriteLine(string.Format(
+                        "{{\"showing\": {0}, \"reading\": {1}, \"collections\": {2}, \"memory\": {3}}}",
+                        (shownEnd - shownBegin) / (double)count, (linkEnd - linkBegin) / (double)count,
+                        collections, frames.FromMemory));
+                    return sum > 0 ? 0 : 1;
+                }
+            }
+        }
+
         static void Write(BinaryWriter output, int index, FrameSet set)
         {
             var frame = set[0];

@@ -1,6 +1,5 @@
 using System;
 using System.Collections.Generic;
-using System.Diagnostics;
 using System.Threading;
 using System.Threading.Tasks;
 
@@ -104,7 +103,7 @@ namespace TexBridge
         /// <exception cref="TimeoutException">None came in time.</exception>
         public FrameSet Next(int timeoutMs)
         {
-            var since = Stopwatch.StartNew();
+            var since = Environment.TickCount;
             Ready();
             while (true)
             {
@@ -113,7 +112,7 @@ namespace TexBridge
                 lock (gate)
                 {
                     if (fault != null) throw fault;
-                    if (!hasReady && queue.Count == 0) Wait(since, timeoutMs, "no frame of " + Name);
+                    if (!hasReady && queue.Count == 0) Wait(since, timeoutMs, "any kind");
                 }
             }
         }
@@ -125,7 +124,8 @@ namespace TexBridge
         /// <exception cref="ProtocolException">The bridge refused, or the request failed: the index has no picture.</exception>
         public FrameSet RequestAndWait(int index, int timeoutMs, ParameterSet values = null, ulong? seed = null)
         {
-            var since = Stopwatch.StartNew();
+            var since = Environment.TickCount;
+            var what = "index " + index;
             for (var attempt = 0; ; attempt++)
             {
                 var key = client.NextKey() + "/" + index + "/" + attempt;
@@ -149,7 +149,7 @@ namespace TexBridge
                             if (fault != null) throw fault;
                             error = run.Error;
                             if (error == null && !lostWanted && !HasNews())
-                                Wait(since, timeoutMs, "no picture of index " + index + " of " + Name);
+                                Wait(since, timeoutMs, what);
                             if (lostWanted) break; // written over in shared memory: once more
                         }
                         if (error is LinkLostException) break;
@@ -160,8 +160,8 @@ namespace TexBridge
                 {
                     lock (gate) hasWanted = false;
                 }
-                if (since.ElapsedMilliseconds >= timeoutMs)
-                    throw new TimeoutException("no picture of index " + index + " of " + Name + " in " + timeoutMs + " ms");
+                if (Elapsed(since) >= timeoutMs)
+                    throw new TimeoutException("no picture of " + what + " of " + Name + " in " + timeoutMs + " ms");
             }
         }
 
@@ -367,12 +367,17 @@ namespace TexBridge
         }
 
         // Under the gate.
-        void Wait(Stopwatch since, int timeoutMs, string what)
+        void Wait(int since, int timeoutMs, string what)
         {
             if (disposed) throw new ObjectDisposedException(Name);
-            var left = timeoutMs - (int)since.ElapsedMilliseconds;
-            if (left <= 0) throw new TimeoutException(what + " in " + timeoutMs + " ms");
+            var left = timeoutMs - Elapsed(since);
+            if (left <= 0) throw new TimeoutException("no picture of " + what + " of " + Name + " in " + timeoutMs + " ms");
             Monitor.Wait(gate, left);
+        }
+
+        static int Elapsed(int since)
+        {
+            return unchecked(Environment.TickCount - since);
         }
     }
 }
