@@ -128,9 +128,10 @@ def bridge_lines(listen: str, config: Config) -> Iterator[bytes] | None:
 
 def _ask(connection: http.client.HTTPConnection, headers: Mapping[str, str]) -> http.client.HTTPResponse:
     connection.request("GET", "/admin/osc", headers=dict(headers))
+    line = connection.sock  # the connection forgets it where the answer says `Connection: close`
     response = connection.getresponse()
-    if connection.sock is not None:
-        connection.sock.settimeout(SILENCE_S)
+    if not response.isclosed():
+        line.settimeout(SILENCE_S)
     return response
 
 

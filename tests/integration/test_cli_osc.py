@@ -2,10 +2,14 @@
 
 import json
 import socket
+import threading
+import time
 
 import pytest
 from cli_rig import FREE, Home
 
+from bridge.app.config import Config
+from bridge.cli import osc
 from bridge.codec.osc import encode_osc_message
 
 
@@ -93,3 +97,25 @@ def test_no_bridge_where_one_is_named(home):
         done = home.run("osc", "monitor", "--http", "127.0.0.1:{1}".format(*free.getsockname()))
     assert done.code == 1
     assert "no bridge answers" in done.err
+
+
+def test_a_quiet_bridge_has_not_ended(monkeypatch):
+    """The time to connect is not the time that a bridge may be quiet: aiohttp answers with `Connection: close`."""
+    monkeypatch.setattr(osc, "CONNECT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def answer():
+            peer, _ = door.accept()
+            with peer:
+                while b"\r\n\r\n" not in peer.recv(65536):
+                    pass
+                head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n"
+                peer.sendall(head.encode() + b"first\n")
+                time.sleep(10 * osc.CONNECT_S)  # what is tested: quiet for longer than that
+                peer.sendall(b"second\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        lines = osc.bridge_lines(f"127.0.0.1:{door.getsockname()[1]}", Config())
+        assert list(lines) == [b"first\n", b"second\n"]
+        answering.join()
