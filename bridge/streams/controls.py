@@ -124,7 +124,8 @@ def _read(
 ) -> tuple[Control, ...]:
     parts = address.split("/", 6)
     if len(address) > _MAX_ADDRESS or parts[0] or len(parts) < 2 or parts[1] != PREFIX:
-        raise _unknown_address(address, f"/{PREFIX}/<stream>/<parameter>", None)
+        ours = len(address) <= _MAX_ADDRESS and len(parts) > 2 and parts[1] in streams
+        raise _unknown_address(address, f"/{PREFIX}/<stream>/<parameter>", f"/{PREFIX}{address}" if ours else None)
     if len(parts) == 3:
         return (_bridge_control(address, parts[2], arguments, streams),)
     if len(parts) < 4:
@@ -167,6 +168,8 @@ def _bridge_control(
         return ReplyRegistered(_port(arguments[:1] if norm else arguments), norm)
     if word not in BRIDGE_WORDS:
         close = nearest(word, BRIDGE_WORDS)
+        if word in STREAM_WORDS and streams:
+            close = f"{next(iter(streams))}/{word}"
         hint = f"/{PREFIX}/{shown(word)[1:-1]}/<parameter>" if word in streams else f"/{PREFIX}/<stream>/<parameter>"
         raise _unknown_address(address, hint, None if close is None else f"/{PREFIX}/{close}")
     if not _pressed(word, arguments):
@@ -452,6 +455,8 @@ def _unknown_parameter(name: str, word: str, stream: StreamParameters, hint: boo
     known = (*stream.parameters, *STREAM_WORDS)
     close = nearest(word, known) if hint else None
     right = None if close is None else f"/{PREFIX}/{name}/{close}"
+    if word in BRIDGE_WORDS:
+        right = f"/{PREFIX}/{word}"
     return UnknownNameError(
         f"stream {name!r} has no parameter {shown(word)}; "
         f"{f'nearest is {right}' if right else 'there are: ' + ', '.join(known[:20])}",

@@ -51,6 +51,7 @@ def check_stream_name(name: object) -> str:
 def nearest(name: object, names: tuple[str, ...]) -> str | None:
     """Give the one of `names` that looks most like `name`, or None if none does.
 
+    A name that goes on after it with `_` comes first: `haze` for `haze_sigma`, as a node's title is written in ComfyUI.
     Remembered for the last few: a sender with a wrong address sends it again and again.
     """
     if not isinstance(name, str):
@@ -61,6 +62,10 @@ def nearest(name: object, names: tuple[str, ...]) -> str | None:
 @lru_cache(maxsize=128)
 def _nearest(name: str, names: tuple[str, ...]) -> str | None:
     folded = {known.lower(): known for known in names}
+    if name.lower() not in folded:
+        for known, right in folded.items():
+            if name and known.startswith(f"{name.lower()}_"):
+                return right
     close = get_close_matches(name.lower(), folded, n=1)
     return folded[close[0]] if close else None
 

@@ -282,6 +282,13 @@ def test_rejected(address, arguments, code):
         ("/texbridge/main/offset/b", "/texbridge/main/offset"),
         ("/texbridge/main/blur/x", "/texbridge/main/blur"),
         ("/texbridge/main/zzzzz", None),
+        ("/main/blur", "/texbridge/main/blur"),
+        ("/main/run", "/texbridge/main/run"),
+        ("/nobody/blur", None),
+        ("/texbridge/main/panic", "/texbridge/panic"),
+        ("/texbridge/main/refresh", "/texbridge/refresh"),
+        ("/texbridge/run", "/texbridge/main/run"),
+        ("/texbridge/blackout", "/texbridge/main/blackout"),
     ],
 )
 def test_the_nearest_right_address(address, nearest):

@@ -38,6 +38,9 @@ def test_nearest():
     assert nearest("STRENGTH", ("strength", "blur")) == "strength"
     assert nearest("zzz", ("strength", "blur")) is None
     assert nearest(7, ("strength",)) is None
+    assert nearest("Cloud_mix", ("clouds", "cloud_mix_factor", "cloud_mix_mode")) == "cloud_mix_factor"
+    assert nearest("clouds", ("clouds_size", "clouds")) == "clouds"
+    assert nearest("", ("_a",)) is None
     assert nearest("x" * 100_000, ("strength",)) is None
 
 
