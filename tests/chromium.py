@@ -59,11 +59,8 @@ class Browser:
 
     def __enter__(self):
         with ExitStack() as stack:
-            process = stack.enter_context(
-                subprocess.Popen(
-                    self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-                )
-            )
+            pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+            process = stack.enter_context(subprocess.Popen(self._command, **pipes))
             stack.callback(process.kill)
             told = []
             for line in process.stderr:
@@ -140,20 +137,21 @@ class Browser:
 
 
 class _Pages(SimpleHTTPRequestHandler):
-    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".js": "text/javascript", ".hex": "text/plain"}
-
     def __init__(self, folders, *arguments):
         self._folders = folders
         super().__init__(*arguments)
 
     def translate_path(self, path):
         path = unquote(urlsplit(path).path)
-        for prefix, folder in self._folders.items():
-            if path.startswith(prefix):
-                found = (folder / path[len(prefix) :]).resolve()
-                if found.is_relative_to(folder.resolve()):
-                    return str(found)
+        for prefix in sorted(filter(path.startswith, self._folders), key=len, reverse=True):
+            folder = self._folders[prefix]
+            found = (folder / path[len(prefix) :]).resolve()
+            if found.is_relative_to(folder.resolve()):
+                return str(found)
         return "/nowhere/at/all"
+
+    def guess_type(self, path):
+        return "text/javascript" if str(path).endswith(".js") else super().guess_type(path)
 
     def log_message(self, *_):
         pass
@@ -163,6 +161,7 @@ class WebServer:
     """Serves folders, given as {"/prefix/": Path}, on a free port of this machine; `origin` is what pages come from."""
 
     def __init__(self, folders):
+        self.folders = folders
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Pages, folders))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self.origin = f"http://127.0.0.1:{self._server.server_port}"
