@@ -268,6 +268,7 @@ class Bridge:
         backend = self.backends.get(backend_name)
         if backend is None:
             self._over(attempt)
+            self.tell(BackendDoubted(backend_name))  # or it would be tried there again at once, without an end
             self.tell(AttemptLost(attempt))
             return
         try:

@@ -133,11 +133,12 @@ class ComfyBackend:
         if self.state is BackendState.CLOSED:
             return
         self.state = BackendState.CLOSED
+        if self._up_told:
+            self._emit(BackendDoubted(self.name))  # before anything is waited for: nothing more is submitted here
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         if self._up_told:
-            self._emit(BackendDoubted(self.name))  # or the scheduler would submit here what is lost below
             try:
                 async with asyncio.timeout(self._limits.close_s):
                     await self._prompts.clear()
