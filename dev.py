@@ -33,7 +33,14 @@ DEBIAN_PACKAGES = (  # other languages' toolchains, for tests/engines: a test sk
     "mono-mcs",
     "mono-runtime",
     "libmono-system-net-http4.0-cil",  # ClientWebSocket
+    "chromium",  # 115 MB
+    "nodejs",
+    "npm",
+    "liblo-tools",
+    "puredata-core",
 )
+# A program of somebody else's package will do, and may not stand beside Debian's.
+PROGRAMS = {"chromium": "chromium", "nodejs": "node", "npm": "npm"}
 APT_LIMIT_S = 600
 
 
@@ -89,6 +96,7 @@ def missing_debian_packages() -> list[str]:
     command = [query, "--show", "--showformat=${db:Status-Status} ${Package}\n", *DEBIAN_PACKAGES]
     told = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False).stdout
     installed = {line.split()[-1] for line in told.splitlines() if line.startswith("installed ")}
+    installed |= {package for package, program in PROGRAMS.items() if shutil.which(program)}
     return [package for package in DEBIAN_PACKAGES if package not in installed]
 
 
@@ -105,8 +113,10 @@ def install_debian_packages() -> None:
     print(f"dev.py: installing {' '.join(missing)} (once) ...", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     why = ""
-    # Package lists may be old, or missing in a fresh container: fetched only where the first try fails.
-    for step in (command, [apt, "update", "-q"], command):
+    # Package lists may be old, or missing in a fresh container: fetched only where the first try fails. A package that
+    # this release doesn't have must not cost the others: at last each is tried alone.
+    alone = [[*command[: -len(missing)], package] for package in missing] if len(missing) > 1 else []
+    for step in (command, [apt, "update", "-q"], command, *alone):
         try:
             done = subprocess.run(
                 step,
@@ -124,7 +134,11 @@ def install_debian_packages() -> None:
             break
         if done.returncode == 0 and step is command:
             return
-        why = "\n".join(done.stdout.splitlines()[-5:])
+        if done.returncode != 0:
+            why = "\n".join(done.stdout.splitlines()[-5:])
+    missing = missing_debian_packages()
+    if not missing:
+        return
     print(f"dev.py: apt could not install {' '.join(missing)}; their tests will skip:\n{why}", flush=True)
 
 
@@ -203,7 +217,17 @@ def command_fmt(args: list[str]) -> int:
 
 
 def command_clean(args: list[str]) -> int:
-    for name in (".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", "dist", "build", "demo-out"):
+    for name in (
+        ".venv",
+        ".mypy_cache",
+        ".ruff_cache",
+        ".pytest_cache",
+        ".hypothesis",
+        ".cache",
+        "dist",
+        "build",
+        "demo-out",
+    ):
         shutil.rmtree(ROOT / name, ignore_errors=True)
     for cache in ROOT.rglob("__pycache__"):
         shutil.rmtree(cache, ignore_errors=True)

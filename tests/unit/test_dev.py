@@ -197,8 +197,9 @@ def test_clean_takes_away_what_was_made_and_nothing_else(dev, tmp_path):
 class FakeApt:
     """Stands for dpkg-query and apt-get: knows what is installed, and fails so often before it installs."""
 
-    def __init__(self, dev, monkeypatch, *, installed=(), failures=0, root=True, there=True):
+    def __init__(self, dev, monkeypatch, *, installed=(), failures=0, root=True, there=True, unknown=""):
         self.installed = set(installed)
+        self.unknown = unknown
         self.failures = failures
         self.steps = []
         monkeypatch.setattr(dev, "DEBIAN_PACKAGES", ("mono-mcs", "mono-runtime"))
@@ -213,8 +214,8 @@ class FakeApt:
         assert options["timeout"]
         self.steps.append(command[1])
         if command[1] == "install":
-            if self.failures:
-                self.failures -= 1
+            if self.failures or self.unknown in command:
+                self.failures = max(0, self.failures - 1)
                 return subprocess.CompletedProcess(command, 100, stdout="E: Unable to locate package")
             self.installed |= {word for word in command[2:] if not word.startswith("-")}
         return subprocess.CompletedProcess(command, 0, stdout="")
@@ -238,10 +239,24 @@ def test_old_package_lists_are_fetched(dev, monkeypatch):
 def test_packages_in_vain_are_told(dev, monkeypatch, capsys):
     fake = FakeApt(dev, monkeypatch, failures=9)
     dev.install_debian_packages()
-    assert fake.steps == ["install", "update", "install"]
+    assert fake.steps == ["install", "update", *["install"] * 3]
     told = capsys.readouterr().out
     assert "could not install mono-mcs mono-runtime; their tests will skip" in told
     assert "Unable to locate package" in told
+
+
+def test_a_package_that_is_not_there_costs_no_other(dev, monkeypatch, capsys):
+    fake = FakeApt(dev, monkeypatch, unknown="mono-mcs")
+    dev.install_debian_packages()
+    assert fake.installed == {"mono-runtime"}
+    assert "could not install mono-mcs; their tests will skip" in capsys.readouterr().out
+
+
+def test_a_program_from_elsewhere_needs_no_package(dev, monkeypatch):
+    fake = FakeApt(dev, monkeypatch, installed=["mono-mcs"])
+    monkeypatch.setattr(dev, "PROGRAMS", {"mono-runtime": "mono"})
+    dev.install_debian_packages()
+    assert fake.steps == []
 
 
 def test_packages_need_debian_and_root(dev, monkeypatch, capsys):
