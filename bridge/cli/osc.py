@@ -139,7 +139,7 @@ def _refusal(response: http.client.HTTPResponse) -> str:
     """Give the bridge's own words; none where the page isn't known, or somebody else answers."""
     try:
         error = json.loads(response.read(65536))["error"]
-        return "" if response.status == 404 else str(error["message"])
+        return "" if response.status == 404 else _printable(str(error["message"])[:1000])
     except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
         return ""
 
@@ -156,7 +156,12 @@ def _lines(connection: http.client.HTTPConnection, response: http.client.HTTPRes
 
 
 def _show(entry: Mapping[str, Any], as_json: bool) -> None:
-    print(json.dumps(entry) if as_json else entry_line(entry), flush=True)
+    print(json.dumps(entry) if as_json else _printable(entry_line(entry)), flush=True)
+
+
+def _printable(line: str) -> str:
+    """Whatever a sender put into its messages, a terminal does nothing but show it."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def entry_line(entry: Mapping[str, Any]) -> str:

@@ -274,7 +274,7 @@ def _decode_message(packet: bytes, start: int, end: int, limits: OscLimits) -> O
     if position == end:
         return OscMessage(address)
     if packet[position] != 0x2C:
-        raise OscDecodeError(f"{address[:80]}: type tags at {position} don't begin with a comma")
+        raise OscDecodeError(f"{_shown(address)}: type tags at {position} don't begin with a comma")
     tags, position = _string(packet, position, start, end, "type tags")
     tags = tags[1:]
     numbers = _numbers(tags) if len(tags) <= 16 else None
@@ -282,11 +282,16 @@ def _decode_message(packet: bytes, start: int, end: int, limits: OscLimits) -> O
         return OscMessage(address, _arguments(packet, start, position, end, tags, limits), tags)
     if end - position != numbers.size:
         raise OscDecodeError(
-            f"{address[:80]}: type tags {tags!r} need {numbers.size} bytes of arguments, {end - position} are here",
+            f"{_shown(address)}: type tags {tags!r} need {numbers.size} bytes of arguments, {end - position} are here",
             value=end - position,
             limit=numbers.size,
         )
     return OscMessage(address, numbers.unpack_from(packet, position), tags)
+
+
+def _shown(address: str) -> str:
+    """Give the beginning of an address for a message that may end in a terminal: control characters escaped."""
+    return repr(address[:80])[1:-1]
 
 
 @lru_cache(maxsize=512)

@@ -54,6 +54,16 @@ def test_beside_a_running_bridge(home, sender):
             assert watching.line().rstrip().endswith("/texbridge/main/run ,                            -> main: run")
 
 
+def test_what_a_sender_writes_moves_no_terminal(home, sender):
+    with home.start("osc", "monitor", "--listen", FREE) as watching:
+        where = watching.line().partition("udp://")[2].partition(";")[0]
+        for address in ("/texbridge/nobody/\x1b[2J\x07", "/\x1b]0;title\x07", "/texbridge/main/\u202eblur"):
+            send(sender, where, address, "\x1b[31m")
+            assert watching.line().rstrip("\n").isprintable()
+        sender.sendto(b"/\x1b]0;title\x07\0\0no tags\0", (where.rpartition(":")[0], int(where.rpartition(":")[2])))
+        assert watching.line().rstrip("\n").isprintable()
+
+
 def test_alone_it_listens_itself(home, sender):
     with home.start("osc", "monitor", "--json", "--listen", FREE) as watching:
         first = json.loads(watching.line())

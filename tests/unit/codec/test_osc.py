@@ -342,3 +342,11 @@ def test_encode_sends_text_that_utf8_or_osc_cant_carry() -> None:
 def test_encode_refuses(address: str, arguments: tuple[Any, ...], tags: str | None) -> None:
     with pytest.raises(ValueError):
         encode_osc_message(address, *arguments, tags=tags)
+
+
+@pytest.mark.parametrize("rest", [text("no tags"), text(",ff") + b"1234"])
+def test_a_message_of_an_error_moves_no_terminal(rest: bytes) -> None:
+    with pytest.raises(OscDecodeError) as caught:
+        decode_packet(text("/\x1b]0;title\x07\x9b2J") + rest)
+    assert caught.value.message.isprintable()
+    assert "]0;title" in caught.value.message
