@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import os
+import stat
 import sys
 import time
 import zipfile
@@ -112,9 +113,7 @@ class LastFrameFolder:
         """
         path = self.path / file_name(stream)
         try:
-            if path.stat().st_size > MAX_FILE_BYTES:
-                raise DamagedFileError(f"{path} is over {MAX_FILE_BYTES >> 20} MiB")
-            data = path.read_bytes()
+            data = _read_file(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         try:
@@ -144,6 +143,18 @@ class LastFrameFolder:
             _, size, oldest = found.pop(0)
             oldest.unlink(missing_ok=True)
             total -= size
+
+
+def _read_file(path: Path) -> bytes:
+    """Give what a file holds; a pipe or a device in its place is neither waited for nor read without an end."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise DamagedFileError(f"{path} is no file")
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise DamagedFileError(f"{path} is over {MAX_FILE_BYTES >> 20} MiB")
+    return data
 
 
 def _packed(story: _Story, pictures: Sequence[bytes | Pixels | Undecoded]) -> bytes:

@@ -138,3 +138,17 @@ def test_a_compressed_one_is_not_ours(tmp_path: Path) -> None:
 )
 def test_the_users_cache_folder(platform: str, environment: dict[str, str], folder: Path) -> None:
     assert user_cache_folder(environment, platform) == folder
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="neither pipes nor devices are files there")
+@pytest.mark.timeout(20)
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    """One thread reads for all streams: a pipe in one's place would keep all of them."""
+    folder = LastFrameFolder(tmp_path, 1 << 20)
+    os.mkfifo(tmp_path / file_name("pipe"))
+    (tmp_path / file_name("endless")).symlink_to("/dev/zero")
+    for name in ("pipe", "endless"):
+        with pytest.raises(DamagedFileError, match="is no file"):
+            folder.read(name)
+        folder.write(name, "solid", ("color",), (picture(5),))
+        assert kept(folder, name) == 5
