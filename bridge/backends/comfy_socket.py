@@ -1,4 +1,7 @@
-"""ComfyUI's WebSocket behind a small interface, so that another library can be measured beside this one."""
+"""ComfyUI's WebSocket behind a small interface, so that another library can be measured beside this one.
+
+The `websockets` library opens, answers, pings and closes; `socket_reading` takes whole messages past it.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,13 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.frames import DATA_OPCODES, Frame, Opcode
-from websockets.protocol import Event
+from websockets.protocol import Event, State
+from websockets.uri import WebSocketURI
 
 from bridge.backends.address import ComfyAddress
 from bridge.backends.faults import BackendCut, BackendGone, BackendSilent, WrongAnswer, is_refusal
 from bridge.backends.foreign_answers import foreign_answer
+from bridge.backends.socket_reading import FrameReader
 from bridge.codec.hosts import next_address_after
 
 logger = logging.getLogger("bridge.backends")
@@ -83,6 +88,26 @@ class _Connect(connect):
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
 
+    async def open_tcp_connection(self) -> ClientConnection:
+        """The transport talks to a `FrameReader`, which stands before the library's connection."""
+        make = self.factory
+        readers: list[FrameReader] = []
+
+        def factory(uri: WebSocketURI) -> Any:
+            connection = make(uri)
+            assert isinstance(connection, _Connection)
+            readers.append(FrameReader(connection, connection.protocol.max_message_size or 0))
+            return readers[-1]
+
+        self.factory = factory
+        try:
+            await super().open_tcp_connection()
+        finally:
+            self.factory = make
+        inner = readers[-1].inner
+        assert isinstance(inner, _Connection)
+        return inner
+
 
 class _Connection(ClientConnection):
     """Hands each message over where it was parsed: no queue, no task to wake, and reading never pauses."""
@@ -97,10 +122,20 @@ class _Connection(ClientConnection):
         self._began_at: float | None = None
         self.arrival_s = 0.0
 
-    def data_received(self, data: bytes) -> None:
+    def begins(self) -> None:
+        """As `socket_reading.Inner`: a message begins to arrive."""
         if self._began_at is None:
             self._began_at = time.perf_counter()
-        super().data_received(data)
+
+    def takes_frames(self) -> bool:
+        """As `socket_reading.Inner`."""
+        return self.protocol.state is State.OPEN and not self._fragments
+
+    def take(self, is_text: bool, data: memoryview) -> None:
+        """As `socket_reading.Inner`: a whole message."""
+        self.heard_at = time.perf_counter()
+        if not self._was_cut_off:
+            self._deliver(str(data, "utf-8", "replace") if is_text else data)
 
     def listen(self, on_message: MessageHandler) -> None:
         """Give `on_message` what has come so far, and all that comes."""
