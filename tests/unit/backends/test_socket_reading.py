@@ -1,4 +1,4 @@
-"""Frames as RFC 6455, 5.2 writes them, whole, cut anywhere and byte by byte; the library's side notes what it is given."""
+"""Frames by RFC 6455, 5.2: whole, cut anywhere and byte by byte; the library's side notes what it is given."""
 
 import struct
 
