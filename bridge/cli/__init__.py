@@ -7,12 +7,14 @@ import errno
 import importlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, NoReturn
 
 from bridge import __version__
-from bridge.errors import ConfigError, InvalidValueError, TexbridgeError, UnknownNameError
+from bridge.errors import ConfigError, ErrorCode, InvalidValueError, TexbridgeError, UnknownNameError
 
 COMMANDS: Final = {
     "serve": "run the bridge",
@@ -31,6 +33,9 @@ COMMANDS: Final = {
     "embedded": "run the embedded ComfyUI alone",
 }
 """Each command and what it is for; `bridge.cli.<command>` adds its own options."""
+
+FOLDER: Final = "workflows"
+NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 DESCRIPTION = """\
 A real-time relay between game engines and ComfyUI: OSC or msgpack in, raw texture bytes out.
@@ -96,7 +101,7 @@ def _carry_out(options: argparse.Namespace) -> int:
         code: int = options.action(options)
         return code
     except (ConfigError, UnknownNameError, InvalidValueError) as error:
-        print(f"texbridge: {error}", file=sys.stderr)
+        print(f"texbridge: {error}{_unlooked(error)}", file=sys.stderr)
         return 2
     except TexbridgeError as error:
         print(f"texbridge: {error}", file=sys.stderr)
@@ -108,6 +113,15 @@ def _carry_out(options: argparse.Namespace) -> int:
             return 1
         print(f"texbridge: {str(error) or type(error).__name__}", file=sys.stderr)
         return 1
+
+
+def _unlooked(error: TexbridgeError) -> str:
+    """What to add where the workflow lies in ./workflows, as `workflows bind` puts it, and nobody was told of it."""
+    if error.code is not ErrorCode.UNKNOWN_WORKFLOW or not isinstance(error.value, str):
+        return ""
+    if not NAME.fullmatch(error.value) or not Path(FOLDER, error.value, "workflow_api.json").is_file():
+        return ""
+    return f"; {FOLDER}/{error.value} is here: add --workflows {FOLDER}"
 
 
 def _finish(code: int) -> int:

@@ -94,7 +94,13 @@ def _whole(spec: ParameterSpec, raw: object) -> int:
     number = _number(spec, raw)
     if isinstance(number, float):
         if not number.is_integer():
-            _refuse(spec, raw, ErrorCode.WRONG_TYPE, f"has a fraction; {spec.type} wants a whole number", "int")
+            _refuse(
+                spec,
+                raw,
+                ErrorCode.WRONG_TYPE,
+                f"has a fraction; {spec.type} wants a whole number: round it, or send 0..1 to its /norm over OSC",
+                "int",
+            )
         return int(number)
     return number
 

@@ -9,6 +9,7 @@ from bridge.streams.control_records import (
     Moving,
     Rejected,
     ReplyRegistered,
+    ResumePressed,
     RunDoubled,
     RunRequested,
     SeedSet,
@@ -56,6 +57,8 @@ def control_words(control: Control, held: Size | None = None) -> str:
             return f"{control.to} moves to {numbers} (smoothing {control.smoothing_s:g} s)"
         case Rejected():
             return control.message
+        case ResumePressed():
+            return "resume; live stays off until /texbridge/<stream>/live 1"
     # What is left has its meaning in its name: LiveSwitched, CancelRequested, PanicPressed ...
     name = type(control).__name__
     for ending in ("Switched", "Requested", "Pressed"):

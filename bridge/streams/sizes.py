@@ -32,6 +32,7 @@ MAX_ASPECT: Final = 100
 """Wider than 100:1, or taller than 1:100, is no picture but a slip."""
 
 _ASPECT: Final = re.compile(r"([0-9]{1,5}(?:\.[0-9]{1,6})?)(?:[:/]([0-9]{1,5}(?:\.[0-9]{1,6})?))?")
+_PIXELS: Final = re.compile(r"\s*([0-9]{2,5})\s*[xX*,]\s*([0-9]{2,5})\s*")
 _ASPECTS: Final = 'width to height as "16:9", "3/2", "1.85", 1.85 or [16, 9], from 1:100 to 100:1'
 
 
@@ -152,7 +153,9 @@ def check_aspect(raw: object) -> float:
     if isinstance(raw, str):
         found = _ASPECT.fullmatch(raw)
         if found is None:
-            raise _bad("aspect", raw, f"is not {_ASPECTS}", _ASPECTS)
+            pixels = _PIXELS.fullmatch(raw)
+            more = f"; pixels are two whole numbers: {pixels[1]} {pixels[2]}" if pixels else ""
+            raise _bad("aspect", raw, f"is not {_ASPECTS}{more}", _ASPECTS)
         sides = (float(found[1]), float(found[2] or 1))
     else:
         sides = tuple(raw) if isinstance(raw, list | tuple) else (raw, 1)

@@ -94,6 +94,7 @@ def bind_workflow(
     proposal = replace(proposal, notes=(*notes, *proposal.notes))
     toml = write_binding(proposal, label_of(name)).encode()
     workflow = load_workflow(name, data, toml, object_info)
+    toml = write_binding(proposal, label_of(name), workflow.spec).encode()  # the same, with ranges as remarks
     return BoundFile(data, toml, workflow, proposal, is_converted, dropped, kept, added, is_same)
 
 

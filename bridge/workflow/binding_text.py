@@ -6,19 +6,24 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from bridge.types import ParameterType, WorkflowSpec
 from bridge.workflow.proposal import Proposal, Proposed
 
 WIDTH: Final = 116
 
 HEAD: Final = """\
 # Made by `texbridge workflows bind`. Change labels and ranges as you like, take out what you don't want, rename what
-# stands after "parameters.": binding again after a new export keeps all of it (but for comments of your own).
+# stands after "parameters.": binding again after a new export keeps all of it (but for comments of your own). A range
+# with a # is the node's: narrow it to what a fader should reach; /norm over OSC maps 0..1 to it.
 # All keys: protocols/workflow-binding.md
 """
 
 
-def write_binding(proposal: Proposal, label: str) -> str:
-    """The text of the file. `label` is used where the proposal has none."""
+def write_binding(proposal: Proposal, label: str, workflow: WorkflowSpec | None = None) -> str:
+    """The text of the file. `label` is used where the proposal has none.
+
+    With `workflow`, what the proposal makes, parameters without a range of their own have the node's as a remark.
+    """
     lines = [HEAD, f"label = {_value(proposal.label or label)}"]
     if proposal.description:
         lines.append(f"description = {_value(proposal.description)}")
@@ -45,11 +50,23 @@ def write_binding(proposal: Proposal, label: str) -> str:
         if each.refs:
             lines.append(_input(each.refs))
         lines += _pairs(each.keys)
+        lines += _own_range(each, workflow)
     for output in proposal.outputs:
         lines += ["", *_comment(output.reason), f"[outputs.{output.name}]", f"node = {_value(output.ref)}"]
         if output.kind:
             lines.append(f"kind = {_value(str(output.kind))}")
     return "\n".join(lines) + "\n"
+
+
+def _own_range(proposed: Proposed, workflow: WorkflowSpec | None) -> list[str]:
+    """The range that holds while the file says none, as lines that need only their # taken away."""
+    spec = (
+        None if workflow is None else next((each for each in workflow.parameters if each.name == proposed.name), None)
+    )
+    if spec is None or spec.type not in (ParameterType.INT, ParameterType.FLOAT):
+        return []
+    ends = (("min", spec.minimum), ("max", spec.maximum))
+    return [f"# {key} = {_value(end)}" for key, end in ends if end is not None and key not in proposed.keys]
 
 
 def _is_said(each: Proposed) -> bool:

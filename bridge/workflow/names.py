@@ -6,6 +6,7 @@ Source: wire contract, Words.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final
@@ -43,8 +44,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def plain_name(text: str) -> str:
-    """The nearest allowed name to a free text, e.g. `Top Left!` -> `top_left`; "" if nothing is left."""
-    words = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    """The nearest allowed name to a free text, e.g. `Top Left!` -> `top_left`, `Höhe` -> `hohe`; "" if none is left."""
+    letters = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+    words = re.sub(r"[^a-z0-9]+", "_", letters.lower()).strip("_")
     return re.sub(r"^[0-9_]+", "", words)[:64]
 
 

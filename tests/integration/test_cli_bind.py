@@ -67,3 +67,14 @@ def test_a_missing_picture_is_told(home):
     done = with_comfy(lambda url: home.run("workflows", "bind", "look.json", "--comfy", url))
     assert done.code == 0, done.err
     assert "isn't in ComfyUI's input folder; put it there, or send a picture" in done.out
+
+
+def test_a_bound_workflow_that_nobody_was_told_of(home):
+    (home.work / "Haze.json").write_bytes(HAZE)
+    assert home.run("workflows", "bind", "Haze.json", "--recorded").code == 0
+    for words in (("workflows", "show", "haze"), ("run", "haze", "-o", "out.png")):
+        done = home.run(*words)
+        assert done.code == 2
+        assert done.err.rstrip().endswith("; workflows/haze is here: add --workflows workflows")
+    assert home.run("workflows", "show", "haze", "--workflows", "workflows").code == 0
+    assert "is here" not in home.run("workflows", "show", "fog").err

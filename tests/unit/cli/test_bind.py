@@ -96,7 +96,7 @@ def test_another_workflow_of_that_name_is_left_alone(capsys, tmp_path):
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("workflow_api.json", "sky"), ("Unsaved Workflow (2).json", "sky"), ("haze_api.json", "haze"), ("Ä.json", "sky")],
+    [("workflow_api.json", "sky"), ("Unsaved Workflow (2).json", "sky"), ("haze_api.json", "haze"), ("空.json", "sky")],
 )
 def test_the_name_comes_of_the_file_or_its_folder(capsys, tmp_path, file, name):
     (tmp_path / "sky").mkdir()

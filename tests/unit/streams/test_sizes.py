@@ -115,6 +115,11 @@ def test_aspects_taken(raw, aspect):
     assert check_aspect(raw) == pytest.approx(aspect)
 
 
+def test_pixels_as_a_text_are_told_what_they_should_be():
+    with pytest.raises(InvalidValueError, match=r"pixels are two whole numbers: 1280 720$"):
+        check_aspect("1280x720")
+
+
 @pytest.mark.parametrize(
     ("raw", "code"),
     [

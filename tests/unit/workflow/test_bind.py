@@ -154,6 +154,19 @@ def test_ranges_suit_a_fader_and_hold_the_graphs_own_value():
     assert (specs["cfg"].minimum, specs["cfg"].maximum) == (0.5, 20)
 
 
+def test_the_nodes_own_range_stands_as_a_remark():
+    """What a person narrows for a fader; without it nobody knows the keys, nor that x reaches 16384."""
+    sun = node("ImageCompositeMasked", "Sun", destination=["1", 0], source=["1", 0], x=3, y=4, resize_source=False)
+    data = graph(
+        n1=node("EmptyImage", width=64, height=64, batch_size=1, color=0),
+        n3=sun,
+        n4=node("SaveImage", images=["3", 0], filename_prefix="x"),
+    )
+    text = bound(data).binding_toml.decode()
+    assert 'label = "Sun: x"\n# min = 0\n# max = 16384\n' in text
+    assert bound(data, files_of(bound(data))).binding_toml.decode() == text
+
+
 def test_a_negative_prompt_that_is_zeroed_is_none():
     data = graph(
         n1=node("CheckpointLoaderSimple", ckpt_name="m.safetensors"),

@@ -27,7 +27,8 @@ def test_good_names(name: str) -> None:
         ("Top Left", f"parameter 'Top Left': {RULE}; call it 'top_left'"),
         ("1st", f"parameter '1st': {RULE}; call it 'st'"),
         ("", f"parameter '': {RULE}"),
-        ("é", f"parameter 'é': {RULE}"),
+        ("空", f"parameter '空': {RULE}"),
+        ("é", f"parameter 'é': {RULE}; call it 'e'"),
         ("a\n", f"parameter 'a\\n': {RULE}; call it 'a'"),
         ("a" * 100, f"parameter '{'a' * 77}...': {RULE}; call it '{'a' * 64}'"),
         ("run", "parameter 'run': the word is reserved; call it 'run_amount'"),
@@ -66,4 +67,5 @@ def test_nearest_plain_and_label() -> None:
     assert nearest("blur_radus", ["sigma", "blur_radius"]) == "blur_radius"
     assert nearest("x", ["sigma"]) is None
     assert plain_name("  Top Left! ") == "top_left"
+    assert plain_name("Höhe Ärger") == "hohe_arger"
     assert label_of("top_left") == "Top left"
