@@ -121,10 +121,7 @@ Fault PartAssembler::Feed(ByteView part, Buffer& message, bool& is_whole) {
 
 std::vector<std::vector<uint8_t>> SplitMessage(ByteView message, size_t max_message_bytes, uint32_t number) {
     std::vector<std::vector<uint8_t>> pieces;
-    if (message.size <= max_message_bytes || max_message_bytes <= kPartHeaderBytes) {
-        pieces.emplace_back(message.data, message.data + message.size);
-        return pieces;
-    }
+    if (max_message_bytes <= kPartHeaderBytes) return pieces;
     const size_t size = max_message_bytes - kPartHeaderBytes;
     const size_t parts = (message.size + size - 1) / size;
     for (size_t place = 0; place < parts; ++place) {

@@ -163,11 +163,13 @@ bool TcpSocket::SendAll(ByteView bytes) {
 }
 
 void TcpSocket::Shutdown() {
+    std::lock_guard<std::mutex> lock(mutex_);
     const std::intptr_t handle = handle_;
     if (handle != -1) ShutdownOf(static_cast<Handle>(handle));
 }
 
 void TcpSocket::Close() {
+    std::lock_guard<std::mutex> lock(mutex_);
     const std::intptr_t handle = handle_.exchange(-1);
     if (handle != -1) CloseHandleOf(static_cast<Handle>(handle));
 }

@@ -66,8 +66,8 @@ private:
     uint32_t filled_ = 0;
 };
 
-/// Cut a message for a peer that takes `max_message_bytes` at once, header included (33 at least). `number` counts the
-/// messages of a connection that went in parts, from 0. A message that fits is given as it is.
+/// Cut a message into parts of `max_message_bytes`, header included (33 at least; none come out of less). `number` counts
+/// the messages of a connection that went in parts, from 0. One that fits in the peer's limit is better sent whole.
 TEXBRIDGE_API std::vector<std::vector<uint8_t>> SplitMessage(ByteView message, size_t max_message_bytes, uint32_t number);
 
 }  // namespace texbridge

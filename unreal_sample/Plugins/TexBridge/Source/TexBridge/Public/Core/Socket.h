@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <mutex>
 
 namespace texbridge {
 
@@ -35,6 +36,7 @@ private:
 
     // SOCKET is an unsigned pointer-sized number, a file descriptor an int; none is -1 on both.
     std::atomic<std::intptr_t> handle_{-1};
+    std::mutex mutex_;  // a handle that was closed may be somebody else's: it is not shut down meanwhile
 };
 
 }  // namespace texbridge
