@@ -117,6 +117,8 @@ def _carry_out(options: argparse.Namespace) -> int:
 
 def _unlooked(error: TexbridgeError) -> str:
     """What to add where the workflow lies in ./workflows, as `workflows bind` puts it, and nobody was told of it."""
+    if isinstance(error, ConfigError) and isinstance(error.__cause__, TexbridgeError):
+        error = error.__cause__  # of a stream that is configured
     if error.code is not ErrorCode.UNKNOWN_WORKFLOW or not isinstance(error.value, str):
         return ""
     if not NAME.fullmatch(error.value) or not Path(FOLDER, error.value, "workflow_api.json").is_file():

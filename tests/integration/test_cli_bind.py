@@ -72,7 +72,7 @@ def test_a_missing_picture_is_told(home):
 def test_a_bound_workflow_that_nobody_was_told_of(home):
     (home.work / "Haze.json").write_bytes(HAZE)
     assert home.run("workflows", "bind", "Haze.json", "--recorded").code == 0
-    for words in (("workflows", "show", "haze"), ("run", "haze", "-o", "out.png")):
+    for words in (("workflows", "show", "haze"), ("run", "haze", "-o", "out.png"), ("serve", "--stream", "main=haze")):
         done = home.run(*words)
         assert done.code == 2
         assert done.err.rstrip().endswith("; workflows/haze is here: add --workflows workflows")
