@@ -28,6 +28,7 @@ def compile_csharp(
     """Compile sources to `out`, a .dll or an .exe; every warning is an error."""
     kind = "exe" if out.suffix == ".exe" else "library"
     command = [tool("mcs"), "-langversion:7.2", "-warnaserror", "-warn:4", "-nologo", f"-target:{kind}", f"-out:{out}"]
+    command.append("-nowarn:0649")  # fields that only the inspector fills; Unity is silent about them too
     command += [f"-r:{reference}" for reference in ("System.Core.dll", *references)]
     command += [f"-d:{defines}"] if defines else []
     command += [str(source) for source in sorted(sources)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
 import socket
 import struct
 import subprocess
@@ -11,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -20,12 +23,14 @@ from cli_rig import Home
 sys.path.insert(0, str(Path(__file__).parent))
 from mono import compile_csharp, run_csharp, tool
 
+from bridge.app.card import draw_card
 from bridge.cli.expected import TOLERANCE, gradient_pixels, worst_difference
 from bridge.client import BlockingClient
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
-PACKAGE = REPOSITORY / "unity_sample" / "Packages" / "dev.texbridge.unity"
+PROJECT = REPOSITORY / "unity_sample"
+PACKAGE = PROJECT / "Packages" / "dev.texbridge.unity"
 VECTORS = REPOSITORY / "protocols" / "vectors"
 LIMIT_S = 110.0
 PICTURES = 200
@@ -37,14 +42,41 @@ pytestmark = pytest.mark.engine
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """The core as Unity compiles it, one assembly for each folder, and the program of this test on top."""
+    """The whole package as Unity compiles it, one assembly for each asmdef, and the program of this test on top.
+
+    The core (Protocol, Transport) is compiled without the stub of UnityEngine: `noEngineReferences`.
+    """
     folder = tmp_path_factory.mktemp("unity")
-    protocol = compile_csharp(folder / "TexBridge.Protocol.dll", (PACKAGE / "Runtime" / "Protocol").glob("*.cs"))
-    transport = compile_csharp(
-        folder / "TexBridge.Transport.dll", (PACKAGE / "Runtime" / "Transport").glob("*.cs"), [protocol]
-    )
-    compile_csharp(folder / "Runner.exe", (HERE / "unity").glob("*.cs"), [protocol, transport])
+    stub = HERE / "unity_stub"
+    engine = compile_csharp(folder / "UnityEngine.dll", [stub / "UnityEngine.cs"])
+    editor = compile_csharp(folder / "UnityEditor.dll", [stub / "UnityEditor.cs"], [engine])
+    nunit = compile_csharp(folder / "nunit.framework.dll", [stub / "NUnit.cs"])
+    made: dict[str, Path] = {}
+    for asmdef in sorted(PACKAGE.rglob("*.asmdef"), key=lambda path: len(json.loads(path.read_text())["references"])):
+        assembly = json.loads(asmdef.read_text(encoding="utf-8"))
+        references = [made[name] for name in assembly["references"]]
+        if not assembly["noEngineReferences"]:
+            references.append(engine)
+        if "Editor" in assembly["includePlatforms"]:
+            references.append(editor)
+        if "nunit.framework.dll" in assembly["precompiledReferences"]:
+            references.append(nunit)
+        sources = [path for path in asmdef.parent.rglob("*.cs") if nearest_asmdef(path) == asmdef]
+        made[assembly["name"]] = compile_csharp(folder / f"{assembly['name']}.dll", sources, references)
+    assert {"TexBridge.Protocol", "TexBridge.Transport", "TexBridge.Components", "TexBridge.Editor"} <= set(made)
+    everything = [*made.values(), engine, editor, nunit]
+    samples = compile_csharp(folder / "Samples.dll", (PACKAGE / "Samples~").glob("*/*.cs"), everything)
+    compile_csharp(folder / "Assets.dll", (PROJECT / "Assets").rglob("*.cs"), everything)
+    compile_csharp(folder / "Runner.exe", (HERE / "unity").glob("*.cs"), [*everything, samples])
     return folder
+
+
+def nearest_asmdef(source: Path) -> Path | None:
+    """Give the assembly definition that a source belongs to."""
+    for folder in source.parents:
+        if found := list(folder.glob("*.asmdef")):
+            return found[0]
+    return None
 
 
 @pytest.fixture(scope="module")
@@ -278,3 +310,129 @@ def test_no_allocation_per_picture(built, bridge, door, by, reading):
     assert told["showing"] == 0, told
     assert told["reading"] <= reading, told
     assert (told["memory"] > 0) is (by == "memory")
+
+
+def test_the_packages_own_tests(built):
+    assert "0 failed" in run_csharp(built / "Runner.exe", "tests", built / "TexBridge.Tests.dll")
+
+
+def play(built: Path, bridge: dict[str, str], what: str, out: Path) -> np.ndarray:
+    """Play a sample; give the bytes of its texture."""
+    run_csharp(built / "Runner.exe", what, bridge["tcp"], out)
+    return np.frombuffer(out.read_bytes(), np.uint8)
+
+
+def held(bridge: dict[str, str], stream: str) -> np.ndarray:
+    """What the Python client is given of a stream, as a newcomer: [height, width, 4], the lowest row first."""
+    with BlockingClient(bridge["tcp"]) as client:
+        return client.subscribe(stream, format="rgba8", origin="bottom_left").next(timeout_s=LIMIT_S).pixels.copy()
+
+
+def test_sample_live_quad(built, bridge, tmp_path):
+    shown = play(built, bridge, "live", tmp_path / "live").reshape(512, 512, 4)
+    assert np.array_equal(shown, held(bridge, "unity_live"))
+
+
+def test_sample_test_card(built, bridge, tmp_path):
+    """Drawn a second time, without ComfyUI and without the client: the top row is the texture's last."""
+    shown = play(built, bridge, "card", tmp_path / "card").reshape(512, 512, 4)
+    assert np.array_equal(shown[::-1, :, :3], draw_card())
+
+
+def test_sample_camera(built, bridge, tmp_path):
+    """The camera's lower half is blue, its upper half red; the test in C# waits until that has come back."""
+    shown = play(built, bridge, "camera", tmp_path / "camera").reshape(512, 512, 4).astype(int)
+    assert np.abs(shown[:240] - [0, 0, 255, 255]).max() < 40
+    assert np.abs(shown[-240:] - [255, 0, 0, 255]).max() < 40
+
+
+def test_a_frame_locked_recording_with_the_component(built, bridge, expected, tmp_path):
+    shown = play(built, bridge, "locked", tmp_path / "locked").reshape(10, HEIGHT, WIDTH, 4)
+    assert np.array_equal(shown, expected[:10])
+
+
+def test_the_editor_window(built, bridge):
+    told = run_csharp(built / "Runner.exe", "window", bridge["tcp"])
+    assert "main  (gradient, live, " in told
+    assert "amount  (Amount) | float 0 .. 1" in told
+    assert "camera  (Camera) | image" in told
+
+
+# --- what needs no Mono
+
+
+def project_files() -> list[Path]:
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "unity_sample"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    ).stdout.splitlines()
+    return [REPOSITORY / name for name in tracked]
+
+
+def test_each_file_and_folder_has_a_meta_with_its_own_guid():
+    guids: dict[str, Path] = {}
+    files = [path for path in project_files() if PROJECT in path.parents]
+    for root in (PACKAGE, PROJECT / "Assets"):
+        inside = [path for path in files if root in path.parents]
+        folders = {folder for path in inside for folder in path.parents if root in folder.parents}
+        wanted = {path for path in inside if path.suffix != ".meta"} | folders
+        wanted = {path for path in wanted if not any(part.endswith("~") for part in path.relative_to(root).parts)}
+        metas = {path for path in inside if path.suffix == ".meta"}
+        assert metas == {path.with_name(path.name + ".meta") for path in wanted}
+        for meta in metas:
+            text = meta.read_text(encoding="utf-8")
+            guid = re.search(r"^guid: ([0-9a-f]{32})$", text, re.M)[1]
+            assert guid not in guids, (meta, guids.get(guid))
+            assert text == metas_module().meta_text(meta.with_suffix("")), f"{meta}: make it again with metas.py"
+            guids[guid] = meta
+    assert len(guids) > 40
+
+
+def metas_module() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("metas", PROJECT / "metas.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_package_is_what_its_files_say():
+    package = json.loads((PACKAGE / "package.json").read_text(encoding="utf-8"))
+    assert package["name"] == PACKAGE.name
+    assert package["unity"] == "2021.3"
+    samples = {path.name for path in (PACKAGE / "Samples~").iterdir()}
+    assert {Path(sample["path"]).name for sample in package["samples"]} == samples
+    changes = (PACKAGE / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{package['version']}]" in changes
+    names = {json.loads(path.read_text(encoding="utf-8"))["name"] for path in PACKAGE.rglob("*.asmdef")}
+    link = (PACKAGE / "link.xml").read_text(encoding="utf-8")
+    runtime = {"TexBridge.Protocol", "TexBridge.Transport", "TexBridge.Components"}
+    assert set(re.findall(r'assembly fullname="([^"]+)"', link)) >= runtime
+    assert runtime <= names
+    version = (PROJECT / "ProjectSettings" / "ProjectVersion.txt").read_text(encoding="utf-8")
+    assert version.startswith("m_EditorVersion: 2021.3.")
+
+
+def test_the_core_needs_no_engine():
+    for folder in ("Protocol", "Transport"):
+        asmdef = json.loads(next((PACKAGE / "Runtime" / folder).glob("*.asmdef")).read_text(encoding="utf-8"))
+        assert asmdef["noEngineReferences"] is True
+        for source in (PACKAGE / "Runtime" / folder).glob("*.cs"):
+            text = source.read_text(encoding="utf-8")
+            assert "UnityEngine" not in text, source
+            assert "\r" not in text, source
+
+
+def test_the_readmes_formats_are_the_registrys():
+    """The table of pixel formats in the package's README, TextureFormats.cs and protocols/registry.md agree."""
+    registry = (REPOSITORY / "protocols" / "registry.md").read_text(encoding="utf-8")
+    names = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` / `", registry, re.M))
+    readme = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", (PACKAGE / "README.md").read_text(encoding="utf-8"), re.M))
+    code = (PACKAGE / "Runtime" / "Components" / "TextureFormats.cs").read_text(encoding="utf-8")
+    cases = {
+        wire.lower(): unity
+        for wire, unity in re.findall(r"case PixelFormat\.(\w+): return TextureFormat\.(\w+);", code)
+    }
+    assert readme == names == cases

@@ -23,7 +23,7 @@ namespace TexBridge.Check
             return client;
         }
 
-        static ParameterSet Values(int index)
+        public static ParameterSet Values(int index)
         {
             return new ParameterSet()
                 .Set("top_left", ParameterValue.Numbers(

@@ -1,9 +1,34 @@
 using System;
+using System.Reflection;
+using NUnit.Framework;
 
 namespace TexBridge.Check
 {
     public static class Runner
     {
+        // The package's own NUnit tests, as Unity's test runner would run them.
+        static int OwnTests(string assembly)
+        {
+            int passed = 0, failed = 0;
+            foreach (var type in Assembly.LoadFrom(assembly).GetTypes())
+                foreach (var method in type.GetMethods())
+                {
+                    if (method.GetCustomAttributes(typeof(TestAttribute), false).Length == 0) continue;
+                    try
+                    {
+                        method.Invoke(Activator.CreateInstance(type), null);
+                        passed++;
+                    }
+                    catch (TargetInvocationException error)
+                    {
+                        failed++;
+                        Console.WriteLine(type.Name + "." + method.Name + ": " + error.InnerException);
+                    }
+                }
+            Console.WriteLine(passed + " passed, " + failed + " failed");
+            return passed > 0 && failed == 0 ? 0 : 1;
+        }
+
         public static int Main(string[] arguments)
         {
             switch (arguments[0])
@@ -14,6 +39,12 @@ namespace TexBridge.Check
                         arguments[4] == "memory", arguments.Length > 5 ? uint.Parse(arguments[5]) : 0);
                 case "allocate":
                     return Frames.Allocate(arguments[1], int.Parse(arguments[2]), arguments[3] == "memory");
+                case "tests": return OwnTests(arguments[1]);
+                case "live": return Play.Live(arguments[1], arguments[2]);
+                case "card": return Play.Card(arguments[1], arguments[2]);
+                case "camera": return Play.Camera(arguments[1], arguments[2]);
+                case "locked": return Play.Locked(arguments[1], arguments[2]);
+                case "window": return Play.Window(arguments[1]);
                 default: throw new ArgumentException(arguments[0]);
             }
         }

@@ -28,7 +28,6 @@ namespace TexBridge
         ulong wanted;
         bool hasWanted;
         bool lostWanted;
-        Exception fault;
         bool disposed;
 
         /// <summary>The stream's name.</summary>
@@ -54,6 +53,9 @@ namespace TexBridge
 
         readonly object memoryGate = new object();
         SharedMemoryReader memory;
+
+        /// <summary>Why no frames will come: the bridge refused, or the client is closed; null as long as they may.</summary>
+        public Exception Fault { get; private set; }
 
         internal FrameStream(TexBridgeClient client, string name, SubscribeOptions options)
         {
@@ -111,7 +113,7 @@ namespace TexBridge
                 if (TryTake(out set)) return set;
                 lock (gate)
                 {
-                    if (fault != null) throw fault;
+                    if (Fault != null) throw Fault;
                     if (!hasReady && queue.Count == 0) Wait(since, timeoutMs, "any kind");
                 }
             }
@@ -146,7 +148,7 @@ namespace TexBridge
                         Exception error;
                         lock (gate)
                         {
-                            if (fault != null) throw fault;
+                            if (Fault != null) throw Fault;
                             error = run.Error;
                             if (error == null && !lostWanted && !HasNews())
                                 Wait(since, timeoutMs, what);
@@ -207,7 +209,7 @@ namespace TexBridge
         {
             lock (gate)
             {
-                fault = error;
+                Fault = error;
                 Monitor.PulseAll(gate);
             }
             subscribed.TrySetException(error);

@@ -1,0 +1,182 @@
+using System;
+using System.Threading.Tasks;
+using Unity.Collections;
+using UnityEngine;
+
+namespace TexBridge
+{
+    /// <summary>A stream's pictures as a Texture2D: made anew only when size or format change, the newest picture uploaded
+    /// once a frame at most.</summary>
+    [AddComponentMenu("TexBridge/Texture")]
+    public sealed class TexBridgeTexture : MonoBehaviour
+    {
+        [Tooltip("Empty: the first one of the scene")]
+        [SerializeField] TexBridgeConnection connection;
+        [SerializeField] string stream = "main";
+
+        [Tooltip("Empty: the stream is there already. Else it is made of this workflow")]
+        [SerializeField] string workflow = "";
+
+        [Tooltip("live, latest, or oneshot for recordings")]
+        [SerializeField] string mode = "live";
+
+        [Tooltip("What the workflow shall make; 0: as it comes. Mostly multiples of 8")]
+        [SerializeField] int width, height;
+
+        [Tooltip("rgba8, or a block format that the bridge was installed with ([bc])")]
+        [SerializeField] PixelFormat format = PixelFormat.Rgba8;
+        [SerializeField] bool mipMaps;
+        [SerializeField] int output;
+
+        [Tooltip("Where the texture is shown; empty: the renderer beside this component")]
+        [SerializeField] Renderer target;
+        [SerializeField] string textureProperty = "_MainTex";
+
+        TexBridgeClient client;
+        FrameStream frames;
+        MaterialPropertyBlock block;
+        PixelFormat made;
+        bool madeLinear;
+        float again;
+
+        /// <summary>Told whenever `Texture` is another one, on the main thread.</summary>
+        public event Action<Texture2D> TextureChanged;
+
+        /// <summary>Told after each picture, on the main thread.</summary>
+        public event Action<FrameHeader> Shown;
+
+        /// <summary>The texture, null before the first picture.</summary>
+        public Texture2D Texture { get; private set; }
+
+        public string Stream { get { return stream; } set { stream = value; Forget(); } }
+        public string Workflow { get { return workflow; } set { workflow = value; Forget(); } }
+        public string Mode { get { return mode; } set { mode = value; Forget(); } }
+        public PixelFormat Format { get { return format; } set { format = value; Forget(); } }
+        public Renderer Target { get { return target; } set { target = value; } }
+        public string TextureProperty { get { return textureProperty; } set { textureProperty = value; } }
+
+        public void SetSize(int newWidth, int newHeight)
+        {
+            width = newWidth;
+            height = newHeight;
+            Forget();
+        }
+
+        /// <summary>For recordings, with Time.captureFramerate: ask for the picture of one index, wait for it, show it. The
+        /// stream should be `oneshot`. Throws TimeoutException, or what the bridge refused.</summary>
+        public void RequestAndWait(int index, int timeoutMs, ParameterSet values = null, ulong? seed = null)
+        {
+            if (!Subscribe()) throw new InvalidOperationException("no TexBridgeConnection is enabled");
+            Show(frames.RequestAndWait(index, timeoutMs, values, seed));
+        }
+
+        void OnDisable()
+        {
+            Forget();
+        }
+
+        void OnDestroy()
+        {
+            if (Texture != null) Destroy(Texture);
+        }
+
+        // Ready at the beginning of the frame, taken at its end: what comes in between is shown at once.
+        void Update()
+        {
+            if (Subscribe()) frames.Ready();
+        }
+
+        void LateUpdate()
+        {
+            FrameSet set;
+            if (frames != null && frames.TryTake(out set)) Show(set);
+        }
+
+        bool Subscribe()
+        {
+            if (connection == null) connection = TexBridgeConnection.First;
+            var now = connection == null ? null : connection.Client;
+            if (frames != null && client == now)
+            {
+                if (frames.Fault == null) return true;
+                if (Time.unscaledTime < again) return false;
+            }
+            again = Time.unscaledTime + 2; // a stream that isn't there may be opened by somebody later
+            Forget();
+            client = now;
+            if (client == null) return false;
+            if (workflow.Length > 0)
+            {
+                var how = new OpenOptions { Mode = mode, Width = width, Height = height };
+                var opened = client.Open(stream, workflow, how);
+                opened.ContinueWith(Complain, TaskContinuationOptions.OnlyOnFaulted);
+            }
+            frames = client.Subscribe(stream, new SubscribeOptions
+            {
+                Format = format, BottomLeft = !PixelFormats.IsEncoded(format), Mips = mipMaps,
+                Outputs = output > 0 ? new[] { output } : null, SharedMemory = connection.SharedMemory,
+            });
+            return true;
+        }
+
+        void Forget()
+        {
+            var old = frames;
+            frames = null;
+            if (old != null) old.Dispose();
+        }
+
+        void Complain(Task opened)
+        {
+            Debug.LogError("TexBridge: " + stream + ": " + opened.Exception.InnerException.Message);
+        }
+
+        void Show(FrameSet set)
+        {
+            var frame = set.OfOutput(output) ?? set[0];
+            var header = frame.Header;
+            if (PixelFormats.IsEncoded(header.PixelFormat))
+            {
+                if (Texture == null) Use(new Texture2D(2, 2));
+                Texture.LoadImage(frame.ToArray());
+            }
+            else
+            {
+                Fit(ref header);
+                NativeArray<byte>.Copy(
+                    frame.Bytes, frame.PayloadOffset, Texture.GetRawTextureData<byte>(), 0, frame.PayloadBytes);
+                Texture.Apply(false);
+            }
+            if (Shown != null) Shown(header);
+        }
+
+        void Fit(ref FrameHeader header)
+        {
+            var mips = header.Mips > 1;
+            if (Texture != null && Texture.width == header.Width && Texture.height == header.Height
+                && made == header.PixelFormat && madeLinear == header.IsLinear && Texture.mipmapCount > 1 == mips)
+                return;
+            made = header.PixelFormat;
+            madeLinear = header.IsLinear;
+            Use(new Texture2D(
+                (int)header.Width, (int)header.Height, TextureFormats.Of(header.PixelFormat), mips, header.IsLinear));
+        }
+
+        void Use(Texture2D texture)
+        {
+            if (Texture != null) Destroy(Texture);
+            texture.name = "TexBridge " + stream;
+            texture.wrapMode = TextureWrapMode.Clamp;
+            Texture = texture;
+            if (target == null) target = GetComponent<Renderer>();
+            if (target != null)
+            {
+                if (block == null) block = new MaterialPropertyBlock();
+                target.GetPropertyBlock(block);
+                block.SetTexture(textureProperty, texture);
+                target.SetPropertyBlock(block);
+            }
+            if (TextureChanged != null) TextureChanged(texture);
+        }
+    }
+}
