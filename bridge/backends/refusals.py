@@ -47,6 +47,8 @@ def rejection(status: int, content: Mapping[str, Any]) -> BackendError | None:
         words.append(f"and {len(details) - 3} more")
     if not words:
         words.append(_error_words(content.get("error")) or f"status {status} without a reason")
+    if any("Invalid image file" in detail["message"] for detail in details):
+        words.append("send a picture for it first, or put the file into ComfyUI's input folder")
     missing = _is_missing_node(content.get("error"))
     if missing:
         words.append("install the custom node that has it, or update ComfyUI")

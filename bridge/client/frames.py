@@ -153,23 +153,31 @@ class Frames:
             TimeoutError: none came within `timeout_s`. LinkLostError: the subscription or the client is closed, or
                 the link is lost for good. TexbridgeError: the bridge said why it is over.
         """
-        async with asyncio.timeout(timeout_s):
-            while not self._current:
-                self._done = max(self._done, self._in_hand)
-                repeats = 0 < self._in_hand <= self._acked
-                self._in_hand = 0
-                self._send_ack(repeats)
-                if self._waiting:
-                    self._current.extend(self._waiting)
-                    self._in_hand = self._waiting_number
-                    self._waiting = []
-                    break
-                if self._error is not None:
-                    raise self._error.with_traceback(None)  # it may be raised again and again
-                if self._closed:
-                    raise LinkLostError(f"the subscription to stream {self.stream!r} is closed")
-                self._came.clear()
-                await self._came.wait()
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                return await self._next()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise TimeoutError(f"no frame of stream {self.stream!r} within {timeout_s} s") from None
+
+    async def _next(self) -> Frame:
+        while not self._current:
+            self._done = max(self._done, self._in_hand)
+            repeats = 0 < self._in_hand <= self._acked
+            self._in_hand = 0
+            self._send_ack(repeats)
+            if self._waiting:
+                self._current.extend(self._waiting)
+                self._in_hand = self._waiting_number
+                self._waiting = []
+                break
+            if self._error is not None:
+                raise self._error.with_traceback(None)  # it may be raised again and again
+            if self._closed:
+                raise LinkLostError(f"the subscription to stream {self.stream!r} is closed")
+            self._came.clear()
+            await self._came.wait()
         return self._current.popleft()
 
     def __aiter__(self) -> Frames:

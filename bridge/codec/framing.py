@@ -18,6 +18,7 @@ LENGTH_BYTES: Final = 4
 
 _LENGTH: Final = struct.Struct("<I")
 _SCRATCH_BYTES: Final = 64 * 1024
+_HTTP: Final = (b"GET ", b"POST", b"HEAD", b"PUT ", b"OPTI")
 
 
 def encode_length(length: int) -> bytes:
@@ -129,8 +130,11 @@ class LengthDecoder:
     def _bad_length(self, length: int) -> FramingDecodeError:
         if length == 0:
             return FramingDecodeError("length 0: a message has at least 1 byte", field="length", value=0, limit=1)
+        swapped = int.from_bytes(length.to_bytes(4, "little"), "big")
+        hint = "; lengths are u32 little-endian" if 0 < swapped <= self.max_message_bytes else ""
+        hint = "; this is HTTP, which has a door of its own" if length.to_bytes(4, "little") in _HTTP else hint
         return FramingDecodeError(
-            f"length {length} > limit of {self.max_message_bytes} bytes",
+            f"length {length} > limit of {self.max_message_bytes} bytes{hint}",
             code=ErrorCode.MESSAGE_TOO_LARGE,
             field="length",
             value=length,

@@ -68,7 +68,8 @@ REJECTIONS = [
             },
         },
         "ComfyUI rejected the prompt: node 1 (LoadImage) input image: Custom validation failed for node: "
-        "image - Invalid image file: nofile.png",
+        "image - Invalid image file: nofile.png; send a picture for it first, or put the file into ComfyUI's input "
+        "folder",
         "image",
         None,
     ),

@@ -102,7 +102,7 @@ def test_a_set_of_several_outputs_is_handed_out_whole_and_acked_once():
         owner, frames = make()
         frames.take(frame(1, 0, 0))
         frames.take(frame(1, 0, 1))
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match=r"no frame of stream 'sky' within 0.001 s"):
             await frames.next(0.001)
         frames.take(frame(1, SET, 2))
         assert (await frames.next(1)).header.output == 0

@@ -97,6 +97,20 @@ def test_a_bad_length_ends_it(data: bytes, code: ErrorCode) -> None:
         assert again.value.messages == ()
 
 
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        (b"\0\0\0\x14" + b"x" * 20, "lengths are u32 little-endian"),
+        (b"GET / HTTP/1.1\r\n\r\n", "this is HTTP, which has a door of its own"),
+        (b"\xff\xff\xff\xff", f"limit of {LIMIT} bytes"),
+    ],
+)
+def test_a_length_of_another_kind_is_told(data: bytes, hint: str) -> None:
+    with pytest.raises(FramingDecodeError) as caught:
+        LengthDecoder(LIMIT).feed(data)
+    assert caught.value.message.endswith(hint)
+
+
 def test_the_limit_may_be_raised_after_hello() -> None:
     decoder = LengthDecoder(4)
     assert decoder.feed(wire([b"abcd"])) == [b"abcd"]
