@@ -187,7 +187,7 @@ def test_errors_are_typed(kind):
                 await client.open("sky", "gradiant")
             assert caught.value.code is ErrorCode.UNKNOWN_WORKFLOW
             with pytest.raises(InvalidValueError) as caught:
-                await client.subscribe("main", "bc7")
+                await client.subscribe("main", "RGBA32")
             assert caught.value.code is ErrorCode.UNSUPPORTED_FORMAT
             with pytest.raises(InvalidValueError, match="one of oneshot, latest, live"):
                 await client.open("sky", "gradient", "lively")
