@@ -74,10 +74,13 @@ def keep_token(folder: Path, *, new: bool = False) -> str:
     return token
 
 
-def lan_addresses() -> tuple[str, ...]:
-    """Give this machine's IPv4 addresses beyond loopback, the likeliest first; empty without a network."""
+def lan_addresses(allowed: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Give this machine's IPv4 addresses beyond loopback, the likeliest first; empty without a network.
+
+    `allowed` are the networks that may send OSC: of a network without a router the system knows no more than itself.
+    """
     found: list[str] = []
-    for target in _ROUTES_TO:
+    for target in (*filter(None, map(_first_host, allowed)), *_ROUTES_TO):
         with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.connect((target, 9))
             found.append(str(probe.getsockname()[0]))
@@ -85,6 +88,14 @@ def lan_addresses() -> tuple[str, ...]:
         found += [str(entry[4][0]) for entry in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)]
     useful = (address for address in found if not is_loopback(address) and address != "0.0.0.0")
     return tuple(dict.fromkeys(useful))
+
+
+def _first_host(network: str) -> str | None:
+    """An address in an IPv4 network, None of others."""
+    try:
+        return str(next(iter(ipaddress.IPv4Network(network, strict=False).hosts())))
+    except (ValueError, StopIteration):
+        return None
 
 
 def lan_listens(config: Config, fixed: set[str]) -> dict[str, Any]:

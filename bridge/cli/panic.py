@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from bridge.app.config import find_config, load_config, parse_listen
+from bridge.app.config import Config, find_config, load_config, parse_listen
 from bridge.cli.options import add_config
+from bridge.cli.own_bridge import connect_bridge
 from bridge.client import Client
 from bridge.errors import BridgeError, ConfigError
 
@@ -59,14 +60,14 @@ def tell_bridge(options: argparse.Namespace, work: Callable[[Client], Awaitable[
         host, port = parse_listen(config.tcp.listen or f"127.0.0.1:{USUAL_PORT}", "tcp.listen")
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         address = f"[{host}]:{port or USUAL_PORT}" if ":" in host else f"{host}:{port or USUAL_PORT}"
-    asyncio.run(_tell(address, config.link.token, work))
+    asyncio.run(_tell(address, config, work))
     return 0
 
 
-async def _tell(address: str, token: str, work: Callable[[Client], Awaitable[object]]) -> None:
+async def _tell(address: str, config: Config, work: Callable[[Client], Awaitable[object]]) -> None:
     try:
         async with asyncio.timeout(WITHIN_S):
-            async with await Client.connect(address, client="texbridge command", token=token or None) as client:
+            async with await connect_bridge(address, "texbridge command", config) as client:
                 await work(client)
     except ValueError as error:
         raise ConfigError(f"--to {address}: {error}") from error

@@ -20,6 +20,7 @@ from bridge.app.backends import find_comfy
 from bridge.app.config import BackendConfig, Config, parse_listen
 from bridge.app.serve import UP_WITHIN_S, Server, make_library
 from bridge.cli.options import add_comfy, add_config, read_config, sendable, tell_config
+from bridge.cli.own_bridge import connect_bridge
 from bridge.client import Client, Frame
 from bridge.client.pictures import picture_value
 from bridge.codec.messages import Finished
@@ -155,7 +156,7 @@ async def running_bridge(config: Config, name: str) -> Client | None:
         await writer.wait_closed()
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        return await Client.connect(address, client=name, token=config.link.token or None)
+        return await connect_bridge(address, name, config)
     except (OSError, DecodeError) as error:  # TimeoutError and LinkLostError are OSErrors
         raise BridgeError(
             f"something listens at {address}, but not as a bridge does ({error}); "

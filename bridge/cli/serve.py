@@ -128,7 +128,7 @@ def serve(options: argparse.Namespace) -> int:
     server = Server(config, require_comfy=options.require_comfy, wait_comfy_s=options.wait_comfy)
 
     def ready(server: Server) -> None:
-        lan = Lan(lan_addresses(), kept_in) if options.lan else None
+        lan = Lan(lan_addresses(config.osc.allow), kept_in) if options.lan else None
         print(ready_json(server, lan) if options.json else ready_block(server, path, lan), flush=True)
 
     run_bridge(serve_until_stopped(server, ready, until_input_ends=options.until_input_ends), config.runtime)

@@ -207,3 +207,20 @@ def test_everybody_is_warned_of(home):
     with lan(home, "--osc-allow", "0.0.0.0/0") as running:
         running.line()
         running.wait_for_error("everybody who reaches this machine may send OSC")
+
+
+def test_commands_on_this_machine_find_the_kept_token(home):
+    """Panic has to work at once, whatever the doors want."""
+    with lan(home) as running:
+        told = json.loads(running.line())
+        to = ("--to", told["tcp"].replace("0.0.0.0", "127.0.0.1"))
+        for words in (["panic"], ["resume"], ["blackout", "--fade", "0.1"], ["blackout", "main", "--off"]):
+            assert home.run(*words, *to) == (0, "", "")
+        assert home.run("panic", *to, TEXBRIDGE_LINK_TOKEN="wrong-wrong-wrong").code == 1
+        home.user_config.with_name("lan-token").unlink()
+        done = home.run("panic", *to)
+        assert (done.code, done.out) == (1, "")
+        assert "TEXBRIDGE_LINK_TOKEN" in one_line(done.err)
+        assert home.run("panic", *to, TEXBRIDGE_LINK_TOKEN=told["token"]).code == 0
+        done = running.stop()
+        assert told["token"] not in done.err

@@ -1,10 +1,12 @@
 """The token of `serve --lan` and what it makes the doors listen at."""
 
+import errno
 import stat
 import sys
 
 import pytest
 
+from bridge.app import lan
 from bridge.app.config import load_config
 from bridge.app.lan import TOKEN, TOKEN_FILE, keep_token, lan_addresses, lan_listens, read_token
 from bridge.errors import ConfigError
@@ -86,3 +88,22 @@ def test_osc_on_loopback_needs_none():
 
 def test_own_addresses_are_no_loopback():
     assert not any(address.startswith(("127.", "0.")) for address in lan_addresses())
+
+
+def test_a_network_without_a_way_out_is_found_by_who_may_send(monkeypatch):
+    """A lighting network has no router: the system knows a way to its own network alone."""
+
+    class Socket(lan.socket.socket):
+        def connect(self, address):
+            if not address[0].startswith("192.168.77."):
+                raise OSError(errno.ENETUNREACH, "no way there")
+            assert address[0] in ("192.168.77.1", "192.168.77.35"), "neither the network nor its broadcast address"
+
+        def getsockname(self):
+            return ("192.168.77.5", 40000)
+
+    monkeypatch.setattr(lan.socket, "socket", Socket)
+    monkeypatch.setattr(lan.socket, "getaddrinfo", lambda *_: [])
+    assert lan_addresses() == ()
+    assert lan_addresses(("192.168.77.0/24",)) == ("192.168.77.5",)
+    assert lan_addresses(("2001:db8::/32", "10.0.0.0/8", "192.168.77.35")) == ("192.168.77.5",)
