@@ -61,7 +61,10 @@ def from_environment(name: str, value: str, environment: Mapping[str, str] = os.
         return value
     variable = value.removeprefix("env:")
     if variable not in environment:
-        raise ConfigError(f"header {name} is to come from the environment variable {variable}, which is not set")
+        raise ConfigError(
+            f"header {name} is to come from the environment variable {variable}, which is not set here: set it for this"
+            " command too, in this shell or in the service's file"
+        )
     return environment[variable]
 
 

@@ -96,14 +96,14 @@ def decoder_check(in_use: Mapping[str, str], features: Sequence[str]) -> Check:
     if features:
         found += f"; Pillow has {', '.join(features)}"
     missing = in_use.get("jpeg", "").startswith("Pillow")
-    advice = "pip install texbridge[fast] decodes JPEG a third faster" if missing else ""
+    advice = "with the extra [fast] JPEG is decoded a third faster: docs/install.md" if missing else ""
     return Check("decoders", Verdict.OK, found, advice)
 
 
 def block_check(words: str, *, simd: bool, x86: bool) -> Check:
     """Say what compresses textures: the compressor's words, empty if there is none; scalar code is six times slower."""
     if not words:
-        return Check("textures", Verdict.OK, "bc1, bc3 and bc7 are not made: pip install texbridge[bc] for them")
+        return Check("textures", Verdict.OK, "bc1, bc3 and bc7 are not made: the extra [bc] brings them, docs/install.md")
     found = f"bc1, bc3 and bc7 by {words}"
     if simd or not x86:
         return Check("textures", Verdict.OK, found)
