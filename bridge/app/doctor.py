@@ -103,7 +103,9 @@ def decoder_check(in_use: Mapping[str, str], features: Sequence[str]) -> Check:
 def block_check(words: str, *, simd: bool, x86: bool) -> Check:
     """Say what compresses textures: the compressor's words, empty if there is none; scalar code is six times slower."""
     if not words:
-        return Check("textures", Verdict.OK, "bc1, bc3 and bc7 are not made: the extra [bc] brings them, docs/install.md")
+        return Check(
+            "textures", Verdict.OK, "bc1, bc3 and bc7 are not made: the extra [bc] brings them, docs/install.md"
+        )
     found = f"bc1, bc3 and bc7 by {words}"
     if simd or not x86:
         return Check("textures", Verdict.OK, found)

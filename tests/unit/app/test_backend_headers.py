@@ -30,7 +30,7 @@ def test_no_file_and_the_environment():
         "Authorization": "Bearer t",
         "X": "1",
     }
-    with pytest.raises(ConfigError, match="GPU_KEY, which is not set"):
+    with pytest.raises(ConfigError, match="GPU_KEY, which is not set here: set it"):
         gather_headers(AT, headers, "", now=NOW, environment={})
 
 

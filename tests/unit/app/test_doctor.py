@@ -78,7 +78,7 @@ def test_decoders_tell_who_reads_what() -> None:
 @pytest.mark.parametrize(
     ("words", "simd", "x86", "verdict", "told"),
     [
-        ("", False, True, OK, "texbridge[bc]"),
+        ("", False, True, OK, "extra [bc]"),
         ("etcpak 0.9.15, avx2", True, True, OK, "by etcpak 0.9.15, avx2"),
         ("etcpak 0.9.15, scalar", False, True, WARN, "scalar"),
         ("etcpak 0.9.15, scalar", False, False, OK, "scalar"),
