@@ -66,8 +66,8 @@ class Estimates:
     def lead(self, cost_key: Hashable, stream: int) -> float:
         """Seconds before the expected end of a prompt of this key at which the stream's next is begun.
 
-        What its pictures take, the 90th percentile of the time to post, and for the jitter of the end as much as prompts of this key have
-        lately ended early, at most a twentieth of their duration.
+        What its pictures take, the 90th percentile of the time to post, and for the jitter of the end as much as
+        prompts of this key have lately ended early, at most a twentieth of their duration.
         """
         post = quantile(sorted(self._leads), 0.9) if self._leads else FIRST_LEAD_S
         post += self.preparation(stream)
