@@ -150,7 +150,10 @@ class Backends:
                 if old is not None and not request.replace:
                     raise ConfigError(f"there is a backend {name!r} already: --replace takes its place, --name another")
                 if twin is not None and twin is not old:
-                    raise ConfigError(f"{address.http} is there already, as {twin.name!r}")
+                    raise ConfigError(
+                        f"{address.http} is there already, as {twin.name!r}: --name {twin.name} --replace gives it"
+                        " other keys"
+                    )
                 if old is None and len(self._bridge.backends) >= MAX_BACKENDS:
                     raise NotAllowedError(f"there are {MAX_BACKENDS} backends, the limit; remove one")
                 if old is not None:

@@ -29,7 +29,7 @@ from bridge.backends.faults import AccessRefused, BackendCut, BackendGone, Backe
 from bridge.backends.node_pack import NodePack
 from bridge.backends.prompts import Prompts, Verdict
 from bridge.backends.records import BackendMute, BackendRecord, BackendState, BackendWarning, ComfyLimits, Counts
-from bridge.backends.transfer import Transfer, TransferMode
+from bridge.backends.transfer import FAR_ROUND_TRIP_S, Transfer, TransferMode
 from bridge.backends.uploads import UploadRing
 from bridge.backends.watch import Watch
 from bridge.errors import BackendError, ErrorCode
@@ -81,7 +81,7 @@ class ComfyBackend:
         self._connection = Connection(
             self._http, self._address, self._limits, self._counts, self._attempts.handle, opener, tls
         )
-        self._connection.on_arrival = self.nodes.transfer.came
+        self._connection.on_arrival = self._arrived
         self._watch = Watch(self._http, self._limits, self._doubt, self._trust)
         self._prompts = Prompts(
             self._http,
@@ -252,6 +252,11 @@ class ComfyBackend:
                 await asyncio.sleep(self._limits.reconnect_most_s * (0.5 + random.random() / 2))
             elif brief > 1:  # sockets that open and end at once: no hurry
                 await self._pause(brief)
+
+    def _arrived(self, message_bytes: int, took_s: float, raw_bytes: int, since_last_s: float) -> None:
+        """Near ones are read piece by piece: what ComfyUI itself took there must not look like a slow link."""
+        far = (self._watch.round_trips.least_s or 0.0) >= FAR_ROUND_TRIP_S
+        self.nodes.transfer.came(message_bytes, took_s, raw_bytes, since_last_s if far else 0.0)
 
     async def _disconnect(self) -> None:
         self._prompts.go_blind()

@@ -52,6 +52,11 @@ class ComfySocket(Protocol):
         """How long the message that is handled now took from its first piece to its last."""
         ...
 
+    @property
+    def since_last_s(self) -> float:
+        """How long after the message before it the message that is handled now was complete."""
+        ...
+
     async def read(self, on_message: MessageHandler) -> str:
         """Call `on_message` with every message until the socket ends; the result says why it ended."""
         ...
@@ -121,6 +126,8 @@ class _Connection(ClientConnection):
         self._was_cut_off = False
         self._began_at: float | None = None
         self.arrival_s = 0.0
+        self.since_last_s = 0.0
+        self._delivered_at = self.heard_at
 
     def begins(self) -> None:
         """As `socket_reading.Inner`: a message begins to arrive."""
@@ -166,7 +173,9 @@ class _Connection(ClientConnection):
         self.transport.abort()
 
     def _deliver(self, message: str | bytes | bytearray | memoryview) -> None:
-        self.arrival_s = 0.0 if self._began_at is None else time.perf_counter() - self._began_at
+        now = time.perf_counter()
+        self.arrival_s = 0.0 if self._began_at is None else now - self._began_at
+        self.since_last_s, self._delivered_at = now - self._delivered_at, now
         self._began_at = None
         if self._on_message is None:
             self._early.append(message)
@@ -194,6 +203,11 @@ class WebsocketsSocket:
     def arrival_s(self) -> float:
         """How long the message that is handled now took from its first piece to its last."""
         return self._connection.arrival_s
+
+    @property
+    def since_last_s(self) -> float:
+        """How long after the message before it the message that is handled now was complete."""
+        return self._connection.since_last_s
 
     async def read(self, on_message: MessageHandler) -> str:
         """Call `on_message` with every message until the socket ends; the result says why it ended."""

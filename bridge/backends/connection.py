@@ -41,8 +41,9 @@ class Connection:
         self._on_event = on_event
         self._opener = opener
         self._tls = tls
-        self.on_arrival: Callable[[int, float, int], None] | None = None
-        """Called with a node's picture: bytes of its message, seconds that it took to read, and its bytes if raw."""
+        self.on_arrival: Callable[[int, float, int, float], None] | None = None
+        """Called with a node's picture: bytes of its message, seconds that it took to read, its bytes if raw, and
+        seconds since the message before it."""
         self._flags_came = asyncio.Event()
         self._open: tuple[ComfySocket, asyncio.Task[str]] | None = None
 
@@ -116,5 +117,6 @@ class Connection:
         else:
             if isinstance(event, NodeEvent) and self.on_arrival is not None and self._open is not None:
                 raw_bytes = event.width * event.height * event.channels
-                self.on_arrival(len(message), self._open[0].arrival_s, raw_bytes)
+                socket = self._open[0]
+                self.on_arrival(len(message), socket.arrival_s, raw_bytes, socket.since_last_s)
             self._on_event(event, time.perf_counter())

@@ -16,11 +16,13 @@ class RoundTrips:
 
     def __init__(self) -> None:
         self.smoothed_s: float | None = None
+        self.least_s: float | None = None
         self._spread_s = 0.0
 
     def measured(self, took_s: float) -> None:
         """Take one more measurement, in seconds."""
         took_s = min(took_s, _MOST_S)
+        self.least_s = took_s if self.least_s is None else min(self.least_s, took_s)
         if self.smoothed_s is None:
             self.smoothed_s, self._spread_s = took_s, took_s / 2
         else:

@@ -36,6 +36,8 @@ LEAST_BYTES: Final = 32 << 10
 SHORTEST_S: Final = 0.000_2
 FAR_BYTES_PER_S: Final = 2_500_000.0
 """Taken for a ComfyUI across the internet until it is measured: 20 Mbit/s."""
+FAR_ROUND_TRIP_S: Final = 0.010
+"""A ComfyUI whose fastest answer took this long may be behind a proxy that passes whole messages on."""
 SAMPLES: Final = 7
 FIRST_TRY_AFTER: Final = 8
 LAST_TRY_AFTER: Final = 2048
@@ -74,8 +76,15 @@ class Transfer:
         self._try_after = FIRST_TRY_AFTER
         self._since_switch = self._in_trial = 0
 
-    def came(self, message_bytes: int, took_s: float, raw_bytes: int) -> None:
-        """A picture of `raw_bytes` when raw came in a message of `message_bytes`, which took `took_s` to read."""
+    def came(self, message_bytes: int, took_s: float, raw_bytes: int, since_last_s: float = 0.0) -> None:
+        """A picture of `raw_bytes` when raw came in a message of `message_bytes`, which took `took_s` to read.
+
+        `since_last_s` is how long after the message before it that was, 0 if it doesn't matter. A proxy that passes
+        whole messages on hands over in a moment what took long to come to it; ComfyUI tells of a node just before its
+        picture, so the time between shows it. Of a raw picture alone: to write a JPEG takes time itself.
+        """
+        if message_bytes >= raw_bytes:
+            took_s = max(took_s, since_last_s)
         self._since_switch += 1
         if message_bytes >= LEAST_BYTES:
             self._samples.append(message_bytes / max(took_s, SHORTEST_S))

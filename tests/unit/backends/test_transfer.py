@@ -100,3 +100,23 @@ def test_another_comfyui_is_measured_anew() -> None:
     transfer.forget()
     assert transfer.word() == "raw"
     assert transfer.bytes_per_s is None
+
+
+def test_a_proxy_that_passes_whole_messages_on_hides_no_slow_link() -> None:
+    """Each message is read in a moment; the time since the one before it tells. Raw is tried ever more rarely."""
+    transfer = Transfer(TransferMode.AUTO)
+    words = []
+    for _ in range(2000):
+        words.append(transfer.word())
+        message_bytes = RAW + 100 if words[-1] == "raw" else RAW // 12
+        transfer.came(message_bytes, message_bytes / FAST, RAW, message_bytes / SLOW)
+    assert words[:4] == ["raw"] * 3 + ["jpeg"]
+    assert words.count("raw") < 40
+
+
+def test_a_fast_link_goes_raw_though_jpegs_take_time_to_write() -> None:
+    transfer = Transfer(TransferMode.AUTO, far=True)
+    for _ in range(40):
+        message_bytes = RAW + 100 if transfer.word() == "raw" else RAW // 12
+        transfer.came(message_bytes, message_bytes / FAST, RAW, 0.015)
+    assert transfer.word() == "raw"
