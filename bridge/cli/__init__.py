@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from bridge import __version__
+from bridge.cli.printing import PrintableFormatter, printable
 from bridge.errors import ConfigError, ErrorCode, InvalidValueError, TexbridgeError, UnknownNameError
 
 COMMANDS: Final = {
@@ -104,14 +105,14 @@ def _carry_out(options: argparse.Namespace) -> int:
         print(f"texbridge: {error}{_unlooked(error)}", file=sys.stderr)
         return 2
     except TexbridgeError as error:
-        print(f"texbridge: {error}", file=sys.stderr)
+        print(f"texbridge: {printable(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 1
     except OSError as error:
         if _reader_has_gone(error):
             return 1
-        print(f"texbridge: {str(error) or type(error).__name__}", file=sys.stderr)
+        print(f"texbridge: {printable(error) or type(error).__name__}", file=sys.stderr)
         return 1
 
 
@@ -146,9 +147,9 @@ def _reader_has_gone(error: OSError) -> bool:
 
 def set_up_logging(level: str) -> None:
     """Log to standard error, one line a message."""
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
     logging.getLogger("websockets").setLevel(logging.WARNING)
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.WARNING)

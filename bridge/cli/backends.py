@@ -16,6 +16,7 @@ from bridge.app.backend_headers import headers_for, trust
 from bridge.app.config import Config, find_config, load_config, parse_listen, user_config_folder
 from bridge.app.lan import read_token
 from bridge.cli.options import add_comfy_headers, add_config, read_comfy_headers, sendable
+from bridge.cli.printing import say
 from bridge.errors import BridgeError, ConfigError, ErrorCode
 
 DESCRIPTION = """\
@@ -117,9 +118,9 @@ def show(options: argparse.Namespace) -> int:
         print(json.dumps(backends, indent=2))
     else:
         for backend in backends:
-            print(backend_line(backend))
+            say(backend_line(backend))
         if not backends:
-            print("none; `texbridge backends add URL` adds one")
+            say("none; `texbridge backends add URL` adds one")
     return 0
 
 
@@ -135,7 +136,7 @@ def add(options: argparse.Namespace) -> int:
     client = _client(options)
     added = client.ask("POST", "/admin/backends", request).get("added", {})
     for note in added.get("notes", ()):
-        print(f"  {note}", file=sys.stderr)
+        say(f"  {note}", file=sys.stderr)
     until = time.monotonic() + options.wait
     told: dict[str, Any] = added
     while told.get("state") != "up" and time.monotonic() < until:
@@ -147,7 +148,7 @@ def add(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(told or added, indent=2))
     else:
-        print(backend_line(told or added))
+        say(backend_line(told or added))
     return 0 if told.get("state") == "up" or options.wait <= 0 else 1
 
 
@@ -155,7 +156,7 @@ def remove(options: argparse.Namespace) -> int:
     """`backends remove`."""
     removed = _client(options).ask("DELETE", f"/admin/backends/{quote(sendable(options.name), safe='')}")
     removed = removed.get("removed", {})
-    print(json.dumps(removed, indent=2) if options.json else f"removed {removed.get('name')} at {removed.get('url')}")
+    say(json.dumps(removed, indent=2) if options.json else f"removed {removed.get('name')} at {removed.get('url')}")
     return 0
 
 

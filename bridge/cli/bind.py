@@ -20,6 +20,7 @@ from bridge.app.object_info import fetch_object_info
 from bridge.app.watch import MAX_FILE_BYTES, read_files
 from bridge.app.whole_files import write_whole
 from bridge.cli.options import add_comfy_headers, backend_door, comfy_door, tell_config
+from bridge.cli.printing import say
 from bridge.errors import ConfigError, TexbridgeError
 from bridge.workflow.bind import BoundFile, bind_workflow
 from bridge.workflow.check import ProblemKind, check_against
@@ -152,7 +153,7 @@ def _ask(options: argparse.Namespace, config: Config) -> tuple[ObjectInfo | None
         except (TexbridgeError, TimeoutError) as error:
             if config.backend:
                 reason = str(error) or f"no answer within {FIND_WITHIN_S:g} s"
-                print(f"{place} was not asked: {reason}", file=sys.stderr)
+                say(f"{place} was not asked: {reason}", file=sys.stderr)
     return None, ""
 
 
@@ -262,7 +263,7 @@ def _print(row: dict[str, Any], into: Path) -> None:
     asked = row["object_info"]
     nodes = "recorded answers; start ComfyUI or give --comfy to know your own" if asked == "recorded" else asked
     shown = "UI format, converted" if row["format"] == "ui" else "API format"
-    print(f"{row['name']}: {shown}; nodes by {nodes}\n")
+    say(f"{row['name']}: {shown}; nodes by {nodes}\n")
     table: list[tuple[str, ...]] = [("", "parameter", "goes to", "now", "why")]
     for each in row["parameters"]:
         mark = "+" if each["added"] else ""
@@ -279,7 +280,7 @@ def _print(row: dict[str, Any], into: Path) -> None:
         table.append(("", f"(output {number})", "", output["kind"], output["name"]))
     _print_table(table)
     if row["added"]:
-        print("\n+ is new since the last time")
+        say("\n+ is new since the last time")
     _print_list("gone since the last time, and no longer bound:", row["gone"])
     _print_list(
         "left out:", [f"{each['input']} = {_shown(each['value'])}: {each['reason']}" for each in row["left_out"]]
@@ -287,14 +288,14 @@ def _print(row: dict[str, Any], into: Path) -> None:
     _print_list("not in the prompt:", row["dropped"])
     _print_list("notes:", row["notes"])
     _print_list("before ComfyUI can run it:", [each["text"] for each in row["problems"]])
-    print()
+    say()
     for file in row["files"]:
         what = {"new": "made", "same": "unchanged", "changed": "changed"}[file["change"]]
         kept = f" (before: {file['backup']})" if file["backup"] else ""
-        print(f"{what if row['written'] else 'would be ' + file['change']}: {file['path']}{kept}")
+        say(f"{what if row['written'] else 'would be ' + file['change']}: {file['path']}{kept}")
     if row["written"]:
         where = f'"{into}"' if " " in str(into) else into
-        print(f"next: texbridge serve --workflows {where} --stream main={row['name']}")
+        say(f"next: texbridge serve --workflows {where} --stream main={row['name']}")
 
 
 def _print_table(rows: list[tuple[str, ...]]) -> None:
@@ -302,14 +303,14 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
     widths = [min(max(len(row[column]) for row in rows), 44) for column in range(len(rows[0]) - 1)]
     for row in rows:
         cells = [f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)]
-        print(" ".join([*cells, row[-1]]).rstrip())
+        say(" ".join([*cells, row[-1]]).rstrip())
 
 
 def _print_list(head: str, lines: list[str]) -> None:
     if lines:
-        print(f"\n{head}")
+        say(f"\n{head}")
         for line in lines:
-            print(f"  {line}")
+            say(f"  {line}")
 
 
 def _shown(value: object) -> str:

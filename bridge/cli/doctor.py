@@ -41,6 +41,7 @@ from bridge.app.serve import make_library
 from bridge.app.timer import measure_lateness_s
 from bridge.cli.options import add_comfy, add_config, read_config
 from bridge.cli.orientation import engine_lines, orientation_checks, save_sheet
+from bridge.cli.printing import say
 from bridge.cli.round_trip import round_trip_check
 from bridge.errors import ConfigError
 
@@ -89,7 +90,7 @@ def doctor(options: argparse.Namespace) -> int:
         return _orientation(options)
     find_config(options.config)  # one that is named and isn't there is bad use
     checks = asyncio.run(_look(options))
-    print(json.dumps({"version": __version__, **report(checks)}, indent=2) if options.json else table(checks))
+    say(json.dumps({"version": __version__, **report(checks)}, indent=2) if options.json else table(checks))
     return 1 if is_bad(checks) else 0
 
 
@@ -102,12 +103,12 @@ def _orientation(options: argparse.Namespace) -> int:
     except (OSError, TimeoutError) as error:
         checks = [Check("orientation", Verdict.BAD, f"the bridge gave no picture: {error or type(error).__name__}")]
     if options.json:
-        print(json.dumps({"version": __version__, "sheet": str(sheet), **report(checks)}, indent=2))
+        say(json.dumps({"version": __version__, "sheet": str(sheet), **report(checks)}, indent=2))
     else:
-        print(table(checks))
-        print("Subscribe with:")
-        print("\n".join(f"  {line}" for line in engine_lines()))
-        print(f"How the card looks when it is wrong: {sheet}")
+        say(table(checks))
+        say("Subscribe with:")
+        say("\n".join(f"  {line}" for line in engine_lines()))
+        say(f"How the card looks when it is wrong: {sheet}")
     return 1 if is_bad(checks) else 0
 
 

@@ -17,6 +17,7 @@ from bridge.app.config import Config, find_config, load_config, parse_listen, us
 from bridge.app.lan import read_token
 from bridge.app.osc_alone import listen_alone
 from bridge.cli.options import add_config
+from bridge.cli.printing import printable
 from bridge.errors import BridgeError, ConfigError
 
 DESCRIPTION = """\
@@ -139,7 +140,7 @@ def _refusal(response: http.client.HTTPResponse) -> str:
     """Give the bridge's own words; none where the page isn't known, or somebody else answers."""
     try:
         error = json.loads(response.read(65536))["error"]
-        return "" if response.status == 404 else _printable(str(error["message"])[:1000])
+        return "" if response.status == 404 else printable(str(error["message"])[:1000])
     except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
         return ""
 
@@ -156,12 +157,7 @@ def _lines(connection: http.client.HTTPConnection, response: http.client.HTTPRes
 
 
 def _show(entry: Mapping[str, Any], as_json: bool) -> None:
-    print(json.dumps(entry) if as_json else _printable(entry_line(entry)), flush=True)
-
-
-def _printable(line: str) -> str:
-    """Whatever a sender put into its messages, a terminal does nothing but show it."""
-    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+    print(json.dumps(entry) if as_json else printable(entry_line(entry)).replace("\n", "\\n"), flush=True)
 
 
 def entry_line(entry: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from bridge.app.serve import make_library
 from bridge.app.watch import MAX_FILE_BYTES, read_files
 from bridge.cli import bind
 from bridge.cli.options import add_comfy_headers, add_config, backend_door, comfy_door, tell_config
+from bridge.cli.printing import say
 from bridge.codec.messages import encode_message
 from bridge.errors import BackendError, ConfigError, WorkflowError
 from bridge.workflow.binding import load_workflow
@@ -133,11 +134,9 @@ def list_workflows(options: argparse.Namespace) -> int:
     else:
         width = max(len(name) for name in (*(str(row["name"]) for row in rows), *(other.name for other in others)))
         for row in rows:
-            print(
-                f"{row['name']:{width}}  {row['label'] if row['error'] is None else 'NOT USED: ' + str(row['error'])}"
-            )
+            say(f"{row['name']:{width}}  {row['label'] if row['error'] is None else 'NOT USED: ' + str(row['error'])}")
         for other in others:
-            print(f"{other.name:{width}}  NOT YET: {other.hint}")
+            say(f"{other.name:{width}}  NOT YET: {other.hint}")
     return 1 if library.errors else 0
 
 
@@ -152,11 +151,11 @@ def show_workflow(options: argparse.Namespace) -> int:
         print(json.dumps(told, indent=2))
         return 0
     spec = workflow.spec
-    print(f"{spec.name}: {spec.label}")
+    say(f"{spec.name}: {spec.label}")
     if workflow.description:
-        print(f"  {workflow.description}")
+        say(f"  {workflow.description}")
     for note in workflow.notes:
-        print(f"  note: {note}")
+        say(f"  note: {note}")
     for parameter in spec.parameters:
         span = ""
         if parameter.choices:
@@ -165,16 +164,16 @@ def show_workflow(options: argparse.Namespace) -> int:
             span = f"{_shown(parameter.minimum)} .. {_shown(parameter.maximum)} {parameter.unit}".rstrip()
         elif parameter.name in workflow.picture_rules:
             span = rule_words(workflow.picture_rules[parameter.name])
-        print(f"  {parameter.name:16} {parameter.type.value:7} {span:28} default {_shown(parameter.default)}")
+        say(f"  {parameter.name:16} {parameter.type.value:7} {span:28} default {_shown(parameter.default)}")
     if spec.has_seed:
-        print(f"  {'seed':16} {'seed':7} {'0 .. 2^64-1':28} default {spec.default_seed}")
+        say(f"  {'seed':16} {'seed':7} {'0 .. 2^64-1':28} default {spec.default_seed}")
     if spec.size is not None:
-        print(
+        say(
             f"  {'size':16} {'pixels':7} {f'{spec.size_minimum} .. {spec.size_maximum}, steps of {spec.size_step}':28} "
             f"default {spec.size.width} x {spec.size.height}"
         )
     for place, output in enumerate(spec.outputs):
-        print(f"  output {place}: {output.name} ({output.kind.value})")
+        say(f"  output {place}: {output.name} ({output.kind.value})")
     return 0
 
 
@@ -217,11 +216,11 @@ def check_workflows(options: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
     else:
         for row in rows:
-            print(f"{'ok ' if row['ok'] else 'BAD'}  {row['name']}")
+            say(f"{'ok ' if row['ok'] else 'BAD'}  {row['name']}")
             for line in (*row["notes"], *row["problems"]):
-                print(f"       {line}")
+                say(f"       {line}")
         against = "the recorded object_info; name a ComfyUI with --comfy to check its nodes and models too"
-        print(f"checked against {' and '.join(place for place, _ in asked) or against}")
+        say(f"checked against {' and '.join(place for place, _ in asked) or against}")
     return 0 if all(row["ok"] for row in rows) else 1
 
 
@@ -239,7 +238,7 @@ def _ask(options: argparse.Namespace, config: Config) -> list[tuple[str, ObjectI
         try:
             asked.append((shown_address(backend.url), asyncio.run(fetch_object_info(*backend_door(backend)))))
         except BackendError as error:
-            print(f"not checked against {shown_address(backend.url)}: {error.message}", file=sys.stderr)
+            say(f"not checked against {shown_address(backend.url)}: {error.message}", file=sys.stderr)
     return asked
 
 
