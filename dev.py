@@ -32,7 +32,6 @@ STAMP = VENV / ".texbridge-installed"
 DEBIAN_PACKAGES = (  # other languages' toolchains, for tests/engines: a test skips where its own is missing
     "mono-mcs",
     "mono-runtime",
-    "libmono-system-net-http4.0-cil",  # ClientWebSocket
     "chromium",  # 115 MB
     "nodejs",
     "npm",

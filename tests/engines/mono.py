@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-NEEDED = "apt-get install -y --no-install-recommends mono-mcs mono-runtime libmono-system-net-http4.0-cil"
+NEEDED = "apt-get install -y --no-install-recommends mono-mcs mono-runtime"
 LIMIT_S = 120.0
 
 

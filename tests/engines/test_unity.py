@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import re
 import socket
 import struct
 import subprocess
@@ -13,15 +11,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
+import msgpack
 import numpy as np
 import pytest
 from cli_rig import Home
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mono import compile_csharp, run_csharp, tool
+from websocket_peer import WELCOME, WebSocketPeer
 
 from bridge.app.card import draw_card
 from bridge.cli.expected import TOLERANCE, gradient_pixels, worst_difference
@@ -296,20 +295,82 @@ def test_a_cut_link_goes_on_with_its_session(built, bridge, expected, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("door", "by", "reading"),
-    [("tcp", "link", 0), ("tcp", "memory", 0), ("link", "link", 2048)],
+    ("door", "by"),
+    [("tcp", "link"), ("tcp", "memory"), ("link", "link")],
     ids=["tcp", "shared memory", "websocket"],
 )
-def test_no_allocation_per_picture(built, bridge, door, by, reading):
-    """In bytes of heap a picture, after 50 of them: where one is shown, and where the link is read.
-
-    What WebSocket takes is made by ClientWebSocket, tasks and results of its own; a picture of 128x128 is 64 KiB.
-    """
+def test_no_allocation_per_picture(built, bridge, door, by):
+    """In bytes of heap a picture of 64 KiB, after 50 of them: where one is shown, and where the link is read."""
     address = f"ws://{bridge[door]}" if door == "link" else bridge[door]
     told = json.loads(run_csharp(built / "Runner.exe", "allocate", address, 200, by))
     assert told["showing"] == 0, told
-    assert told["reading"] <= reading, told
+    assert told["reading"] == 0, told
     assert (told["memory"] > 0) is (by == "memory")
+
+
+def test_a_websocket_with_fragments_pings_and_a_refusal(built):
+    def script(peer: WebSocketPeer) -> None:
+        opcode, hello = peer.receive()
+        assert (opcode, msgpack.unpackb(hello)["op"]) == (2, "hello")
+        welcome = msgpack.packb(WELCOME)
+        peer.send(2, welcome[:7], final=False)
+        peer.send(9, b"still there?")
+        peer.send(0, b"", final=False)
+        peer.send(0, welcome[7:])
+        answers = [peer.receive(), peer.receive()]
+        assert (10, b"still there?") in answers
+        (ping,) = (msgpack.unpackb(payload) for opcode, payload in answers if opcode == 2)
+        assert ping["op"] == "ping"
+        peer.send(2, msgpack.packb({"op": "pong", "id": ping["id"]}))
+        peer.send(8, struct.pack(">H", 4401) + b"not that token")
+        assert peer.receive()[0] == 8
+
+    with WebSocketPeer(script) as peer:
+        told = run_csharp(built / "Runner.exe", "greet", peer.address)
+    assert peer.error is None
+    assert "Sec-WebSocket-Protocol: texbridge.v1\r\n" in peer.head
+    assert "Origin:" not in peer.head
+    assert told.splitlines() == ["Connected scripted", "Disconnected 401 not that token", "ping RanToCompletion"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (b"\x81\x02{}", "the bridge sent text"),
+        (b"\x82\x81\0\0\0\0a", "a server masks nothing"),
+        (b"\xc2\x01a", "reserved bits"),
+        (b"\x83\x01a", "opcode 3"),
+        (b"\x80\x01a", "fragments out of order"),
+        (b"\x89\x7e\x00\x7e", "a control frame of 126"),
+        (b"\x82\xff" + b"\x7f" * 8, "a server masks nothing"),
+        (b"\x82\x7f" + b"\x7f" * 8, "a message is over"),
+        (b"\x82\x01a", "is no map"),
+    ],
+    ids=str,
+)
+def test_websocket_bytes_that_end_the_link_for_good(built, frame, words):
+    def script(peer: WebSocketPeer) -> None:
+        peer.receive()
+        peer.send(2, msgpack.packb(WELCOME))
+        peer.socket.sendall(frame)
+        while peer.socket.recv(4096):
+            pass
+
+    with WebSocketPeer(script) as peer:
+        told = run_csharp(built / "Runner.exe", "greet", peer.address)
+    assert not isinstance(peer.error, AssertionError), peer.error
+    assert words in told.splitlines()[1], told
+
+
+def test_a_wrong_token_is_not_tried_again(built, tmp_path):
+    with Home(tmp_path).serve("--embedded", TEXBRIDGE_LINK_TOKEN="a token of some length") as running:
+        for address in (running.addresses["tcp"], f"ws://{running.addresses['link']}"):
+            told = run_csharp(built / "Runner.exe", "greet", address)
+            assert told.startswith("Disconnected 401 "), told
+
+
+def test_the_rules_of_shared_memory(built, tmp_path):
+    assert run_csharp(built / "Runner.exe", "memory", tmp_path / "memory.txbs") == "ok\n"
 
 
 def test_the_packages_own_tests(built):
@@ -356,83 +417,3 @@ def test_the_editor_window(built, bridge):
     assert "main  (gradient, live, " in told
     assert "amount  (Amount) | float 0 .. 1" in told
     assert "camera  (Camera) | image" in told
-
-
-# --- what needs no Mono
-
-
-def project_files() -> list[Path]:
-    tracked = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "unity_sample"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        encoding="utf-8",
-        check=True,
-    ).stdout.splitlines()
-    return [REPOSITORY / name for name in tracked]
-
-
-def test_each_file_and_folder_has_a_meta_with_its_own_guid():
-    guids: dict[str, Path] = {}
-    files = [path for path in project_files() if PROJECT in path.parents]
-    for root in (PACKAGE, PROJECT / "Assets"):
-        inside = [path for path in files if root in path.parents]
-        folders = {folder for path in inside for folder in path.parents if root in folder.parents}
-        wanted = {path for path in inside if path.suffix != ".meta"} | folders
-        wanted = {path for path in wanted if not any(part.endswith("~") for part in path.relative_to(root).parts)}
-        metas = {path for path in inside if path.suffix == ".meta"}
-        assert metas == {path.with_name(path.name + ".meta") for path in wanted}
-        for meta in metas:
-            text = meta.read_text(encoding="utf-8")
-            guid = re.search(r"^guid: ([0-9a-f]{32})$", text, re.M)[1]
-            assert guid not in guids, (meta, guids.get(guid))
-            assert text == metas_module().meta_text(meta.with_suffix("")), f"{meta}: make it again with metas.py"
-            guids[guid] = meta
-    assert len(guids) > 40
-
-
-def metas_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("metas", PROJECT / "metas.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_package_is_what_its_files_say():
-    package = json.loads((PACKAGE / "package.json").read_text(encoding="utf-8"))
-    assert package["name"] == PACKAGE.name
-    assert package["unity"] == "2021.3"
-    samples = {path.name for path in (PACKAGE / "Samples~").iterdir()}
-    assert {Path(sample["path"]).name for sample in package["samples"]} == samples
-    changes = (PACKAGE / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"## [{package['version']}]" in changes
-    names = {json.loads(path.read_text(encoding="utf-8"))["name"] for path in PACKAGE.rglob("*.asmdef")}
-    link = (PACKAGE / "link.xml").read_text(encoding="utf-8")
-    runtime = {"TexBridge.Protocol", "TexBridge.Transport", "TexBridge.Components"}
-    assert set(re.findall(r'assembly fullname="([^"]+)"', link)) >= runtime
-    assert runtime <= names
-    version = (PROJECT / "ProjectSettings" / "ProjectVersion.txt").read_text(encoding="utf-8")
-    assert version.startswith("m_EditorVersion: 2021.3.")
-
-
-def test_the_core_needs_no_engine():
-    for folder in ("Protocol", "Transport"):
-        asmdef = json.loads(next((PACKAGE / "Runtime" / folder).glob("*.asmdef")).read_text(encoding="utf-8"))
-        assert asmdef["noEngineReferences"] is True
-        for source in (PACKAGE / "Runtime" / folder).glob("*.cs"):
-            text = source.read_text(encoding="utf-8")
-            assert "UnityEngine" not in text, source
-            assert "\r" not in text, source
-
-
-def test_the_readmes_formats_are_the_registrys():
-    """The table of pixel formats in the package's README, TextureFormats.cs and protocols/registry.md agree."""
-    registry = (REPOSITORY / "protocols" / "registry.md").read_text(encoding="utf-8")
-    names = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` / `", registry, re.M))
-    readme = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", (PACKAGE / "README.md").read_text(encoding="utf-8"), re.M))
-    code = (PACKAGE / "Runtime" / "Components" / "TextureFormats.cs").read_text(encoding="utf-8")
-    cases = {
-        wire.lower(): unity
-        for wire, unity in re.findall(r"case PixelFormat\.(\w+): return TextureFormat\.(\w+);", code)
-    }
-    assert readme == names == cases

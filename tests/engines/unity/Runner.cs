@@ -39,6 +39,8 @@ namespace TexBridge.Check
                         arguments[4] == "memory", arguments.Length > 5 ? uint.Parse(arguments[5]) : 0);
                 case "allocate":
                     return Frames.Allocate(arguments[1], int.Parse(arguments[2]), arguments[3] == "memory");
+                case "greet": return Peers.Greet(arguments[1]);
+                case "memory": return Peers.Memory(arguments[1]);
                 case "tests": return OwnTests(arguments[1]);
                 case "live": return Play.Live(arguments[1], arguments[2]);
                 case "card": return Play.Card(arguments[1], arguments[2]);

@@ -11,20 +11,29 @@ namespace TexBridge
 
         public TcpTransport(LinkAddress address, int timeoutMs)
         {
+            socket = Connect(address, timeoutMs);
+        }
+
+        /// <summary>A connected socket that sends small messages at once.</summary>
+        /// <exception cref="LinkLostException">Nobody is there.</exception>
+        internal static Socket Connect(LinkAddress address, int timeoutMs)
+        {
+            Socket made = null;
             try
             {
                 IPAddress ip;
                 if (!IPAddress.TryParse(address.Host, out ip)) ip = Resolve(address.Host);
-                socket = new Socket(ip.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-                var connecting = socket.BeginConnect(new IPEndPoint(ip, address.Port), null, null);
+                made = new Socket(ip.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+                var connecting = made.BeginConnect(new IPEndPoint(ip, address.Port), null, null);
                 if (!connecting.AsyncWaitHandle.WaitOne(timeoutMs))
                     throw new LinkLostException("no bridge answers at " + address + " within " + timeoutMs + " ms");
-                socket.EndConnect(connecting);
-                socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
+                made.EndConnect(connecting);
+                made.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
+                return made;
             }
             catch (Exception error)
             {
-                if (socket != null) socket.Close();
+                if (made != null) made.Close();
                 if (error is LinkLostException) throw;
                 throw new LinkLostException("no bridge answers at " + address + ": " + error.Message, error);
             }
@@ -70,6 +79,11 @@ namespace TexBridge
         }
 
         protected override void CloseSocket()
+        {
+            Close(socket);
+        }
+
+        internal static void Close(Socket socket)
         {
             try
             {

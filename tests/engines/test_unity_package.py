@@ -1,0 +1,91 @@
+"""The files of the Unity package: what can be said of them without Mono."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+REPOSITORY = Path(__file__).parents[2]
+PROJECT = REPOSITORY / "unity_sample"
+PACKAGE = PROJECT / "Packages" / "dev.texbridge.unity"
+
+
+def project_files() -> list[Path]:
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "unity_sample"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    ).stdout.splitlines()
+    return [REPOSITORY / name for name in tracked]
+
+
+def test_each_file_and_folder_has_a_meta_with_its_own_guid():
+    guids: dict[str, Path] = {}
+    files = [path for path in project_files() if PROJECT in path.parents]
+    for root in (PACKAGE, PROJECT / "Assets"):
+        inside = [path for path in files if root in path.parents]
+        folders = {folder for path in inside for folder in path.parents if root in folder.parents}
+        wanted = {path for path in inside if path.suffix != ".meta"} | folders
+        wanted = {path for path in wanted if not any(part.endswith("~") for part in path.relative_to(root).parts)}
+        metas = {path for path in inside if path.suffix == ".meta"}
+        assert metas == {path.with_name(path.name + ".meta") for path in wanted}
+        for meta in metas:
+            text = meta.read_text(encoding="utf-8")
+            guid = re.search(r"^guid: ([0-9a-f]{32})$", text, re.M)[1]
+            assert guid not in guids, (meta, guids.get(guid))
+            assert text == metas_module().meta_text(meta.with_suffix("")), f"{meta}: make it again with metas.py"
+            guids[guid] = meta
+    assert len(guids) > 40
+
+
+def metas_module() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("metas", PROJECT / "metas.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_package_is_what_its_files_say():
+    package = json.loads((PACKAGE / "package.json").read_text(encoding="utf-8"))
+    assert package["name"] == PACKAGE.name
+    assert package["unity"] == "2021.3"
+    samples = {path.name for path in (PACKAGE / "Samples~").iterdir()}
+    assert {Path(sample["path"]).name for sample in package["samples"]} == samples
+    changes = (PACKAGE / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{package['version']}]" in changes
+    names = {json.loads(path.read_text(encoding="utf-8"))["name"] for path in PACKAGE.rglob("*.asmdef")}
+    link = (PACKAGE / "link.xml").read_text(encoding="utf-8")
+    runtime = {"TexBridge.Protocol", "TexBridge.Transport", "TexBridge.Components"}
+    assert set(re.findall(r'assembly fullname="([^"]+)"', link)) >= runtime
+    assert runtime <= names
+    version = (PROJECT / "ProjectSettings" / "ProjectVersion.txt").read_text(encoding="utf-8")
+    assert version.startswith("m_EditorVersion: 2021.3.")
+
+
+def test_the_core_needs_no_engine():
+    for folder in ("Protocol", "Transport"):
+        asmdef = json.loads(next((PACKAGE / "Runtime" / folder).glob("*.asmdef")).read_text(encoding="utf-8"))
+        assert asmdef["noEngineReferences"] is True
+        for source in (PACKAGE / "Runtime" / folder).glob("*.cs"):
+            text = source.read_text(encoding="utf-8")
+            assert "UnityEngine" not in text, source
+            assert "\r" not in text, source
+
+
+def test_the_readmes_formats_are_the_registrys():
+    """The table of pixel formats in the package's README, TextureFormats.cs and protocols/registry.md agree."""
+    registry = (REPOSITORY / "protocols" / "registry.md").read_text(encoding="utf-8")
+    names = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` / `", registry, re.M))
+    readme = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", (PACKAGE / "README.md").read_text(encoding="utf-8"), re.M))
+    code = (PACKAGE / "Runtime" / "Components" / "TextureFormats.cs").read_text(encoding="utf-8")
+    cases = {
+        wire.lower(): unity
+        for wire, unity in re.findall(r"case PixelFormat\.(\w+): return TextureFormat\.(\w+);", code)
+    }
+    assert readme == names == cases
