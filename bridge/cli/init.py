@@ -56,5 +56,5 @@ def init(options: argparse.Namespace) -> int:
         config.write_text(text, encoding="utf-8")
     except (OSError, shutil.Error) as error:
         raise ConfigError(f"can't write in {folder}: {error}") from error
-    print(f"made {config}\nmade {example}\nnext: cd {folder}, then texbridge serve --embedded --stream show={EXAMPLE}")
+    print(f"made {config}\nmade {example}\nnext: cd {folder}, then texbridge serve --embedded --stream main={EXAMPLE}")
     return 0

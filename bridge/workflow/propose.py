@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from bridge.workflow.check import MODEL_SUFFIXES
 from bridge.workflow.names import plain_name
-from bridge.workflow.object_info import ObjectInfo
+from bridge.workflow.object_info import InputInfo, ObjectInfo
 from bridge.workflow.outputs import FILE_CLASSES, SOCKET_CLASS
 from bridge.workflow.proposal import (
     LeftOut,
@@ -50,6 +50,10 @@ FALLBACK_LIMIT: Final = 24
 
 TITLED_LIMIT: Final = 200
 """How many parameters titles may make; a binding takes 256."""
+
+
+ENDLESS: Final = 2**31
+"""A node's own maximum from here on is none for a fader."""
 
 
 def propose(graph: Graph, object_info: ObjectInfo, hints: dict[Place, str] | None = None) -> Proposal:
@@ -309,7 +313,8 @@ class _Proposer:
                 alone = len(places) == 1 or place in self.hints
                 wanted = base if alone else f"{base}_{plain_name(place[1])}"
                 label = title if alone else f"{title}: {place[1].replace('_', ' ')}"
-                self._add(wanted or place[1], (place,), f'its node has the title "{title}"', {"label": label})
+                keys = {"label": label, **self._led_range(node, place)}
+                self._add(wanted or place[1], (place,), f'its node has the title "{title}"', keys)
 
     def _everything(self) -> None:
         """A graph without a sampler and without titles: its values are all that there is to play with."""
@@ -392,13 +397,16 @@ class _Proposer:
         node = self.walks.node(place[0])
         return self.titles[node.id].label if is_titled(node, self.object_info) else ""
 
+    def _spec(self, place: Place) -> InputInfo | None:
+        info = self.object_info.get(self.walks.node(place[0]).class_type)
+        return info.inputs.get(place[1]) if info is not None else None
+
     def _range(self, place: Place, low: float | int | None, high: float | int | None) -> dict[str, Any]:
         """A narrower range than the node's, wide enough for the graph's own value."""
         value = self.walks.value(place)
         if low is None or high is None or isinstance(value, bool) or not isinstance(value, int | float):
             return {}
-        info = self.object_info.get(self.walks.node(place[0]).class_type)
-        spec = info.inputs.get(place[1]) if info is not None else None
+        spec = self._spec(place)
         low, high = min(low, value), max(high, value)
         if spec is not None and spec.minimum is not None:
             low = max(low, spec.minimum)
@@ -406,6 +414,18 @@ class _Proposer:
             high = min(high, spec.maximum)
         as_float = self.walks.input_type(place) == "FLOAT"
         return {"min": float(low), "max": float(high)} if as_float else {"min": int(low), "max": int(high)}
+
+    def _led_range(self, node: Node, place: Place) -> dict[str, Any]:
+        """For a number of a node that takes any (PrimitiveFloat): the range of all inputs that it is led to."""
+        own = self._spec(place)
+        if own is None or self.walks.input_type(place) not in ("INT", "FLOAT") or (own.maximum or 0) < ENDLESS:
+            return {}
+        specs = [self._spec((consumer.id, name)) for consumer, name in self.walks.consumers(node.id)]
+        lows = [spec.minimum for spec in specs if spec is not None and spec.minimum is not None]
+        highs = [spec.maximum for spec in specs if spec is not None and spec.maximum is not None]
+        if not specs or len(lows) != len(specs) or len(highs) != len(specs) or max(lows) >= min(highs):
+            return {}
+        return self._range(place, max(lows), min(highs))
 
     def _refs(self, places: Iterable[Place]) -> tuple[str, ...]:
         return tuple(f"{self._node_ref(self.walks.node(node_id))}.{name}" for node_id, name in places)

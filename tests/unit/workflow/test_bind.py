@@ -167,6 +167,20 @@ def test_the_nodes_own_range_stands_as_a_remark():
     assert bound(data, files_of(bound(data))).binding_toml.decode() == text
 
 
+def test_a_number_without_ends_has_the_range_of_what_it_is_led_to():
+    """A PrimitiveFloat takes 63 bits, of which a fader's 0..1 would make nonsense."""
+    data = graph(
+        n1=node("EmptyImage", width=64, height=64, batch_size=1, color=0),
+        n2=node("PrimitiveFloat", "Fade", value=0.4),
+        n3=node("PrimitiveInt", "Anything", value=7),
+        n4=node("ImageBlend", image1=["1", 0], image2=["1", 0], blend_factor=["2", 0], blend_mode="normal"),
+        n5=node("PreviewAny", source=["3", 0]),
+        n6=node("SaveImage", images=["4", 0], filename_prefix="x"),
+    )
+    found = {spec.name: (spec.minimum, spec.maximum) for spec in bound(data).workflow.spec.parameters}
+    assert found["fade"] == (0.0, 1.0)
+
+
 def test_a_negative_prompt_that_is_zeroed_is_none():
     data = graph(
         n1=node("CheckpointLoaderSimple", ckpt_name="m.safetensors"),
