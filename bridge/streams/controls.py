@@ -80,6 +80,10 @@ __all__ = [
 PREFIX: Final = "texbridge"
 STREAM_WORDS: Final = ("run", "live", "cancel", "seed", "size", "workflow", "freeze", "blackout")
 BRIDGE_WORDS: Final = ("panic", "resume", "refresh", "reply")
+TOLD: Final = frozenset({"status", "progress", "frame", "error"})
+"""What a bridge tells. It comes in where somebody sends back what he heard, or two bridges tell each other; an error
+for it would come back in turn, without an end."""
+
 _MAX_ADDRESS: Final = 1_024
 _PATTERN: Final = frozenset("*?[]{}")
 
@@ -126,6 +130,8 @@ def _read(
     if len(address) > _MAX_ADDRESS or parts[0] or len(parts) < 2 or parts[1] != PREFIX:
         ours = len(address) <= _MAX_ADDRESS and len(parts) > 2 and parts[1] in streams
         raise _unknown_address(address, f"/{PREFIX}/<stream>/<parameter>", f"/{PREFIX}{address}" if ours else None)
+    if (len(parts) == 4 and parts[3] in TOLD) or parts[2:] == ["error"]:
+        return (Ignored(f"{parts[-1]}: what a bridge tells"),)
     if len(parts) == 3:
         return (_bridge_control(address, parts[2], arguments, streams),)
     if len(parts) < 4:

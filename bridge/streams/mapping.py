@@ -17,7 +17,7 @@ from bridge.errors import ErrorCode
 from bridge.streams.arguments import is_impulse, read_number, spread
 from bridge.streams.components import find_below
 from bridge.streams.control_records import Control, Ignored, Moving, Rejected
-from bridge.streams.controls import PatternBudget, StreamParameters, read_controls
+from bridge.streams.controls import TOLD, PatternBudget, StreamParameters, read_controls
 from bridge.streams.names import shown
 from bridge.streams.norm import curved, norm_of, rounded, uncurved
 from bridge.types import Curve, ParameterSpec, ParameterType, Value
@@ -351,6 +351,8 @@ def check_target(to: str, streams: AbstractMapping[str, StreamParameters]) -> st
     for control in read_controls(to, (), streams, lambda pattern, name: pattern == name):
         if isinstance(control, Rejected) and control.code in wrong:
             return control.message
+    if to.rpartition("/")[2] in TOLD:
+        return f"{to} is what a bridge tells; a map moves what it can be told"
     if to.rpartition("/")[2] == "reply" and to.count("/") == 2:
         return f"{to} can't be moved by a map"
     return None

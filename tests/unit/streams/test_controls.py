@@ -225,12 +225,9 @@ def test_a_buttons_release_is_ignored(address, argument):
         ("/texbridge/*/tint/norm/q", (0.5,), ErrorCode.UNKNOWN_ADDRESS),
         ("/texbridge/main/run/norm", (0.5,), ErrorCode.UNKNOWN_ADDRESS),
         ("/texbridge/main/blurr/norm", (0.5,), ErrorCode.UNKNOWN_PARAMETER),
-        ("/texbridge/main/status", ("ready",), ErrorCode.UNKNOWN_PARAMETER),
-        ("/texbridge/main/error", (1, "x"), ErrorCode.UNKNOWN_PARAMETER),
         ("/texbridge/main/", (1,), ErrorCode.UNKNOWN_PARAMETER),
         ("/texbridge/main", (1,), ErrorCode.UNKNOWN_ADDRESS),
         ("/texbridge/cue", (1,), ErrorCode.UNKNOWN_ADDRESS),
-        ("/texbridge/error", (1, "x"), ErrorCode.UNKNOWN_ADDRESS),
         ("/texbridge/", (), ErrorCode.UNKNOWN_ADDRESS),
         ("/texbridge", (), ErrorCode.UNKNOWN_ADDRESS),
         ("/", (), ErrorCode.UNKNOWN_ADDRESS),
@@ -420,3 +417,20 @@ def test_values_never_move_over_a_run_of_their_stream():
         PanicPressed(),
         SetValues("main", {"blur": 3}),
     ]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            f"/texbridge/{stream}/{word}"
+            for stream in ("main", "nobody")
+            for word in ("status", "progress", "frame", "error")
+        )
+    ]
+    + ["/texbridge/error"],
+)
+def test_what_a_bridge_tells_is_ignored(address: str) -> None:
+    """An error for it would be told, come back, and be told again."""
+    (control,) = read_controls(address, (201, "x"), {}, lambda pattern, name: pattern == name)
+    assert isinstance(control, Ignored)
