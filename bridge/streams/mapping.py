@@ -27,6 +27,7 @@ SETTLED: Final = 7.0
 
 TICK_S: Final = 1 / 30
 MAX_REMEMBERED: Final = 1_024
+LARGEST: Final = 1e300
 
 BUTTONS: Final = frozenset({"run", "cancel", "panic", "resume", "refresh"})
 SWITCHES: Final = frozenset({"live", "freeze", "blackout"})
@@ -220,7 +221,8 @@ class Mappings:
         if spec.plain:
             return self._controls(spec.to, arguments, streams)
         numbers = tuple(_number(argument) for argument in arguments)
-        if not numbers or not all(math.isfinite(number) for number in numbers):
+        # Without clamp a number that a double just holds may become one that it doesn't: no way leads back from there.
+        if not numbers or not all(math.isfinite(n) and abs(spec.mapped(n)) <= LARGEST for n in numbers):
             given = shown(tuple(arguments)) if arguments else "nothing"
             message = f"the map of {spec.address} to {spec.to} takes finite numbers; got {given}"
             return (Rejected(spec.address[:200], ErrorCode.WRONG_TYPE, message),)

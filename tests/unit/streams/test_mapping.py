@@ -260,3 +260,15 @@ def test_what_a_map_tells_at_its_own_address(target, more, name, value, told):
     mappings = maps(to(target, **{"feedback": True, **more}))
     found = mappings.told("main", STREAMS["main"].parameters[name], value)
     assert found == ([] if told is None else [("/1/fader1", pytest.approx(told))])
+
+
+@pytest.mark.parametrize("huge", [1e308, -1e308, 1.7e308])
+def test_a_number_over_all_bounds_leaves_a_smoothed_value_where_it_is(huge: float) -> None:
+    """An endless number would make each one behind it none, as long as they keep coming."""
+    mappings = maps(to("main/grain", high=0.001, clamp=False, smoothing_s=1.0))
+    read(mappings, 0.0005)
+    (control,) = read(mappings, huge, now=0.5)
+    assert isinstance(control, Rejected)
+    read(mappings, 0.002, now=1.0)
+    ((_, numbers),) = mappings.due(1.5)
+    assert 0.5 < numbers[0] < 2.0
