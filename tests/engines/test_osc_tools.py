@@ -28,8 +28,11 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
+import shlex
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -437,3 +440,55 @@ def test_old_senders_have_no_type_tags(bridge):
     raw(bridge, text("/texbridge/show/run"))
     (heard,) = bridge.heard()
     assert "error" not in heard
+
+
+# --- the pages --------------------------------------------------------------------------------------------------------
+
+
+def written(page):
+    """(line, address, types, values, expected error) of each line of a page's ```osc blocks, in oscsend's form."""
+    for block in re.findall(r"^ *```osc\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.M | re.S):
+        for line in filter(None, map(str.strip, block.splitlines())):
+            words = shlex.split(line)
+            error = int(words.pop()[1:]) if words[-1].startswith("!") else None
+            yield line, words[0], words[1] if len(words) > 1 else "", words[2:], error
+
+
+def packed(address, types, values):
+    """A message's bytes, by the OSC specification."""
+    data = text(address) + text("," + types)
+    left = iter(values)
+    for tag in types:
+        if tag in "TFNI":
+            continue
+        word = next(left)
+        if tag in "fdih":
+            data += struct.pack(
+                f">{ {'f': 'f', 'd': 'd', 'i': 'i', 'h': 'q'}[tag] }", float(word) if tag in "fd" else int(word)
+            )
+        else:
+            data += bytes.fromhex(word[1:]) if tag == "r" else text(word)
+    assert next(left, None) is None
+    return data
+
+
+PAGES = sorted(DOCS.glob("*.md"))
+ELSEWHERE = "touchdesigner"  # test_touchdesigner.py has its messages
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != ELSEWHERE], ids=lambda page: page.stem)
+def test_every_message_of_a_page_is_taken(bridge, page):
+    lines = list(written(page))
+    assert len(lines) >= 4
+    for line, address, types, values, error in lines:
+        raw(bridge, packed(address, types, values))
+        (heard,) = bridge.heard()
+        assert (heard["address"], heard["tags"]) == (address, types), line
+        assert heard.get("error", {}).get("code") == error, (line, heard)
+    reply(bridge, 0)
+    bridge.client.live("main", False)
+
+
+def test_every_page_is_in_the_list():
+    listed = set(re.findall(r"\]\((\w[\w-]*\.md)\)", (DOCS / "README.md").read_text(encoding="utf-8")))
+    assert listed == {page.name for page in PAGES} - {"README.md"}
