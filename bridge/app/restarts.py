@@ -129,7 +129,7 @@ class Restarter:
         self._ran()
         began_at = self._clock()
         # A file, not a pipe: what the command leaves running may go on writing when we have stopped reading.
-        with tempfile.TemporaryFile() as output:
+        with _output_file() as output:
             try:
                 process = await asyncio.create_subprocess_exec(
                     *command,
@@ -160,6 +160,14 @@ class Restarter:
             log = logger.info if code == 0 else logger.error
             took_s = self._clock() - began_at
             log("backend %s: its restart command gave %d after %.1f s: %s", name, code, took_s, _tail(output))
+
+
+def _output_file() -> IO[bytes]:
+    """For what the command prints; where the disk takes no file its words are lost, and it runs all the same."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return open(os.devnull, "r+b")
 
 
 def _own_group() -> dict[str, Any]:

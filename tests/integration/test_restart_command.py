@@ -165,6 +165,19 @@ def test_a_command_that_is_not_there_is_told(tmp_path, log):
     run(test)
 
 
+def test_a_full_disk_keeps_no_command_from_running(tmp_path, log, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+
+    async def test():
+        rig = AppRig(tmp_path)
+        rig.more_of_backend = {"restart_after_s": 1, "restart_command": [sys.executable, "-c", "print('begun')"]}
+        async with rig:
+            await rig.comfy.close()
+            await log.until("its restart command gave 0")
+
+    run(test)
+
+
 def test_nothing_over_the_network_sets_a_command(tmp_path):
     async def test():
         async with AppRig(tmp_path) as rig, aiohttp.ClientSession() as session:
