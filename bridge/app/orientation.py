@@ -103,8 +103,10 @@ def _difference(levels: Levels, card: Levels, exact: bool) -> float:
     return float(apart.max() if exact else apart.mean())
 
 
-def judge_frame(format: int, flags: int, origin: Origin, pixels: Any, data: bytes) -> Judgement:
+def judge_frame(format: int, flags: int, origin: Origin, pixels: Any, data: bytes, *, lossy: bool = False) -> Judgement:
     """Judge one frame of the card. `pixels` as the client gives them, None for encoded formats: then `data` is read.
+
+    `lossy` says that the picture came from ComfyUI as JPEG or WebP: levels are then close, not equal.
 
     Looks at the flags too: the origin that was asked for, and sRGB-encoded, as the card's output is a colour.
     """
@@ -118,18 +120,18 @@ def judge_frame(format: int, flags: int, origin: Origin, pixels: Any, data: byte
     if encoded:
         with Image.open(io.BytesIO(data)) as picture:
             levels = np.asarray(picture.convert("RGB"), np.float64)
-        return judge(levels, exact=kind is not PixelFormat.JPEG)
+        return judge(levels, exact=not lossy and kind is not PixelFormat.JPEG)
     array = np.asarray(pixels)
     scale = 1.0 if array.dtype == np.uint8 else 1 / 257 if array.dtype == np.uint16 else 255.0
     levels = array.astype(np.float64) * scale
     if bottom:
         levels = levels[::-1]
     if kind in GREYS:
-        return judge(levels[..., 0])
+        return judge(levels[..., 0], exact=not lossy)
     if levels.shape[2] == 4 and (levels[..., 3] != 255).any():
         return Judgement("alpha isn't 255", float(np.abs(levels[..., 3] - 255).max()))
     levels = levels[..., :3]
-    return judge(levels[..., ::-1] if kind is PixelFormat.BGRA8 else levels)
+    return judge(levels[..., ::-1] if kind is PixelFormat.BGRA8 else levels, exact=not lossy)
 
 
 # --- what to subscribe to, and what wrong looks like ---------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Final
 
 from bridge.app.card import WORKFLOW
 from bridge.app.config import Config
@@ -15,6 +16,8 @@ from bridge.cli.run import choose_backend, running_bridge
 from bridge.client import Client, Frame
 from bridge.errors import BackendError, ConfigError, ErrorCode, TexbridgeError, UnknownNameError
 from bridge.types import BYTES_PER_PIXEL, ENCODED_FORMATS, FORMATS_BY_WORD, Origin, PixelFormat
+
+LOSSY_TRANSFERS: Final = ("jpeg", "webp")
 
 
 async def orientation_checks(config: Config, *, private: bool) -> list[Check]:
@@ -51,17 +54,20 @@ async def _ask(client: Client, where: str) -> list[Check]:
     checks = [Check("orientation", Verdict.OK, f"asked {where}")]
     try:
         frames = await client.subscribe(stream)
-        await make_one(client, stream, frames)
+        _, transfer = await make_one(client, stream, frames)
+        if transfer in LOSSY_TRANSFERS:
+            found = f"pictures come from ComfyUI as {transfer}: levels are looked at as a whole, not one by one"
+            checks.append(Check("transfer", Verdict.OK, found))
         for word in client.welcome.formats:
             for origin in Origin:
-                checks.append(await _check_form(client, stream, word, origin))
+                checks.append(await _check_form(client, stream, word, origin, lossy=transfer in LOSSY_TRANSFERS))
     finally:
         with contextlib.suppress(TexbridgeError, OSError):
             await client.close_stream(stream)
     return checks
 
 
-async def _check_form(client: Client, stream: str, word: str, origin: Origin) -> Check:
+async def _check_form(client: Client, stream: str, word: str, origin: Origin, *, lossy: bool) -> Check:
     """Judge one format in one origin. The stream's last set comes as a held frame right after `subscribed`."""
     topic = f"{word} {origin.value}"
     kind = FORMATS_BY_WORD.get(word)
@@ -71,13 +77,14 @@ async def _check_form(client: Client, stream: str, word: str, origin: Origin) ->
     frame = await frames.next(timeout_s=WITHIN_S)
     while not frame.number:  # a placeholder
         frame = await frames.next(timeout_s=WITHIN_S)
-    return _check_frame(topic, origin, frame, encoded=kind in ENCODED_FORMATS)
+    return _check_frame(topic, origin, frame, encoded=kind in ENCODED_FORMATS, lossy=lossy)
 
 
-def _check_frame(topic: str, origin: Origin, frame: Frame, *, encoded: bool) -> Check:
+def _check_frame(topic: str, origin: Origin, frame: Frame, *, encoded: bool, lossy: bool) -> Check:
     header = frame.header
     pixels = None if encoded else frame.pixels
-    judgement = judge_frame(header.format, header.flags, origin, pixels, bytes(frame.data) if encoded else b"")
+    data = bytes(frame.data) if encoded else b""
+    judgement = judge_frame(header.format, header.flags, origin, pixels, data, lossy=lossy)
     if judgement.fault:
         advice = "this is a fault of texbridge: please report it with this line"
         return Check(topic, Verdict.BAD, f"{judgement.fault} (difference {judgement.difference:.1f} of 255)", advice)
@@ -85,7 +92,8 @@ def _check_frame(topic: str, origin: Origin, frame: Frame, *, encoded: bool) -> 
     if encoded and origin is Origin.BOTTOM_LEFT:
         rows += ", as in every file"
     colours = "" if PixelFormat(header.format) in GREYS else ", red is red"
-    close = f"levels within {judgement.difference:.1f} of 255" if judgement.difference else "every level exact"
+    within = "on average within" if lossy else "within"
+    close = f"levels {within} {judgement.difference:.1f} of 255" if judgement.difference else "every level exact"
     return Check(topic, Verdict.OK, f"{rows}, not mirrored{colours}, sRGB-encoded, {close}")
 
 

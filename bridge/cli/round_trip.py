@@ -35,8 +35,8 @@ class Stages:
     fault: str
 
 
-async def make_one(client: Client, stream: str, frames: Frames) -> Frame:
-    """Run a stream once and give its frame.
+async def make_one(client: Client, stream: str, frames: Frames) -> tuple[Frame, str]:
+    """Run a stream once; give its frame, and how its picture came from ComfyUI: `raw`, `jpeg`, `webp` or `png`.
 
     Raises:
         BackendError: the run ended otherwise than `done`. TimeoutError: it took too long.
@@ -48,7 +48,7 @@ async def make_one(client: Client, stream: str, frames: Frames) -> Frame:
     while True:
         frame = await frames.next(timeout_s=WITHIN_S)
         if frame.header.request == request.request:
-            return frame
+            return frame, str((done.timing or {}).get("transfer", ""))
 
 
 async def measure_round_trip() -> Stages:
@@ -86,7 +86,7 @@ async def measure_round_trip() -> Stages:
             subscribed = clock()
             await make_one(client, "doctor", frames)
             first = clock()
-            frame = await make_one(client, "doctor", frames)
+            frame, _ = await make_one(client, "doctor", frames)
             again = clock()
     finally:
         await server.close()

@@ -193,6 +193,18 @@ def test_the_card_in_every_format_and_origin(home, running):
         assert np.asarray(sheet).shape[1] > 3 * SIDE
 
 
+def test_a_card_that_comes_as_jpeg_is_looked_at_as_a_whole(home):
+    """Through a tunnel pictures come as JPEG: no fault of anybody, and upside down is seen all the same."""
+    with home.start("embedded", "--port", "0") as comfy:
+        url = re.search(r"http://[0-9.:]+", comfy.line())[0]
+        (home.work / "texbridge.toml").write_text(f'[[backend]]\nurl = "{url}"\ntransfer = "jpeg"\n', encoding="utf-8")
+        done = home.run("doctor", "--orientation", "--json", "--out", "sheet.png")
+    assert (done.code, done.err) == (0, ""), done.out
+    _, lines = checks(done)
+    assert "as jpeg" in lines["transfer"]["found"]
+    assert "on average within" in lines["rgba8 bottom_left"]["found"]
+
+
 def test_what_engines_subscribe_to_is_told(home):
     done = home.run("doctor", "--orientation")
     assert done.code == 0, done.err

@@ -101,6 +101,20 @@ def test_bytes_that_are_wrong_are_seen(change, words: str, kind: PixelFormat, or
     assert judge_frame(kind, flags(kind, origin), origin, change(pixels), b"").fault == words
 
 
+@pytest.mark.parametrize("kind", [PixelFormat.RGBA8, PixelFormat.R8, PixelFormat.RGBA16F])
+def test_a_card_that_came_as_jpeg_is_right_and_upside_down_is_seen(kind: PixelFormat) -> None:
+    """What JPEG leaves of colours at edges is far from equal, and no fault."""
+    pixels, _ = payload(kind, Origin.TOP_LEFT)
+    assert pixels is not None
+    pixels = pixels.copy()
+    pixels[100, 100, 0] = 0 if pixels[100, 100, 0] else pixels.max()
+    assert "other levels" in judge_frame(kind, 0, Origin.TOP_LEFT, pixels, b"").fault
+    judgement = judge_frame(kind, 0, Origin.TOP_LEFT, pixels, b"", lossy=True)
+    assert judgement.fault == ""
+    assert 0 < judgement.difference < LOSSY
+    assert judge_frame(kind, 0, Origin.TOP_LEFT, pixels[::-1], b"", lossy=True).fault == "upside down"
+
+
 def test_flags_that_are_wrong_are_seen() -> None:
     pixels, _ = payload(PixelFormat.RGBA8, Origin.TOP_LEFT)
     assert "flag 8" in judge_frame(PixelFormat.RGBA8, 8, Origin.TOP_LEFT, pixels, b"").fault
