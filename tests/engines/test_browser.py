@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -191,6 +192,37 @@ def test_200_pictures_each_exact(page, bridge):
             assert hashlib.sha256(bytes(frame.data)).hexdigest() == digest
 
 
+@pytest.mark.parametrize("origin", ["bottom_left", "top_left"])
+@pytest.mark.parametrize("format", ["rgba8", "r8", "rgba16f", "r32f", "bc1", "bc3", "bc7", "jpeg"])
+def test_the_view_draws_every_format_the_right_way_up(page, bridge, format, origin):
+    page("connect", link_of(bridge), {})
+    extensions = page("extensions")
+    needed = {"bc1": "WEBGL_compressed_texture_s3tc", "bc3": "WEBGL_compressed_texture_s3tc"}
+    needed["bc7"] = "EXT_texture_compression_bptc"
+    if needed.get(format, extensions[0]) not in extensions:
+        pytest.skip(f"this browser's GPU has no {format}")
+    if format.startswith("bc"):
+        pytest.importorskip("etcpak", reason="etcpak is not installed")
+    stream = f"view_{format}_{origin}"
+    page("open", stream, "gradient", "oneshot", {"size": [64, 32]})
+    page("subscribe", stream, {"format": format, "origin": origin})
+    answer = page("drawn", stream, PLAIN)
+    found = pixels_of(answer, 64, 32)[::-1]
+    wanted = python_picture(bridge, stream, PLAIN, origin="top_left").pixels
+    if format in ("r8", "r32f"):
+        wanted = np.repeat(np.rint(wanted[..., :3] @ [0.299, 0.587, 0.114])[..., None], 3, axis=2)
+    worst = {"rgba8": 0, "r8": 1, "rgba16f": 1, "r32f": 1}.get(format, 24)
+    assert np.abs(found[..., :3].astype(int) - wanted[..., :3]).max() <= worst
+
+
+def test_what_webgl_has_no_texture_for_is_refused_with_words(page, bridge):
+    page("connect", link_of(bridge), {})
+    page("open", "bgra", "gradient", "oneshot", {"size": [64, 32]})
+    page("subscribe", "bgra", {"format": "bgra8"})
+    with pytest.raises(AssertionError, match="WebGL2 has no texture for bgra8 here: subscribe with rgba8"):
+        page("drawn", "bgra", PLAIN)
+
+
 def test_mip_levels(page, bridge):
     page("connect", link_of(bridge), {})
     page("open", "mips", "gradient", "oneshot", {"size": [64, 16]})
@@ -314,6 +346,22 @@ def shown(browser, url):
 def made_card(bridge):
     with BlockingClient(bridge.addresses["tcp"]) as client:
         assert client.run("card").finished(LIMIT_S).outcome == "done"
+
+
+def test_the_readme_s_page(browser, site, bridge, tmp_path):
+    """The first block of web/README.md, as it stands but for the port."""
+    text = (WEB / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```html\n(.*?)^```", text, re.M | re.S)
+    block = block.replace("ws://127.0.0.1:9401/link", link_of(bridge)).replace("./texbridge.js", "/web/texbridge.js")
+    (tmp_path / "readme.html").write_text(f"<!doctype html><meta charset=utf-8>{block}", encoding="utf-8")
+    site.folders["/readme/"] = tmp_path
+    browser.open(f"{site.origin}/readme/readme.html")
+    size = """new Promise((resolve) => {
+      const look = () => { const canvas = document.querySelector("canvas");
+        if (canvas.width === 512) resolve([canvas.width, canvas.height]); else requestAnimationFrame(look); };
+      look(); })"""
+    assert browser.evaluate(size) == [512, 512]
+    assert browser.story() == ""
 
 
 def test_the_plain_example_shows_the_card(browser, site, bridge):

@@ -1,5 +1,5 @@
 // What tests/engines/test_browser.py asks of a page: a link, a subscription, and pixels read back from the texture.
-import { StreamTexture, TexBridge } from "/web/texbridge.js";
+import { StreamTexture, StreamView, TexBridge } from "/web/texbridge.js";
 
 const gl = document.querySelector("canvas").getContext("webgl2");
 const texture = new StreamTexture(gl);
@@ -120,6 +120,19 @@ function expectWelcome() {
   });
 }
 
+/** A picture as the view draws it: rows from the top. */
+async function drawn(stream, params) {
+  const request = await link.run(stream, params);
+  const set = await nextOf(request.request);
+  const view = new StreamView(document.createElement("canvas"));
+  await view.show(set.frame());
+  const pixels = new Uint8Array(view.canvas.width * view.canvas.height * 4);
+  view.gl.readPixels(0, 0, view.canvas.width, view.canvas.height, view.gl.RGBA, view.gl.UNSIGNED_BYTE, pixels);
+  const error = view.gl.getError();
+  if (error !== 0) throw new Error(`WebGL error ${error}`);
+  return { width: view.canvas.width, height: view.canvas.height, pixels: await base64(pixels) };
+}
+
 async function failing(work) {
   try {
     await work();
@@ -130,11 +143,12 @@ async function failing(work) {
 }
 
 globalThis.page = {
-  connect, subscribe, picture, held, digests, cut, expectWelcome,
+  connect, subscribe, picture, drawn, held, digests, cut, expectWelcome,
   open: (...words) => link.open(...words),
   set: (stream, params) => link.set(stream, params),
   describe: (what) => link.describe(what),
   welcomed: () => waiting,
+  extensions: () => gl.getSupportedExtensions(),
   mip: async (level) => base64(readTexture(level)),
   runFails: (stream, params) => failing(() => link.run(stream, params)),
   slow: async (stream, params) => {
