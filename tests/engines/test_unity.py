@@ -362,6 +362,62 @@ def test_websocket_bytes_that_end_the_link_for_good(built, frame, words):
     assert words in told.splitlines()[1], told
 
 
+def frame(number: int, output: int, value: int, flags: int = 64) -> bytes:
+    """One pixel of a stream with number 3."""
+    head = struct.pack("<4sHHIIQIBBHIIII", b"TXB1", 64, flags, 3, number, number, 0, output, 1, 1, 1, 1, 4, 4)
+    return head + bytes(16) + bytes([value]) * 4
+
+
+LAST, HELD = 64, 4
+
+
+@pytest.mark.parametrize(
+    ("delivery", "frames", "taken", "acks"),
+    [
+        ("latest", [frame(n, 0, n) for n in range(1, 6)], ["5 0:5", "came 5, replaced 4"], [5]),
+        ("lossless", [frame(n, 0, n) for n in (1, 2, 3)], ["1 0:1", "2 0:2", "3 0:3", "came 3, replaced 0"], [1, 2, 3]),
+        ("latest", [frame(1, 0, 7, 0), frame(1, 1, 8)], ["1 0:7 1:8", "came 1, replaced 0"], [1]),
+        # Blackout breaks a set off: its rest never comes.
+        ("latest", [frame(1, 0, 7, 0), frame(0, 0, 9, LAST | HELD)], ["0 held 0:9", "came 1, replaced 0"], []),
+        ("latest", [frame(1, 0, 7, 0)], ["came 0, replaced 0"], []),
+        # The blends of a fade have one number, and cost a credit each.
+        ("latest", [frame(4, 0, n, LAST | HELD) for n in (1, 2)], ["4 held 0:2", "came 2, replaced 1"], [4]),
+    ],
+    ids=["latest", "lossless", "two outputs", "broken off", "half a set", "blends"],
+)
+def test_what_is_taken_and_acked(built, delivery, frames, taken, acks):
+    """A scripted bridge sends frames between the answer to `subscribe` and a pong."""
+    got: list[dict[str, object]] = []
+
+    def serve(listener: socket.socket) -> None:
+        with listener.accept()[0] as link, link.makefile("rb") as stream:
+
+            def send(message: bytes | dict[str, object]) -> None:
+                data = message if isinstance(message, bytes) else msgpack.packb(message)
+                link.sendall(struct.pack("<I", len(data)) + data)
+
+            while head := stream.read(4):
+                message = msgpack.unpackb(stream.read(struct.unpack("<I", head)[0]))
+                got.append(message)
+                if message["op"] == "hello":
+                    send(WELCOME)
+                elif message["op"] == "subscribe":
+                    send({"op": "subscribed", "id": message["id"], "number": 3})
+                    for sent in frames:
+                        send(sent)
+                elif message["op"] == "ping":
+                    send({"op": "pong", "id": message["id"]})
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        told = run_csharp(built / "Runner.exe", "take", f"127.0.0.1:{listener.getsockname()[1]}", delivery, 3)
+        thread.join()
+    assert told.splitlines() == taken
+    assert [message["number"] for message in got if message["op"] == "ack"] == acks
+    assert all(message["stream"] == 3 for message in got if message["op"] == "ack")
+
+
 def test_a_wrong_token_is_not_tried_again(built, tmp_path):
     with Home(tmp_path).serve("--embedded", TEXBRIDGE_LINK_TOKEN="a token of some length") as running:
         for address in (running.addresses["tcp"], f"ws://{running.addresses['link']}"):
@@ -392,6 +448,12 @@ def held(bridge: dict[str, str], stream: str) -> np.ndarray:
 def test_sample_live_quad(built, bridge, tmp_path):
     shown = play(built, bridge, "live", tmp_path / "live").reshape(512, 512, 4)
     assert np.array_equal(shown, held(bridge, "unity_live"))
+
+
+def test_the_project_itself(built, bridge, tmp_path, monkeypatch):
+    monkeypatch.chdir(built)
+    shown = play(built, bridge, "demo", tmp_path / "demo").reshape(512, 512, 4)
+    assert np.array_equal(shown, held(bridge, "main"))
 
 
 def test_sample_test_card(built, bridge, tmp_path):

@@ -35,6 +35,28 @@ namespace TexBridge.Check
             }
         }
 
+        /// <summary>Subscribe, wait for a pong (all frames are here then), take what there is; a line for each set.</summary>
+        public static int Take(string address, string delivery, int credit)
+        {
+            using (var client = new TexBridgeClient(new ClientOptions { Address = address, Client = "a test" }))
+            {
+                client.Start();
+                var frames = client.Subscribe("s", new SubscribeOptions { Delivery = delivery, Credit = credit });
+                if (!frames.Subscribed.Wait(LimitMs) || !client.Ping().Wait(LimitMs)) throw new TimeoutException();
+                FrameSet set;
+                while (frames.TryTake(out set))
+                {
+                    var outputs = "";
+                    for (var place = 0; place < set.Count; place++)
+                        outputs += " " + set[place].Header.Output + ":" + set[place].ToArray()[0];
+                    Console.WriteLine(set.Number + (set.IsHeld ? " held" : "") + outputs);
+                }
+                frames.Ready(); // nothing is due any more
+                Console.WriteLine("came " + frames.Came + ", replaced " + frames.Replaced);
+                return client.Ping().Wait(LimitMs) ? 0 : 1; // what was acked is there
+            }
+        }
+
         /// <summary>The rules of a reader, one after the other, on a file made here.</summary>
         public static int Memory(string file)
         {

@@ -46,6 +46,20 @@ namespace TexBridge.Check
             return End();
         }
 
+        /// <summary>The project itself: nothing in the scene, Play.</summary>
+        public static int Demo(string address, string file)
+        {
+            GuardReloads();
+            var demo = System.Reflection.Assembly.LoadFrom("Assets.dll").GetType("PlayDemo");
+            demo.GetMethod("Build", System.Reflection.BindingFlags.Static | System.Reflection.BindingFlags.NonPublic)
+                .Invoke(null, null);
+            TexBridgeConnection.First.Address = address; // the test's bridge is at another port
+            var texture = Player.All().OfType<TexBridgeTexture>().Single();
+            Until("a picture of main", () => Shown(texture) > 0);
+            File.WriteAllBytes(file, texture.Texture.GetRawTextureData<byte>().Items());
+            return End();
+        }
+
         public static int Card(string address, string file)
         {
             var sample = Begin<TestCardSample>(address);

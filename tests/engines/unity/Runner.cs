@@ -40,9 +40,11 @@ namespace TexBridge.Check
                 case "allocate":
                     return Frames.Allocate(arguments[1], int.Parse(arguments[2]), arguments[3] == "memory");
                 case "greet": return Peers.Greet(arguments[1]);
+                case "take": return Peers.Take(arguments[1], arguments[2], int.Parse(arguments[3]));
                 case "memory": return Peers.Memory(arguments[1]);
                 case "tests": return OwnTests(arguments[1]);
                 case "live": return Play.Live(arguments[1], arguments[2]);
+                case "demo": return Play.Demo(arguments[1], arguments[2]);
                 case "card": return Play.Card(arguments[1], arguments[2]);
                 case "camera": return Play.Camera(arguments[1], arguments[2]);
                 case "locked": return Play.Locked(arguments[1], arguments[2]);

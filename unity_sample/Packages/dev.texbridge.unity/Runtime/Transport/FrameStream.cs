@@ -283,7 +283,15 @@ namespace TexBridge
             }
             writing.Clear();
             var told = Arrived;
-            if (told != null) told();
+            if (told == null) return;
+            try
+            {
+                told();
+            }
+            catch (Exception error) // somebody else's fault must not cost the link
+            {
+                client.Tell(new LinkEvent { Kind = LinkEventKind.Error, Error = error });
+            }
         }
 
         void Enqueue(FrameSet set)

@@ -30,13 +30,14 @@ namespace TexBridge
         readonly SendQueue queue = new SendQueue();
         Thread writer;
 
-        /// <summary>Connect. Blocks for at most so long.</summary>
+        /// <summary>Connect. Blocks for at most so long, or until `cancel` is set.</summary>
         /// <exception cref="LinkLostException">Nobody is there.</exception>
-        public static LinkTransport Open(LinkAddress address, int timeoutMs)
+        /// <exception cref="ProtocolException">Somebody else is there.</exception>
+        public static LinkTransport Open(LinkAddress address, int timeoutMs, WaitHandle cancel)
         {
             var transport = address.WebSocket != null
-                ? (LinkTransport)new WebSocketTransport(address, timeoutMs)
-                : new TcpTransport(address, timeoutMs);
+                ? (LinkTransport)new WebSocketTransport(address, timeoutMs, cancel)
+                : new TcpTransport(address, timeoutMs, cancel);
             transport.writer = new Thread(transport.WriteAll) { IsBackground = true, Name = "texbridge write" };
             transport.writer.Start();
             return transport;

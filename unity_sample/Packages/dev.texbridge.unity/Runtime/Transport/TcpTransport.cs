@@ -1,6 +1,7 @@
 using System;
 using System.Net;
 using System.Net.Sockets;
+using System.Threading;
 
 namespace TexBridge
 {
@@ -9,14 +10,14 @@ namespace TexBridge
     {
         readonly Socket socket;
 
-        public TcpTransport(LinkAddress address, int timeoutMs)
+        public TcpTransport(LinkAddress address, int timeoutMs, WaitHandle cancel)
         {
-            socket = Connect(address, timeoutMs);
+            socket = Connect(address, timeoutMs, cancel);
         }
 
         /// <summary>A connected socket that sends small messages at once.</summary>
         /// <exception cref="LinkLostException">Nobody is there.</exception>
-        internal static Socket Connect(LinkAddress address, int timeoutMs)
+        internal static Socket Connect(LinkAddress address, int timeoutMs, WaitHandle cancel)
         {
             Socket made = null;
             try
@@ -25,7 +26,7 @@ namespace TexBridge
                 if (!IPAddress.TryParse(address.Host, out ip)) ip = Resolve(address.Host);
                 made = new Socket(ip.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
                 var connecting = made.BeginConnect(new IPEndPoint(ip, address.Port), null, null);
-                if (!connecting.AsyncWaitHandle.WaitOne(timeoutMs))
+                if (WaitHandle.WaitAny(new[] { connecting.AsyncWaitHandle, cancel }, timeoutMs) != 0)
                     throw new LinkLostException("no bridge answers at " + address + " within " + timeoutMs + " ms");
                 made.EndConnect(connecting);
                 made.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);

@@ -1,6 +1,5 @@
 using System;
 using System.Collections.Generic;
-using System.IO;
 using System.Threading;
 
 namespace TexBridge
@@ -110,7 +109,7 @@ namespace TexBridge
         // One link from its beginning to its end; gives why it ended.
         Exception OneLink()
         {
-            var link = LinkTransport.Open(address, options.TimeoutMs);
+            var link = LinkTransport.Open(address, options.TimeoutMs, stop);
             try
             {
                 lock (gate)
@@ -204,7 +203,7 @@ namespace TexBridge
             else if (op == "welcome") Greeted(new Welcome(map));
             else if (ask != null)
             {
-                if (op == ask.Expects) ask.OnAnswer(map);
+                if (op == ask.Expects) Answer(ask, map);
                 else ask.OnError(new ProtocolException(
                     ProtocolException.BadMessage, ask.Op + " was answered with " + op, "bad_message"));
             }
@@ -212,6 +211,20 @@ namespace TexBridge
             else if (op == "finished") TakeFinished(map);
             else if (op == "progress" || op == "changed")
                 Tell(new LinkEvent { Kind = LinkEventKind.Message, Message = map });
+        }
+
+        // An answer that can't be read costs its question, not the link.
+        static void Answer(Ask ask, Map map)
+        {
+            try
+            {
+                ask.OnAnswer(map);
+            }
+            catch (Exception error)
+            {
+                if (!(error is InvalidCastException || error is OverflowException || error is FormatException)) throw;
+                ask.OnError(error);
+            }
         }
 
         void TakeFinished(Map map)
@@ -240,11 +253,8 @@ namespace TexBridge
                 frames.UseMemory(new SharedMemoryReader(map.Text("file", ""), map.Unsigned("nonce"),
                     (uint)map.Unsigned("slots"), (uint)map.Unsigned("stride")));
             }
-            catch (Exception error)
+            catch (Exception error) // whatever a platform says: another host, no rights, no such thing here
             {
-                if (!(error is IOException || error is UnauthorizedAccessException || error is ProtocolException
-                    || error is ArgumentException || error is NotSupportedException))
-                    throw;
                 Tell(new LinkEvent { Kind = LinkEventKind.Error, Error = error });
                 lock (gate)
                 {
@@ -487,7 +497,7 @@ namespace TexBridge
             }
         }
 
-        void Tell(LinkEvent happened)
+        internal void Tell(LinkEvent happened)
         {
             lock (events)
             {

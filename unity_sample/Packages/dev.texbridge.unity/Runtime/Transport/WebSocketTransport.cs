@@ -4,6 +4,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
+using System.Threading;
 
 namespace TexBridge
 {
@@ -26,9 +27,9 @@ namespace TexBridge
         byte[] outgoing = new byte[4096];
         int begin, end;
 
-        public WebSocketTransport(LinkAddress address, int timeoutMs)
+        public WebSocketTransport(LinkAddress address, int timeoutMs, WaitHandle cancel)
         {
-            socket = TcpTransport.Connect(address, timeoutMs);
+            socket = TcpTransport.Connect(address, timeoutMs, cancel);
             try
             {
                 socket.ReceiveTimeout = timeoutMs;
