@@ -126,6 +126,13 @@ def test_serve(home, line):
         assert running.stop().code == 0
 
 
+SWITCHED = {
+    "panic": lambda told: told.state == "paused",
+    "resume": lambda told: told.state != "paused",
+    "live": lambda told: told.mode == "live",
+}
+
+
 def test_send_moves_the_picture_and_the_page_is_there(home):
     """Every `texbridge send` of the README, to a bridge on free ports; the configuration says where it listens."""
     lines = [line for line in TYPED if line.startswith("texbridge send")]
@@ -136,13 +143,21 @@ def test_send_moves_the_picture_and_the_page_is_there(home):
             osc = running.addresses["osc"]
             assert home.run(*words, TEXBRIDGE_OSC_LISTEN=osc) == (0, "", "")
             name, arguments = words[1].rpartition("/")[2], [typed(word) for word in words[2:]]
-            if name == "run":
+            if name in ("run", "blackout"):
                 continue
+            if name == "norm":
+                name = words[1].split("/")[-2]
+                (spec,) = (one for one in client.describe("main").parameters if one.name == name)
+                arguments = [spec.min + arguments[0] * (spec.max - spec.min)]
             end = time.monotonic() + LIMIT_S
             if name == "size":  # about one megapixel of that shape: which one is the bridge's to say
                 while (size := client.describe("main").size) == (512, 512):
                     assert time.monotonic() < end, f"size is {size} after {line}"
                 assert size[0] / size[1] == pytest.approx(16 / 9, rel=0.01)
+                continue
+            if name in ("panic", "resume", "live"):
+                while not SWITCHED[name](client.describe("main")):
+                    assert time.monotonic() < end, f"nothing came of {line}"
                 continue
             value = None
             wanted = arguments if len(arguments) > 1 else arguments[0]
@@ -220,9 +235,9 @@ def test_commands_in_sentences(text):
             for word in words[2:]:
                 assert not word.startswith("tests/") or (REPOSITORY / word).exists()
         elif words[0] != "-m":
-            assert words[1:] == ["--help"]
+            assert words[1:] in ([], ["--help"])
             done = subprocess.run(
-                [sys.executable, *words],
+                [sys.executable, words[0], "--help"],
                 cwd=REPOSITORY,
                 capture_output=True,
                 encoding="utf-8",
