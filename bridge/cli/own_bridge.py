@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 from urllib.parse import urlsplit
 
 from bridge.app.config import Config, is_loopback, user_config_folder
 from bridge.app.lan import read_token
 from bridge.client import Client
-from bridge.errors import ErrorCode, NotAllowedError
+from bridge.errors import ConfigError, ErrorCode, NotAllowedError
 
 ADVICE: Final = "give it as TEXBRIDGE_LINK_TOKEN in the environment, or as link.token in the configuration"
 
@@ -16,30 +17,21 @@ ADVICE: Final = "give it as TEXBRIDGE_LINK_TOKEN in the environment, or as link.
 async def connect_bridge(address: str, client: str, config: Config) -> Client:
     """Give a link to the bridge at `address`, HOST:PORT or a WebSocket's URL; `client` is who we are.
 
-    A bridge on this machine that wants a token and runs with `--lan` gets the kept one, once it has asked for it.
+    One on this machine gets the token that `serve --lan` keeps, if the configuration has none. It gets it at once: who
+    says a wrong one, or none, is made to wait before the next try, and a panic can't wait.
 
     Raises:
-        NotAllowedError: it refuses the token. ConfigError: the kept one can't be read.
-        OSError, DecodeError, ValueError: as `Client.connect`.
+        NotAllowedError: it refuses the token. OSError, DecodeError, ValueError: as `Client.connect`.
     """
+    host = urlsplit(address if "://" in address else f"tcp://{address}").hostname or ""
     token = config.link.token or None
+    if token is None and is_loopback(host):
+        with contextlib.suppress(ConfigError):  # a damaged file concerns nobody but `serve --lan`, which tells of it
+            token = read_token(user_config_folder())
     try:
         return await Client.connect(address, client=client, token=token)
     except NotAllowedError as error:
         if error.code is not ErrorCode.BAD_TOKEN:
             raise
-        host = urlsplit(address if "://" in address else f"tcp://{address}").hostname or ""
-        kept = read_token(user_config_folder()) if token is None and is_loopback(host) else None
-        if kept is None:
-            raise _refused(address) from None
-    try:
-        return await Client.connect(address, client=client, token=kept)
-    except NotAllowedError as error:
-        if error.code is not ErrorCode.BAD_TOKEN:
-            raise
-        raise _refused(address) from None
-
-
-def _refused(address: str) -> NotAllowedError:
-    words = f"the bridge at {address} wants a token, and got none or a wrong one: {ADVICE}"
-    return NotAllowedError(words, code=ErrorCode.BAD_TOKEN, field="token")
+        words = f"the bridge at {address} wants a token, and got none or a wrong one: {ADVICE}"
+        raise NotAllowedError(words, code=ErrorCode.BAD_TOKEN, field="token") from None

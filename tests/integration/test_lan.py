@@ -6,6 +6,7 @@ import socket
 import stat
 import sys
 import time
+import urllib.request
 
 import pytest
 from cli_rig import FREE_DOORS, Home, one_line
@@ -216,6 +217,9 @@ def test_commands_on_this_machine_find_the_kept_token(home):
         to = ("--to", told["tcp"].replace("0.0.0.0", "127.0.0.1"))
         for words in (["panic"], ["resume"], ["blackout", "--fade", "0.1"], ["blackout", "main", "--off"]):
             assert home.run(*words, *to) == (0, "", "")
+        health = f"http://{told['http'].replace('0.0.0.0', '127.0.0.1')}/healthz?token={told['token']}"
+        with urllib.request.urlopen(health) as answer:
+            assert "closed_bad_token" not in json.load(answer)["doors"]["tcp"], "who has no token is made to wait"
         assert home.run("panic", *to, TEXBRIDGE_LINK_TOKEN="wrong-wrong-wrong").code == 1
         home.user_config.with_name("lan-token").unlink()
         done = home.run("panic", *to)
