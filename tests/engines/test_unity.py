@@ -429,6 +429,28 @@ def test_the_rules_of_shared_memory(built, tmp_path):
     assert run_csharp(built / "Runner.exe", "memory", tmp_path / "memory.txbs") == "ok\n"
 
 
+def test_shared_memory_that_is_written_over_while_it_is_read(built, tmp_path):
+    """The bridge's own writer takes slots from their readers: what is accepted is whole."""
+    pipes: dict[str, object] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
+    with ExitStack() as stack:
+
+        def start(*command: object) -> subprocess.Popen[str]:
+            child = subprocess.Popen([str(word) for word in command], **pipes)
+            for pipe in (child.stdin, child.stdout):
+                stack.callback(pipe.close)
+            stack.callback(child.wait)
+            stack.callback(child.kill)
+            return child
+
+        reader = start(tool("mono"), built / "Runner.exe", "stress", 200)
+        port = int(reader.stdout.readline())
+        writer = start(sys.executable, HERE.parent / "shared_memory_stress.py", "writer", tmp_path / "memory", port)
+        memory = json.loads(writer.stdout.readline())
+        seen = json.loads(reader.communicate("{file} {nonce} {slots} {stride}\n".format(**memory), timeout=LIMIT_S)[0])
+    assert seen["accepted"] == 200
+    assert seen["wrong"] == 0, seen
+
+
 def test_the_packages_own_tests(built):
     assert "0 failed" in run_csharp(built / "Runner.exe", "tests", built / "TexBridge.Tests.dll")
 

@@ -1,6 +1,8 @@
 // A client before a peer that a test has scripted, and shared memory that a test has written.
 using System;
 using System.IO;
+using System.Net;
+using System.Net.Sockets;
 
 namespace TexBridge.Check
 {
@@ -91,6 +93,44 @@ namespace TexBridge.Check
             Refused(() => new SharedMemoryReader(file, 77, slots, stride * 2), "another stride");
             File.Delete(file);
             Console.WriteLine("ok");
+            return 0;
+        }
+
+        /// <summary>Doorbells of a writer that waits for nobody, by UDP; each picture is full of its own number.</summary>
+        public static int Stress(int wanted)
+        {
+            var ear = new UdpClient(new IPEndPoint(IPAddress.Loopback, 0));
+            Console.WriteLine(((IPEndPoint)ear.Client.LocalEndPoint).Port);
+            Console.Out.Flush();
+            var told = Console.ReadLine().Split(' ');
+            int accepted = 0, rejected = 0, wrong = 0;
+            var picture = new byte[0];
+            var from = new IPEndPoint(IPAddress.Any, 0);
+            using (var reader = new SharedMemoryReader(
+                told[0], ulong.Parse(told[1]), uint.Parse(told[2]), uint.Parse(told[3])))
+                for (var turn = 0; accepted < wanted; turn++)
+                {
+                    var bell = ear.Receive(ref from);
+                    // The newest, or one whose slot is just about to be taken.
+                    for (var older = turn % 2 == 0 ? 0 : 3; ear.Available > older * 80;) bell = ear.Receive(ref from);
+                    if (!(bell.Length == 80 && bell[0] == 'T')) continue;
+                    var header = FrameHeader.Read(bell, 0, bell.Length);
+                    if (picture.Length < header.PayloadBytes) picture = new byte[header.PayloadBytes];
+                    if (!reader.Copy(ref header, picture))
+                    {
+                        rejected++;
+                        continue;
+                    }
+                    accepted++;
+                    for (var place = 0; place < picture.Length; place += 4)
+                    {
+                        if (LittleEndian.U32(picture, place) == header.Number) continue;
+                        wrong++;
+                        break;
+                    }
+                }
+            ear.Close();
+            Console.WriteLine("{\"accepted\": " + accepted + ", \"rejected\": " + rejected + ", \"wrong\": " + wrong + "}");
             return 0;
         }
 

@@ -41,6 +41,7 @@ namespace TexBridge.Check
                     return Frames.Allocate(arguments[1], int.Parse(arguments[2]), arguments[3] == "memory");
                 case "greet": return Peers.Greet(arguments[1]);
                 case "take": return Peers.Take(arguments[1], arguments[2], int.Parse(arguments[3]));
+                case "stress": return Peers.Stress(int.Parse(arguments[1]));
                 case "memory": return Peers.Memory(arguments[1]);
                 case "tests": return OwnTests(arguments[1]);
                 case "live": return Play.Live(arguments[1], arguments[2]);
