@@ -37,6 +37,7 @@ DEBIAN_PACKAGES = (  # other languages' toolchains, for tests/engines: a test sk
     "npm",
     "liblo-tools",
     "puredata-core",
+    "godot3-server",  # 70 MB
 )
 # A program of somebody else's package will do, and may not stand beside Debian's.
 PROGRAMS = {"chromium": "chromium", "nodejs": "node", "npm": "npm"}
