@@ -32,6 +32,7 @@ STAMP = VENV / ".texbridge-installed"
 DEBIAN_PACKAGES = (  # other languages' toolchains, for tests/engines: a test skips where its own is missing
     "mono-mcs",
     "mono-runtime",
+    "g++",
     "chromium",  # 115 MB
     "nodejs",
     "npm",
