@@ -48,7 +48,7 @@ private:
     }
 
     void Read() {
-        FragmentAssembler assembler(session_->Options().max_total_bytes);
+        FragmentAssembler assembler(session_->Options().max_total_bytes, session_->GetPool().get());
         for (uint8_t head[14]; Exactly(head, 2);) {
             uint64_t left = head[1] & 127;
             const int more = left == 126 ? 2 : left == 127 ? 8 : 0;

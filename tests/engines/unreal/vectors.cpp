@@ -219,7 +219,8 @@ Fault DecodeFrameVector(const Vector&, const std::vector<Bytes>& items, Leaves& 
 }
 
 Fault DecodePartVector(const Vector& vector, const std::vector<Bytes>& items, Leaves& to) {
-    PartAssembler assembler(vector.Limit("max_total_bytes", 1 << 20));
+    BufferPool pool;
+    PartAssembler assembler(vector.Limit("max_total_bytes", 1 << 20), &pool);
     for (size_t place = 0; place < items.size(); ++place) {
         Buffer whole;
         bool is_whole = false;
@@ -455,7 +456,7 @@ std::string Judge(const Vector& vector) {
 std::string JudgeFragments(const Vector& frame) {
     const Bytes& bytes = frame.items[0];
     for (size_t size = 1; size <= bytes.size(); ++size) {
-        FragmentAssembler assembler(bytes.size());
+        FragmentAssembler assembler(bytes.size(), nullptr);
         for (int time = 0; time < 2; ++time) {  // the second message begins clean
             for (size_t at = 0; at < bytes.size(); at += size) {
                 const size_t count = std::min(size, bytes.size() - at);
@@ -468,7 +469,7 @@ std::string JudgeFragments(const Vector& frame) {
             }
         }
     }
-    FragmentAssembler small(bytes.size() - 1);
+    FragmentAssembler small(bytes.size() - 1, nullptr);
     Buffer message;
     bool is_whole = false;
     if (small.Feed(ByteView(bytes.data(), bytes.size() - 1), false, message, is_whole)) return "refused too early";

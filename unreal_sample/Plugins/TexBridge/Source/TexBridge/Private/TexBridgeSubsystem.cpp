@@ -5,7 +5,6 @@
 #include "TexBridgeText.h"
 #include "TexBridgeWebSocket.h"
 
-#include "Misc/App.h"
 #include "Misc/EngineVersion.h"
 
 DEFINE_LOG_CATEGORY_STATIC(LogTexBridge, Log, All);

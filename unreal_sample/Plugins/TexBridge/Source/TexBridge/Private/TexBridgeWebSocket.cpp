@@ -10,7 +10,7 @@ using namespace texbridge;
 FTexBridgeWebSocket::FTexBridgeWebSocket(std::shared_ptr<texbridge::Session> InSession, const FString& InUrl)
 	: Session(std::move(InSession))
 	, Url(InUrl)
-	, Fragments(Session->Options().max_total_bytes)
+	, Fragments(Session->Options().max_total_bytes, Session->GetPool().get())
 	, Backoff(std::chrono::milliseconds(50), std::chrono::milliseconds(2000), static_cast<uint32_t>(FPlatformTime::Cycles()))
 	, RetryAt(Clock::now())
 {
@@ -35,7 +35,7 @@ FTexBridgeWebSocket::~FTexBridgeWebSocket()
 void FTexBridgeWebSocket::Connect()
 {
 	bIsConnecting = true;
-	Fragments = FragmentAssembler(Session->Options().max_total_bytes);
+	Fragments = FragmentAssembler(Session->Options().max_total_bytes, Session->GetPool().get());
 	Socket = FModuleManager::LoadModuleChecked<FWebSocketsModule>(TEXT("WebSockets")).CreateWebSocket(Url, TEXT("texbridge.v1"));
 	Socket->OnConnected().AddLambda([this]()
 	{

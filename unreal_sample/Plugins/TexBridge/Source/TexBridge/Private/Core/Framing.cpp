@@ -11,6 +11,13 @@ Fault TooLarge(uint64_t bytes, uint64_t limit) {
     return Fault(kMessageTooLarge, "a message of " + std::to_string(bytes) + " bytes > " + std::to_string(limit));
 }
 
+/// False: there is no memory.
+bool MakeRoom(BufferPool* pool, size_t size, Buffer& buffer) {
+    if (pool == nullptr) return buffer.Resize(size);
+    buffer = pool->Take(size);
+    return buffer.Size() == size && (size == 0 || buffer.Data() != nullptr);
+}
+
 }  // namespace
 
 uint8_t* LengthDecoder::Writable(size_t& room) {
@@ -30,13 +37,7 @@ Fault LengthDecoder::Advance(size_t count, Buffer& message, bool& is_whole) {
         const uint32_t length = ReadU32(length_);
         if (length == 0) return Fault(kBadLength, "a message of length 0");
         if (length > max_) return TooLarge(length, max_);
-        if (pool_ != nullptr) {
-            body_ = pool_->Take(length);
-        } else {
-            body_ = Buffer();
-            body_.Resize(length);
-        }
-        if (body_.Size() != length) return Fault(kInternal, "no memory for a message of " + std::to_string(length) + " bytes");
+        if (!MakeRoom(pool_, length, body_)) return Fault(kInternal, "no memory for a message of " + std::to_string(length) + " bytes");
         filled_ = 0;
         return Fault();
     }
@@ -72,7 +73,7 @@ Fault FragmentAssembler::Feed(ByteView fragment, bool is_last, Buffer& message, 
         fragment = ByteView(bytes_);
     }
     if (!is_last) return Fault();
-    if (!message.Resize(fragment.size)) return Fault(kInternal, "no memory for a message");
+    if (!MakeRoom(pool_, fragment.size, message)) return Fault(kInternal, "no memory for a message");
     if (fragment.size != 0) std::memcpy(message.Data(), fragment.data, fragment.size);
     bytes_.clear();
     is_whole = true;
@@ -94,7 +95,7 @@ Fault PartAssembler::Feed(ByteView part, Buffer& message, bool& is_whole) {
     if (place == 0) {
         if (total > max_) return TooLarge(total, max_);
         if (bytes.size > total) return BadPart("a part is larger than its message");
-        if (!whole_.Resize(total)) return Fault(kInternal, "no memory for a message of " + std::to_string(total) + " bytes");
+        if (!MakeRoom(pool_, total, whole_)) return Fault(kInternal, "no memory for a message of " + std::to_string(total) + " bytes");
         message_ = number;
         parts_ = parts;
         total_ = total;

@@ -104,7 +104,7 @@ void Mailbox::Subscribed(uint32_t number, uint64_t link) {
     link_ = link;
     owed_ = 0;
     coming_ = FrameSet();
-    torn_ = 0;
+    is_torn_ = false;
 }
 
 void Mailbox::Came(FramePtr frame) {
@@ -118,8 +118,8 @@ void Mailbox::Came(FramePtr frame) {
     if (!is_last) return;
     // Any number that came is owed, also of one that is replaced now: an ack stands for all up to it, and 0 for none.
     if (number > owed_) owed_ = number;
-    const bool is_torn = torn_ == number;
-    torn_ = 0;
+    const bool is_torn = is_torn_ && torn_ == number;
+    is_torn_ = false;
     if (is_torn) {
         coming_ = FrameSet();
         Ack();
@@ -136,9 +136,9 @@ void Mailbox::Torn(const FrameHeader& header) {
     std::lock_guard<std::mutex> lock(mutex_);
     coming_ = FrameSet();
     torn_ = header.number;
-    if (!header.Has(kLastOfSet)) return;
+    is_torn_ = !header.Has(kLastOfSet);
+    if (is_torn_) return;
     // The slot is wanted back. What waits here was copied, so acking it with this one takes nothing away.
-    torn_ = 0;
     if (header.number > owed_) owed_ = header.number;
     Ack();
 }

@@ -19,7 +19,7 @@ Session::Session(SessionOptions options)
     : options_(std::move(options)),
       outbox_(std::make_shared<Outbox>(options_.max_outbox_bytes)),
       pool_(std::make_shared<BufferPool>()),
-      parts_(options_.max_total_bytes) {}
+      parts_(options_.max_total_bytes, pool_.get()) {}
 
 Session::~Session() {
     const Fault over(kLinkLost, "the client is closed");
@@ -246,7 +246,7 @@ std::string Session::NameOf(const Value& stream) const {
 uint64_t Session::LinkOpened() {
     std::lock_guard<std::mutex> lock(mutex_);
     link_ = outbox_->Restart();
-    parts_ = PartAssembler(options_.max_total_bytes);
+    parts_ = PartAssembler(options_.max_total_bytes, pool_.get());
     is_linked_ = true;
     is_greeted_ = false;
     is_pinged_ = false;

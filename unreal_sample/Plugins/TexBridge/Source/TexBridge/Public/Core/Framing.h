@@ -6,10 +6,11 @@
 
 namespace texbridge {
 
+// Each takes its memory from a pool, which may be null and must outlive it.
+
 /// Cuts a TCP stream into messages. Bytes may be received straight into the message: `Writable`, then `Advance`.
 class TEXBRIDGE_API LengthDecoder {
 public:
-    /// `pool` may be null; it must outlive the decoder.
     LengthDecoder(uint32_t max_message_bytes, BufferPool* pool) : max_(max_message_bytes), pool_(pool) {}
 
     /// Where the next bytes go, and how many may: at least 1.
@@ -37,26 +38,28 @@ private:
 /// Puts the fragments of WebSocket messages together, however small: a header may be split over them.
 class TEXBRIDGE_API FragmentAssembler {
 public:
-    explicit FragmentAssembler(size_t max_message_bytes) : max_(max_message_bytes) {}
+    FragmentAssembler(size_t max_message_bytes, BufferPool* pool) : max_(max_message_bytes), pool_(pool) {}
 
     /// One fragment. With the last one `message` is the whole message and `is_whole` true. Fault 105: over the limit.
     Fault Feed(ByteView fragment, bool is_last, Buffer& message, bool& is_whole);
 
 private:
     size_t max_;
+    BufferPool* pool_;
     std::vector<uint8_t> bytes_;
 };
 
 /// Puts messages together that came in parts: protocols/frame.md, Parts.
 class TEXBRIDGE_API PartAssembler {
 public:
-    explicit PartAssembler(size_t max_total_bytes) : max_(max_total_bytes) {}
+    PartAssembler(size_t max_total_bytes, BufferPool* pool) : max_(max_total_bytes), pool_(pool) {}
 
     /// One part, a whole message of its own. Faults 104, 105 (at the first part), 602 (no memory).
     Fault Feed(ByteView part, Buffer& message, bool& is_whole);
 
 private:
     size_t max_;
+    BufferPool* pool_;
     Buffer whole_;
     uint32_t message_ = 0;
     uint32_t next_ = 0;  // the part that must come; 0: none is under way

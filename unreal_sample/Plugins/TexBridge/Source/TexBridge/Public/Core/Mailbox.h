@@ -102,7 +102,8 @@ private:
     std::condition_variable moved_;
     FrameSet coming_;
     FrameSet newest_;
-    uint32_t torn_ = 0;  // the number of the set in work, if a frame of it could not be copied
+    bool is_torn_ = false;  // a frame of set number `torn_`, which is in work, could not be copied
+    uint32_t torn_ = 0;
     uint32_t number_ = 0;
     uint64_t link_ = 0;
     uint32_t owed_ = 0;  // the newest number that came whole and isn't acked
