@@ -336,8 +336,10 @@ export class TexBridge extends EventTarget {
     return subscription;
   }
 
-  /** Ends the link for good. */
+  /** Ends the link for good. The bridge is told, so that it keeps no place for a session that won't come back. */
   close() {
+    for (const { number, stream } of this.subscriptions.values()) this.tell("unsubscribe", { stream: number || stream });
+    for (const stream of this.opened.keys()) this.tell("close", { stream });
     this.shut(new LinkLostError("the link was closed"), false);
   }
 

@@ -83,7 +83,7 @@ def test_vectors_are_written(browser, site):
 @pytest.fixture(scope="module")
 def config(site, tmp_path_factory):
     path = tmp_path_factory.mktemp("config") / "texbridge.toml"
-    path.write_text(f'[link]\norigins = ["{site.origin}"]\n', encoding="utf-8")
+    path.write_text(f'[link]\norigins = ["{site.origin}"]\n[limits]\nsessions = 500\nstreams = 200\n', encoding="utf-8")
     return path
 
 
@@ -278,7 +278,9 @@ def test_a_page_of_another_origin_is_not_let_in(browser, page, bridge):
 
 def test_a_wrong_token_is_final(page, config, tmp_path):
     config_of_token = tmp_path / "token.toml"
-    config_of_token.write_text(config.read_text(encoding="utf-8") + 'token = "right"\n', encoding="utf-8")
+    config_of_token.write_text(
+        config.read_text(encoding="utf-8").replace("[limits]", 'token = "right"\n[limits]'), encoding="utf-8"
+    )
     with serving(tmp_path / "home", "--config", config_of_token) as running:
         answer = page("connect", link_of(running), {"token": "wrong"})
         assert (answer["name"], answer["code"]) == ("bad_token", 401)
