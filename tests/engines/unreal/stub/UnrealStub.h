@@ -168,7 +168,7 @@ struct UTexture2D : UTexture {
 struct UMaterialInstanceDynamic : UObject { void SetTextureParameterValue(FName, UTexture*); };
 struct UMeshComponent : UActorComponent {
     int32 GetNumMaterials() const;
-    UMaterialInstanceDynamic* CreateAndSetMaterialInstanceDynamic(int32);
+    UMaterialInstanceDynamic* CreateDynamicMaterialInstance(int32);
 };
 
 struct IWebSocket {

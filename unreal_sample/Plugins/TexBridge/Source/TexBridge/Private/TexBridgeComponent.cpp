@@ -190,7 +190,7 @@ void UTexBridgeComponent::Upload(const FramePtr& Frame)
 		{
 			for (int32 Place = 0; Place < Mesh->GetNumMaterials(); ++Place)
 			{
-				if (UMaterialInstanceDynamic* Material = Mesh->CreateAndSetMaterialInstanceDynamic(Place))
+				if (UMaterialInstanceDynamic* Material = Mesh->CreateDynamicMaterialInstance(Place))
 				{
 					Material->SetTextureParameterValue(TextureParameter, Texture);
 				}
