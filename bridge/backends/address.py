@@ -136,6 +136,8 @@ def parse_address(url: str, headers: Mapping[str, str] | None = None) -> ComfyAd
             f"ComfyUI address {shown!r}: host or port can't be read, e.g. http://127.0.0.1:8188 or"
             " https://user:password@host; in a password write / ? # @ as %2F %3F %23 %40"
         ) from None
+    if host and not _is_name(host):
+        raise ConfigError(f"ComfyUI address {shown[:80]!r}: its host is no name: parts of 1 to 63 letters between dots")
     if not host or port == 0 or any(character.isspace() for character in head) or "," in host:
         raise ConfigError(f"ComfyUI address {shown!r}: host or port is missing, e.g. http://127.0.0.1:8188")
     if scheme is None or (scheme == "http" and port is None and _is_tunnel(host)):
@@ -234,6 +236,14 @@ def _headers_of(headers: Mapping[str, str], shown: str) -> dict[str, str]:
 def _tunnel_of(host: str) -> str:
     """Which of `TUNNELS` a host belongs to; empty for others."""
     return next((end for end in TUNNELS if host == end or host.endswith("." + end)), "")
+
+
+def _is_name(host: str) -> bool:
+    """Whether a resolver can be asked for it: what it can't encode would fail at each try to connect."""
+    try:
+        return len(host.encode("idna")) <= 253 or ":" in host
+    except UnicodeError:
+        return False
 
 
 def _is_tunnel(host: str) -> bool:

@@ -27,7 +27,15 @@ PREFIX: Final = "/admin/"
 MAX_BODY_BYTES: Final = 12 * 1024
 """The guard below aiohttp counts a body like a head: this is under its limit."""
 
-_PROXIES: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP")
+_PROXIES: Final = (
+    "Forwarded",
+    "Via",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Real-IP",
+    "CF-Connecting-IP",
+)
 _BROWSERS: Final = ("Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode")
 _LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 _METHODS: Final = ("GET", "POST", "DELETE")

@@ -143,6 +143,7 @@ REFUSED = {
     "null": ({"Origin": "null"}, 403),
     "a browser without an origin": ({"Sec-Fetch-Site": "same-origin"}, 403),
     "a proxy": ({"X-Forwarded-For": "203.0.113.9"}, 403),
+    "a proxy that tells the host alone": ({"X-Forwarded-Host": "words.example"}, 403),
     "another proxy": ({"Forwarded": "for=203.0.113.9"}, 403),
     "no JSON": ({"Content-Type": "text/plain"}, 415),
     "a form": ({"Content-Type": "application/x-www-form-urlencoded"}, 415),

@@ -64,6 +64,9 @@ def test_forms_of_an_address(url, http, ws):
         "http://ho st/",
         "http://[::1",
         "http://host:0",
+        "http://" + "a" * 64,
+        "http://host..example",
+        "http://" + "long." * 60,
     ],
 )
 def test_bad_addresses_say_what_would_be_right(url):
