@@ -120,7 +120,7 @@ class LinkHub:
             if viewer is None:
                 self._actions.add_viewer(stream, self._viewer(session, stream, session.subscriptions[number]))
             else:
-                viewer.wake = connection.wake
+                viewer.reach(connection.wake, connection.write_now)
                 viewer.restart()
                 viewer.use_memory(self.memory.reader(session, stream, session.subscriptions[number]))
                 self._actions.held.show_newcomer(stream, viewer)
@@ -312,17 +312,20 @@ class LinkHub:
 
     def _viewer(self, session: Session, stream: Stream, subscription: Subscription) -> Viewer:
         connection = self._connections.get(session.id)
-        return Viewer(
+        viewer = Viewer(
             session.id,
             stream.number,
             subscription.outputs,
             subscription.payload,
-            _nobody if connection is None else connection.wake,
+            _nobody,
             outputs_there=len(stream.workflow.outputs),
             credit=subscription.credit,
             credit_limit=self._bridge.config.limits.credit,
             memory=self.memory.reader(session, stream, subscription),
         )
+        if connection is not None:
+            viewer.reach(connection.wake, connection.write_now)
+        return viewer
 
     def _subscribed(self, session: Session, reference: object) -> tuple[Stream, Viewer]:
         stream = self._stream(reference)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridge.app.records import Request
-from bridge.errors import TexbridgeError
-from bridge.frames.packets import PayloadSource
+from bridge.app.viewers import Wants
+from bridge.errors import PictureDecodeError, TexbridgeError
+from bridge.frames.decode import DecodeLineFullError
+from bridge.frames.packets import Payload, PayloadSource
 from bridge.types import OutputKind
 
 
@@ -50,10 +53,63 @@ class PictureSet:
             made = None if made is None else made.before
         return made
 
+    def at_once(self, wants: Wants) -> tuple[tuple[int, Payload], ...] | None:
+        """Its payloads in one form if they can be had at once, the caller's to release; else None.
+
+        An output that the set doesn't have is left out.
+        """
+        outputs, spec = wants
+        payloads: list[tuple[int, Payload]] = []
+        for output in outputs:
+            source = self.sources.get(output)
+            if source is None:
+                continue
+            payload = None if source.closed else source.ready(spec)
+            if payload is None:
+                release_all(payloads)
+                return None
+            payloads.append((output, payload))
+        return tuple(payloads)
+
     def close(self) -> None:
         """Nobody new gets these pictures."""
         for source in self.sources.values():
             source.close()
+
+
+async def first_usable(making: Iterable[asyncio.Future[tuple[tuple[int, Payload], ...] | None]]) -> bool:
+    """Wait for the first form of a set that is ready; False if nobody wants the set any more.
+
+    A form that can't be made (its buffer is too large, for instance) is its viewer's affair: the set is good.
+
+    Raises:
+        PictureDecodeError: a picture that doesn't decode is no picture.
+        DecodeLineFullError: nobody gets it, since the decoders' line is full of others' pictures.
+    """
+    waiting = set(making)
+    failed = False
+    full: DecodeLineFullError | None = None
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            error = task.exception()
+            if isinstance(error, PictureDecodeError):
+                raise error
+            if isinstance(error, DecodeLineFullError):
+                full = error
+            elif error is not None:
+                failed = True
+            elif task.result() is not None:
+                return True
+    if full is not None and not failed:
+        raise full
+    return failed
+
+
+def release_all(payloads: Iterable[tuple[int, Payload]]) -> None:
+    """Give back what was made for a viewer that doesn't get it."""
+    for _, payload in payloads:
+        payload.release()
 
 
 @dataclass(slots=True, eq=False)

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from bridge.app.picture_sets import AttemptPictures, Judge, PictureSet
+from bridge.app.picture_sets import AttemptPictures, Judge, PictureSet, first_usable, release_all
 from bridge.app.records import ReleasedSet, Request, ViewerSet
 from bridge.app.viewers import Viewer, Viewers, Wants
 from bridge.backends.records import BackendPicture, BackendProgress
 from bridge.codec.picture_header import PictureLimits
-from bridge.errors import BackendError, ErrorCode, PictureDecodeError, TexbridgeError
+from bridge.errors import BackendError, ErrorCode, TexbridgeError
 from bridge.frames.decode import DecodeLineFullError, DecodePool
 from bridge.frames.packets import Payload, PayloadSource
 from bridge.scheduler.events import ResultSettled
@@ -200,6 +200,8 @@ class Results:
                 made.before = before
             else:
                 before.overtaken = True
+        if made.before is None and self._show_at_once(stream, made):
+            return
         task = asyncio.get_running_loop().create_task(self._show(stream, made))
         self._tasks.add(task)
         task.add_done_callback(self._shown_or_failed)
@@ -216,6 +218,32 @@ class Results:
             return False
         return self._judge.is_older(made.attempt.number, before.attempt.number)
 
+    def _show_at_once(self, stream: Stream, made: PictureSet) -> bool:
+        """Release a set and write it to its viewers here and now; False where anything of that has to be waited for."""
+        if made.overtaken or not made.last_known.is_set() or self.withholds(stream.number, stream.number_in_work):
+            return False
+        ready: dict[Wants, tuple[tuple[int, Payload], ...]] = {}
+        try:
+            for viewer in self._viewers.of_stream(stream.number):
+                if viewer.wants not in ready:
+                    if (payloads := made.at_once(viewer.wants)) is None:
+                        return False
+                    ready[viewer.wants] = payloads
+            if not ready:
+                return False
+            shared = self._release(stream, made)
+            if shared is None:
+                made.attempt.overtaken += 1
+                self.counts["dropped"] += 1
+            else:
+                for wants, payloads in ready.items():
+                    self._offer(stream, shared, wants, payloads, at_once=True)
+            self._end(made)
+            return True
+        finally:
+            for payloads in ready.values():
+                release_all(payloads)
+
     async def _show(self, stream: Stream, made: PictureSet) -> None:
         """Decode a set, release it, and hand it to everybody who wants it."""
         attempt = made.attempt
@@ -227,7 +255,7 @@ class Results:
             for viewer in () if withheld else self._viewers.of_stream(stream.number):
                 if viewer.wants not in making:
                     making[viewer.wants] = asyncio.ensure_future(self._payloads(made, viewer.wants))
-            usable = await self._first_usable(making) if making else not made.overtaken
+            usable = await first_usable(making.values()) if making else not made.overtaken
             await made.last_known.wait()
             if made.before is not None:
                 await made.before.over.wait()
@@ -249,35 +277,6 @@ class Results:
             for task in making.values():
                 await self._give_back(task)
             self._end(made)
-
-    @staticmethod
-    async def _first_usable(making: dict[Wants, asyncio.Task[tuple[tuple[int, Payload], ...] | None]]) -> bool:
-        """Wait for the first form that is ready; False if nobody wants the set any more.
-
-        A form that can't be made (its buffer is too large, for instance) is its viewer's affair: the set is good.
-
-        Raises:
-            PictureDecodeError: a picture that doesn't decode is no picture.
-            DecodeLineFullError: nobody gets it, since the decoders' line is full of others' pictures.
-        """
-        waiting = set(making.values())
-        failed = False
-        full: DecodeLineFullError | None = None
-        while waiting:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                error = task.exception()
-                if isinstance(error, PictureDecodeError):
-                    raise error
-                if isinstance(error, DecodeLineFullError):
-                    full = error
-                elif error is not None:
-                    failed = True
-                elif task.result() is not None:
-                    return True
-        if full is not None and not failed:
-            raise full
-        return failed
 
     async def _payloads(self, made: PictureSet, wants: Wants) -> tuple[tuple[int, Payload], ...] | None:
         """The payloads of a set in one form, none if it has no such output; None if nobody wants the set any more."""
@@ -302,11 +301,9 @@ class Results:
             else:
                 return tuple(result)
         except BaseException:
-            for _, payload in result:
-                payload.release()
+            release_all(result)
             raise
-        for _, payload in result:
-            payload.release()
+        release_all(result)
         return None
 
     def _release(self, stream: Stream, made: PictureSet) -> ReleasedSet | None:
@@ -354,20 +351,21 @@ class Results:
         while waiting:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                self._offer(stream, shared, waiting.pop(task), task)
+                wants = waiting.pop(task)
+                if task.exception() is None:
+                    self._offer(stream, shared, wants, task.result())
+                else:
+                    self.counts["payload_failed"] += 1
+                    logger.debug("stream %s: a payload failed: %s", stream.name, task.exception())
 
     def _offer(
         self,
         stream: Stream,
         shared: ReleasedSet,
         wants: Wants,
-        task: asyncio.Task[tuple[tuple[int, Payload], ...] | None],
+        payloads: tuple[tuple[int, Payload], ...] | None,
+        at_once: bool = False,
     ) -> None:
-        if task.exception() is not None:
-            self.counts["payload_failed"] += 1
-            logger.debug("stream %s: a payload failed: %s", stream.name, task.exception())
-            return
-        payloads = task.result()
         if not payloads or self.paused or self.withholds(stream.number, shared.number):
             return
         for viewer in self._viewers.of_stream(stream.number):
@@ -375,6 +373,8 @@ class Results:
                 for _, payload in payloads:
                     payload.retain()
                 viewer.offer(ViewerSet(shared, payloads), self._clock())
+                if at_once:
+                    viewer.flush()
 
     async def _payloads_of_shown(self, made: PictureSet, wants: Wants) -> tuple[tuple[int, Payload], ...] | None:
         try:
@@ -391,8 +391,7 @@ class Results:
             payloads = await task
         except (TexbridgeError, asyncio.CancelledError, RuntimeError):
             return
-        for _, payload in payloads or ():
-            payload.release()
+        release_all(payloads or ())
 
     def _drop(self, made: PictureSet) -> None:
         if not made.over.is_set():
@@ -439,8 +438,7 @@ class Results:
                     if source is not None and (payload := await source.payload(wants[1])) is not None:
                         payloads.append((output, payload))
             except BaseException as error:
-                for _, payload in payloads:
-                    payload.release()
+                release_all(payloads)
                 if isinstance(error, RuntimeError) and self._shown.get(stream) is not known:
                     continue  # a newer set came meanwhile: that one, then
                 raise
@@ -453,17 +451,10 @@ class Results:
         if known is None:
             return None
         shared, made = known
-        outputs, spec = viewer.wants
-        payloads: list[tuple[int, Payload]] = []
-        for output in outputs:
-            source = made.sources.get(output)
-            payload = None if source is None or source.closed else source.ready(spec)
-            if payload is None:
-                for _, ready in payloads:
-                    ready.release()
-                return None
-            payloads.append((output, payload))
-        return ViewerSet(shared, tuple(payloads), held=True)
+        if not all(output in made.sources for output in viewer.wants[0]):
+            return None
+        payloads = made.at_once(viewer.wants)
+        return None if payloads is None else ViewerSet(shared, payloads, held=True)
 
     def freeze(self, stream: int) -> None:
         """The set that a stream shows now stays the one that it shows; newer ones are released behind it."""

@@ -230,6 +230,13 @@ class Form:
             lease = None if file is None else file.lend(payload_bytes)
         return self._forms.heap.lend(payload_bytes) if lease is None else lease
 
+    def lends_at_once(self, payload_bytes: int) -> bool:
+        """As `packets.PromptSink`: its file is there and fits, so none has to be made."""
+        file = self._file
+        if file is None or file.lost or self._over or payload_bytes > file.page.capacity:
+            return False
+        return file.page.capacity < SHRINK_FROM_BYTES or payload_bytes * SHRINK > file.page.capacity
+
     def _fitting(self, payload_bytes: int) -> MemoryFile | None:
         """The file for such a payload: the one there is, or a new one; None if there is no room for one."""
         file = self._file

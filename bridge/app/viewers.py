@@ -48,6 +48,8 @@ class Viewer:
         self._spec = spec
         self.use_outputs(outputs_there)
         self.wake = wake
+        self.flush: Callable[[], None] = _nobody
+        """Writes what there is to take here and now, where the connection can; never from within its own message."""
         self.outbox: Outbox[ViewerSet] = Outbox(credit, credit_limit)
         self._frames: deque[tuple[FrameHeader, Payload]] = deque()
         self._begun: ViewerSet | None = None
@@ -65,9 +67,13 @@ class Viewer:
         if self.memory is not None:
             self.memory.restart()
 
+    def reach(self, wake: Callable[[], None], flush: Callable[[], None]) -> None:
+        """It is on this connection now."""
+        self.wake, self.flush = wake, flush
+
     def leave(self) -> None:
         """The viewer's connection is gone; it may be back. Nothing reads the slots that it held any more."""
-        self.wake = _nobody
+        self.reach(_nobody, _nobody)
         if self.memory is not None:
             self.memory.restart()
 

@@ -12,9 +12,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from bridge.codec.payloads import write_pixels, write_rgb_words
 from bridge.codec.pixels import Channels, Pixels, pixels_from_array
 from bridge.errors import ComfyEventDecodeError
-from bridge.types import Size
+from bridge.types import PayloadSpec, PixelFormat, Size
 
 NODE_EVENT: Final = 0x54584E31
 """`TXN1` as ComfyUI writes the number, big-endian."""
@@ -145,6 +146,24 @@ class NodePicture:
     def file(self) -> memoryview | None:
         """The encoded file; None for raw pixels."""
         return self.event.data if self.event.format in FILES else None
+
+    def writes(self, spec: PayloadSpec) -> bool:
+        """Whether `write` makes this form: raw 8-bit colours as `rgba8` or `bgra8`, in their own size, as they are."""
+        return (
+            self.event.format in (RGB8, RGBA8)
+            and spec.format in (PixelFormat.RGBA8, PixelFormat.BGRA8)
+            and spec.size in (None, self.size)
+            and not spec.mips
+            and not spec.linear
+        )
+
+    def write(self, spec: PayloadSpec, out: memoryview) -> None:
+        """Write the payload of a form that `writes` agreed to, straight from the message."""
+        if self.event.format == RGB8:
+            array = np.frombuffer(self.event.data, "u1").reshape(self.size.height, self.size.width, 3)
+            write_rgb_words(array, spec, out)
+        else:
+            write_pixels(self.pixels(), spec, out)
 
     def pixels(self) -> Pixels:
         """Raw pixels, a view of the message wherever the format is one of `Pixels`; half floats become integers.

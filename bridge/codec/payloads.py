@@ -188,6 +188,30 @@ def _write_words(pixels: Pixels, target: PixelArray, flip: bool, swap: bool) -> 
         np.bitwise_or(into, _OPAQUE if opaque else source & _OPAQUE, out=into)
 
 
+def write_rgb_words(array: PixelArray, spec: PayloadSpec, out: memoryview) -> None:
+    """Write `[height, width, 3]` bytes as the `rgba8` or `bgra8` of `spec`, opaque, in one pass and nothing between.
+
+    Each word is read where its pixel begins, with a byte of the next one; only the very last would read past the end.
+    `spec` asks for nothing else: no other size, no mips, no linear colours. `out` has exactly four bytes a pixel.
+    """
+    height, width, _ = array.shape
+    target = _rows(np.frombuffer(out.cast("B"), "<u4").reshape(height, width), spec.origin is Origin.BOTTOM_LEFT)
+    swap = spec.format is PixelFormat.BGRA8
+    dtype = ">u4" if swap else "<u4"
+    upper: PixelArray = np.ndarray((height - 1, width), dtype, array, 0, (3 * width, 3))
+    last: PixelArray = np.ndarray((width - 1,), dtype, array, (height - 1) * width * 3, (3,))
+    for source, into in ((upper, target[:-1]), (last, target[-1, :-1])):
+        if swap:  # read the other way round R G B x is x B G R; one byte down that is B G R
+            for block in _blocks(len(source), _SWAP_ROWS if source is upper else width):
+                np.right_shift(source[block], np.uint32(8), out=into[block])
+                np.bitwise_or(into[block], _OPAQUE, out=into[block])
+        else:
+            np.bitwise_or(source, _OPAQUE, out=into)
+    red, green, blue = (int(value) for value in array[-1, -1])
+    word = (red << 16 | green << 8 | blue) if swap else (blue << 16 | green << 8 | red)
+    target[-1, -1] = np.uint32(word | int(_OPAQUE))
+
+
 def _blocks(height: int, rows: int) -> list[slice]:
     return [slice(row, row + rows) for row in range(0, height, rows)]
 

@@ -203,6 +203,10 @@ class BufferPool:
         view = block.data[start : start + payload_bytes]
         return CountedLease(view, lambda reusable: self._take_back(size, block, reusable))
 
+    def lends_at_once(self, payload_bytes: int) -> bool:
+        """As `packets.PromptSink`: heap memory is there, or refused, at once."""
+        return True
+
     def stats(self) -> PoolStats:
         """Counts and bytes of this moment."""
         with self._lock:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from bridge.codec.picture_header import Buffer
 from bridge.codec.pixels import PictureHeader, PictureLimits, Pixels, read_picture_header
@@ -41,6 +41,11 @@ KEEP_PIXELS_BYTES: Final = 16 << 20
 KEEP_PAYLOADS_BYTES: Final = 16 << 20
 """So much of what was made is kept for newcomers, the newest of it: on a stream that stands still, one who asks for one
 size after another would else fill the sink for good."""
+
+
+AT_ONCE_PIXELS: Final = 512 * 512
+"""Raw pixels up to so many are written on the event loop: 0.13 ms, where the way to a thread and back takes longer, and
+far longer while other threads decode."""
 
 
 @dataclass(eq=False, slots=True)
@@ -79,6 +84,26 @@ class Undecoded(Protocol):
         ...
 
 
+class Written(Undecoded, Protocol):
+    """Pixels that need no decoding, and some forms of which are made of them in one pass."""
+
+    def writes(self, spec: PayloadSpec) -> bool:
+        """Whether `write` makes this form."""
+        ...
+
+    def write(self, spec: PayloadSpec, out: memoryview) -> None:
+        """Make it."""
+        ...
+
+
+class PromptSink(Sink, Protocol):
+    """A sink that knows whether it can lend without making the event loop wait; others are asked in threads."""
+
+    def lends_at_once(self, payload_bytes: int) -> bool:
+        """True if `lend` would be as quick as memory is."""
+        ...
+
+
 class PayloadSource:
     """One released picture: its encoded bytes, its pixels once somebody wants them, its payloads.
 
@@ -110,12 +135,15 @@ class PayloadSource:
         self.header: PictureHeader | None = None
         self._data: Buffer | None = None
         self._undecoded: Undecoded | None = None
+        self._raw: Written | None = None
         self._pixels: Pixels | None = None
         if isinstance(picture, Pixels):
             self._pixels = picture
             self.size = picture.size
         elif not isinstance(picture, bytes | bytearray | memoryview):
             self._undecoded = picture
+            if hasattr(picture, "writes"):
+                self._raw = cast(Written, picture)
             self.size = picture.size
         else:
             self.header = read_picture_header(picture, limits)
@@ -147,7 +175,7 @@ class PayloadSource:
     @property
     def decoded(self) -> bool:
         """True while its pixels are at hand, so that a payload more costs no decoding."""
-        return self._pixels is not None
+        return self._pixels is not None or self._raw is not None
 
     @property
     def picture(self) -> Buffer | Pixels | Undecoded:
@@ -248,10 +276,39 @@ class PayloadSource:
             payload = Payload(
                 spec.format, *self.size, 0, view.nbytes, payload_flags(spec, self.kind), CountedLease(view)
             )
+        if payload is None and self._raw is not None and spec not in self._making:
+            payload = self._write_at_once(self._raw, spec)
         if payload is not None:
             payload.retain()
             self._keep(spec, payload)
         return payload
+
+    def _write_at_once(self, raw: Written, spec: PayloadSpec) -> Payload | None:
+        """A form of a small raw picture, made here and now; None where that would make the loop wait."""
+        if self.size.width * self.size.height > AT_ONCE_PIXELS or not raw.writes(spec):
+            return None
+        sink = self._sink_for(spec, self.size)
+        lends_at_once = getattr(sink, "lends_at_once", None)
+        if lends_at_once is None or not lends_at_once(self.size.width * self.size.height * 4):
+            return None
+        written = self._write(raw, spec, sink)
+        return written if isinstance(written, Payload) else None
+
+    def _write(self, raw: Written, spec: PayloadSpec, sink: Sink) -> Payload | TexbridgeError:
+        """A form of a raw picture, straight into the sink's buffer."""
+        width, height, row_pitch, payload_bytes, mips = frame_geometry(self.size, spec)
+        try:
+            lease = sink.lend(payload_bytes)
+        except TexbridgeError as error:
+            return error
+        try:
+            raw.write(spec, lease.view)
+        except BaseException:
+            lease.release()
+            raise
+        return Payload(
+            spec.format, width, height, row_pitch, payload_bytes, payload_flags(spec, self.kind), lease, mips
+        )
 
     def _passes_through(self, spec: PayloadSpec) -> bool:
         """Whether the file is already what is wanted. An animation isn't, nor CMYK, which few engines decode."""
@@ -305,6 +362,8 @@ class PayloadSource:
 
         Whoever wants another form of it has it decoded again; that costs less than a copy kept for nobody.
         """
+        if self._raw is not None and self._raw.writes(spec):
+            return self._write(self._raw, spec, self._sink_for(spec, self.size))
         header, data = self.header, self._data
         if header is None or data is None or not decoders.writes(header, spec):
             return None

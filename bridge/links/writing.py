@@ -115,6 +115,10 @@ class LinkWriter(ABC):
         self._close_error: TexbridgeError | None = None
         self._paused = False
         self._inside_frame = False
+        self._rests = False
+        """The writer's task waits for something to do."""
+        self._begun: tuple[OutgoingFrame, int] | None = None
+        """A frame of which so much was given to the transport, before the task could take it over."""
         self._drain_waiter: asyncio.Future[None] | None = None
 
     # --- what a kind of link fills in ------------------------------------------------------------------------
@@ -182,18 +186,70 @@ class LinkWriter(ABC):
         try:
             while self._phase is not Phase.CLOSED:
                 self._woken.clear()
-                if self._queue:
+                if self._begun is not None:
+                    await self._end_frame(*self._begun)
+                elif self._queue:
                     await self._write_queue()
                 elif self._phase is Phase.CLOSING:
                     await self._finish(self._close_error)
                     return
                 elif self._phase is not Phase.OPEN or not await self._write_next_frame():
+                    self._rests = True
                     await self._woken.wait()
+                    self._rests = False
         except OSError:  # ConnectionError, or ENOTCONN from a socket that was reset under us
             self._abort()
         except Exception:
             logger.exception("writing to %s failed", self.address)
             self._abort()
+        finally:
+            self._rests = False
+            if self._begun is not None:
+                self._give_back(self._begun[0])
+
+    def write_now(self) -> None:
+        """Write the next frame here and now if the writer rests and nothing stands before it; else wake the writer.
+
+        One turn of the event loop less per picture; what the kernel doesn't take at once is the writer's again.
+        """
+        transport = self._transport
+        if (
+            not self._rests
+            or self._phase is not Phase.OPEN
+            or self._begun is not None
+            or self._after
+            or self._queued_bytes > JOINED_BYTES
+            or self.max_message_bytes is not None
+            or self._paused
+            or transport is None
+            or transport.get_write_buffer_size()
+        ):
+            self._woken.set()
+            return
+        frame = self._next_frame()
+        if frame is None:
+            return
+        try:
+            if self._queue:
+                self._write(
+                    b"".join(piece for message in self._queue for piece in (self._prefix(len(message)), message))
+                )
+                self._forget_queues()
+                self._reading_changed()
+            if frame.before is not None:
+                self._write(self._prefix(len(frame.before)) + frame.before)
+            done = self._begin_frame(frame)
+        except Exception as error:
+            self._give_back(frame)
+            if not isinstance(error, OSError):
+                logger.exception("writing to %s failed", self.address)
+            self._abort()
+            return
+        if done == frame.payload.nbytes and not transport.get_write_buffer_size():
+            self._give_back(frame)
+        else:
+            self._begun = frame, done
+        self._woken.set()  # there may be more
 
     async def _write_next_frame(self) -> bool:
         """Write one frame, or let the messages go that waited for frames; False if there is neither."""
@@ -246,19 +302,41 @@ class LinkWriter(ABC):
                     await self._drained()
                     if self._queue:
                         await self._write_queue(between_parts=True)
-            elif size <= JOINED_BYTES:
-                self._write(b"".join((self._prefix(size), frame.header, frame.payload)))
-                await self._drained()
             else:
-                self._write(self._prefix(size) + frame.header)
-                self._inside_frame = True
-                for start in range(0, frame.payload.nbytes, PIECE_BYTES):
-                    self._write(frame.payload[start : start + PIECE_BYTES])
-                    await self._drained()
+                await self._drain_frame(frame, self._begin_frame(frame))
         finally:
-            self._inside_frame = False
-            frame.done()
-            self._frame_over()
+            self._give_back(frame)
+
+    def _begin_frame(self, frame: OutgoingFrame) -> int:
+        """Give the transport a frame up to its first piece; the result is how much of the payload that is."""
+        size = len(frame.header) + frame.payload.nbytes
+        if size <= JOINED_BYTES:
+            self._write(b"".join((self._prefix(size), frame.header, frame.payload)))
+            return frame.payload.nbytes
+        self._write(self._prefix(size) + frame.header)
+        self._inside_frame = True
+        self._write(frame.payload[:PIECE_BYTES])
+        return min(PIECE_BYTES, frame.payload.nbytes)
+
+    async def _drain_frame(self, frame: OutgoingFrame, done: int) -> None:
+        """Wait until the kernel has what was begun, and write the rest."""
+        await self._drained()
+        for start in range(done, frame.payload.nbytes, PIECE_BYTES):
+            self._write(frame.payload[start : start + PIECE_BYTES])
+            await self._drained()
+
+    async def _end_frame(self, frame: OutgoingFrame, done: int) -> None:
+        try:
+            await self._drain_frame(frame, done)
+        finally:
+            self._give_back(frame)
+
+    def _give_back(self, frame: OutgoingFrame) -> None:
+        """The frame is out, or never will be."""
+        self._begun = None
+        self._inside_frame = False
+        frame.done()
+        self._frame_over()
 
     def _frame_over(self) -> None:  # noqa: B027
         """A frame has gone out whole, or never will: whatever waited for that may follow. By default nothing waits."""

@@ -114,6 +114,7 @@ def test_the_last_set_that_a_newcomer_waits_for_does_not_come_after_black(tmp_pa
                 return await held_set(*arguments)
 
             monkeypatch.setattr(rig.bridge.results, "held_set", slow)
+            monkeypatch.setattr(rig.bridge.results, "held_now", lambda *_: None)  # raw pictures would be there at once
             await engine.subscribe(format="bgra8")
             await asked.wait()
             await engine.ask(Panic)

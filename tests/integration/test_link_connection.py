@@ -170,6 +170,46 @@ def test_frames_arrive_byte_for_byte(kind, size):
     run(test)
 
 
+@pytest.mark.parametrize("size", [0, 100, 300_000, 9_000_000])
+def test_a_frame_written_at_once_comes_after_the_messages_before_it_and_before_those_after(kind, size):
+    async def test():
+        async with Rig(kind) as rig:
+            client = await rig.connect()
+            await send(client, op="ping", id=1)
+            assert (await receive(client))["id"] == 1
+            connection = rig.hub.connections[0]
+            expected = [frame_bytes(number, size) for number in range(3)]
+            rig.hub.frames.extend(expected)
+            connection.send(Accepted(request=7))
+            connection.write_now()
+            connection.send(Accepted(request=8))
+            assert (await receive(client))["request"] == 7
+            assert await client.receive() == b"".join(expected[0])
+            assert (await receive(client))["request"] == 8
+            for header, payload in expected[1:]:
+                assert await client.receive() == header + payload
+            await rig.hub.until(lambda: rig.hub.done == 3)
+            connection.write_now()  # there is nothing: nothing happens
+            await send(client, op="ping", id=2)
+            assert (await receive(client))["id"] == 2
+
+    run(test)
+
+
+def test_a_frame_written_at_once_to_a_peer_that_reads_nothing_is_given_back_with_it(kind):
+    async def test():
+        async with Rig(kind) as rig:
+            await rig.connect()
+            connection = rig.hub.connections[0]
+            rig.hub.frames.append(frame_bytes(1, 20_000_000))
+            connection.write_now()
+            connection.write_now()
+            connection.evict()
+            await rig.hub.until(lambda: rig.hub.done == 1 and len(rig.hub.ended) == 1)
+
+    run(test)
+
+
 def test_accepted_then_frames_then_finished(kind):
     async def test():
         async with Rig(kind) as rig:

@@ -10,9 +10,11 @@ from node_pack import load as load_pack
 from vectors import Vector, load
 
 from bridge.codec.comfy_events import decode_binary
-from bridge.codec.node_events import NodeEvent, NodePicture, decode_node_event
+from bridge.codec.node_events import R8, RGB8, RGBA8, NodeEvent, NodePicture, decode_node_event
+from bridge.codec.payloads import write_pixels
 from bridge.codec.pixels import Channels
 from bridge.errors import ComfyEventDecodeError
+from bridge.types import Origin, PayloadSpec, PixelFormat, Size
 
 VECTORS = load("node")
 GOOD = [vector for vector in VECTORS if vector.error is None]
@@ -131,3 +133,51 @@ def test_a_file_stays_a_file() -> None:
     made = picture(64, 3, 640, 480, b"\xff\xd8\xff")
     assert made.event.file_format == "jpeg"
     assert bytes(made.file or b"") == b"\xff\xd8\xff"
+
+
+def test_what_is_written_at_once_is_what_pixels_give() -> None:
+    for channels, number in ((3, RGB8), (4, RGBA8), (3, RGBA8)):
+        stride = 3 if number == RGB8 else 4
+        for width, height in ((1, 1), (1, 3), (3, 1), (5, 4), (129, 300)):
+            noise = np.random.default_rng(5).integers(0, 256, height * width * stride, np.uint8)
+            picture = NodePicture(_event(number, channels, width, height, noise.data))
+            for format in (PixelFormat.RGBA8, PixelFormat.BGRA8):
+                for origin in Origin:
+                    spec = PayloadSpec(format, origin)
+                    assert picture.writes(spec)
+                    out, expected = (np.zeros(width * height * 4, np.uint8) for _ in range(2))
+                    picture.write(spec, out.data)
+                    write_pixels(picture.pixels(), spec, expected.data)
+                    assert (out == expected).all()
+
+
+def test_other_forms_need_the_pixels() -> None:
+    picture = NodePicture(_event(RGB8, 3, 2, 2, memoryview(bytes(12))))
+    assert picture.writes(PayloadSpec(PixelFormat.RGBA8, size=Size(2, 2)))
+    for spec in (
+        PayloadSpec(PixelFormat.RGB8),
+        PayloadSpec(PixelFormat.RGBA8, size=Size(4, 4)),
+        PayloadSpec(PixelFormat.RGBA8, mips=True),
+        PayloadSpec(PixelFormat.RGBA8, linear=True),
+        PayloadSpec(PixelFormat.JPEG),
+    ):
+        assert not picture.writes(spec)
+    assert not NodePicture(_event(R8, 1, 2, 2, memoryview(bytes(4)))).writes(PayloadSpec(PixelFormat.RGBA8))
+
+
+def _event(number: int, channels: int, width: int, height: int, data: memoryview) -> NodeEvent:
+    return NodeEvent(
+        prompt_id="p",
+        node_id="1",
+        output=0,
+        index=0,
+        total=1,
+        format=number,
+        channels=channels,
+        width=width,
+        height=height,
+        row_pitch=len(data) // height,
+        linear=False,
+        convert_us=0,
+        data=data,
+    )

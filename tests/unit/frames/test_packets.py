@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from png_files import png, png8
 
-from bridge.codec.pixels import PictureLimits, solid_pixels
+from bridge.codec.pixels import Channels, PictureLimits, Pixels, solid_pixels
 from bridge.errors import BridgeError, InvalidValueError, NotAllowedError, PictureDecodeError
 from bridge.frames.decode import DecodePool
 from bridge.frames.leases import BufferPool
@@ -488,3 +488,73 @@ def test_a_photo_is_what_pillow_and_numpy_make_of_it() -> None:
         source.close()
 
     run(test)
+
+
+class Raw:
+    """Raw pixels, as a backend's picture gives them."""
+
+    size = Size(4, 2)
+
+    def pixels(self) -> Pixels:
+        return Pixels(np.full((2, 4, 4), 7, np.uint8), Channels.RGBA)
+
+    def writes(self, spec: PayloadSpec) -> bool:
+        return spec.format is PixelFormat.RGBA8
+
+    def write(self, spec: PayloadSpec, out: memoryview) -> None:
+        out[:] = bytes([7]) * len(out)
+
+
+def test_a_small_raw_picture_is_written_at_once_and_shared() -> None:
+    async def scenario() -> None:
+        pool, buffers = DecodePool(1), BufferPool(1 << 20)
+        source = PayloadSource(Raw(), pool, buffers)
+        first, second = source.ready(PayloadSpec(PixelFormat.RGBA8)), source.ready(PayloadSpec(PixelFormat.RGBA8))
+        assert first is not None
+        assert second is not None
+        assert bytes(first.data) == bytes([7]) * 32
+        assert second is first
+        assert source.ready(PayloadSpec(PixelFormat.BGRA8)) is None  # that one takes its pixels, in a thread
+        third = await source.payload(PayloadSpec(PixelFormat.BGRA8))
+        assert third is not None
+        assert bytes(third.data) == bytes([7]) * 32
+        assert pool.stats().done == 1
+        source.close()
+        for payload in (first, second, third):
+            payload.release()
+        assert buffers.stats().lent == 0
+        await pool.close()
+
+    asyncio.run(scenario())
+
+
+def test_where_lending_may_take_long_raw_pictures_go_to_a_thread_too() -> None:
+    class Slow(BufferPool):
+        def lends_at_once(self, payload_bytes: int) -> bool:
+            return False
+
+    async def scenario() -> None:
+        pool, buffers = DecodePool(1), Slow(1 << 20)
+        source = PayloadSource(Raw(), pool, buffers)
+        assert source.ready(PayloadSpec(PixelFormat.RGBA8)) is None
+        payload = await source.payload(PayloadSpec(PixelFormat.RGBA8))
+        assert payload is not None
+        assert pool.stats().done == 1
+        payload.release()
+        source.close()
+        await pool.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_full_sink_is_told_as_ever() -> None:
+    async def scenario() -> None:
+        pool, buffers = DecodePool(1), BufferPool(16)
+        source = PayloadSource(Raw(), pool, buffers)
+        assert source.ready(PayloadSpec(PixelFormat.RGBA8)) is None
+        with pytest.raises(BridgeError):
+            await source.payload(PayloadSpec(PixelFormat.RGBA8))
+        source.close()
+        await pool.close()
+
+    asyncio.run(scenario())
