@@ -12,7 +12,7 @@ from benchmarks.blocks import measure_blocks
 from benchmarks.fanout import measure_fanout, measure_memory
 from benchmarks.goals import GOALS, LONG, Row, machine
 from benchmarks.osc import measure_osc
-from benchmarks.relay import measure_overhead, measure_relay
+from benchmarks.relay import measure_overhead, measure_raw, measure_relay
 from benchmarks.rig import Rig
 from benchmarks.shared_memory import measure_last_hop
 from benchmarks.stall import measure_stall
@@ -66,15 +66,21 @@ def main(arguments: list[str] | None = None) -> int:
     take({"P5"}, lambda: measure_stall(2.0 if quick else 15.0))
     take({"P11"}, lambda: measure_blocks(5 if quick else 50))
     take({"P14"}, lambda: measure_whole(5 if quick else 40))
-    if {"P1", "P3", "P4", "P6", "P7", "P8", "P10", "P12"} & set(wanted):
+    if {"P1", "P2", "P3", "P4", "P6", "P7", "P8", "P10", "P12"} & set(wanted):
         rig = Rig()
         try:
             print("decoders: " + ", ".join(f"{kind} {words}" for kind, words in rig.decoders().items()))
             take({"P1"}, lambda: measure_relay(rig, 5 if quick else 60))
+            take({"P2"}, lambda: measure_raw(rig, 10 if quick else 150))
             example, polling = "P3" in wanted, "P4" in wanted
             take({"P3", "P4"}, lambda: measure_overhead(rig, 5 if quick else 40, example=example, polling=polling))
             take({"P10"}, lambda: measure_osc(rig, 20 if quick else 300))
-            take({"P6", "P7", "P8"}, lambda: measure_fanout(rig, 2.0 if quick else 10.0))
+            take(
+                {"P6", "P7", "P8"},
+                lambda: measure_fanout(
+                    rig, 1.0 if quick else 10.0, many="P6" in wanted, rest={"P7", "P8"} & set(wanted) != set()
+                ),
+            )
             take({"P12"}, lambda: measure_memory(rig, 8.0 if quick else 600.0))
         finally:
             rig.close()

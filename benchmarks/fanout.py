@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from benchmarks.engine import Engine, Got
+from benchmarks.engine import Engine
 from benchmarks.goals import Row, median, ms
 from benchmarks.rig import Rig, color
+from benchmarks.viewers import Viewers
 
 FPS = 30
 KIND = "jpeg512"
+CASES = (("png512", False), ("jpeg512", False), ("png512", True), ("raw512", False), ("raw512", True))
+"""What P6 is taken with: the picture that ComfyUI sends, and whether viewers read shared memory. With `png` decoding is
+in both sides, as it is with a ComfyUI without the node pack; with `raw` next to nothing but the viewers is."""
+
+TURN_S = 2.5
 FRAME_BYTES = 512 * 512 * 4
 READ_EVERY_S = 0.5
 
@@ -24,6 +31,16 @@ class Watched:
     frames: int = 0
     cpu_s: float | None = None
     memory: list[tuple[float, int]] = field(default_factory=list)
+
+    def add(self, other: Watched) -> None:
+        """What another turn gave, behind this one's."""
+        if self.frames:
+            self.latencies = [mine + theirs for mine, theirs in zip(self.latencies, other.latencies, strict=True)]
+        else:
+            self.latencies = other.latencies
+        self.frames += other.frames
+        self.cpu_s = None if other.cpu_s is None else (self.cpu_s or 0.0) + other.cpu_s
+        self.memory += other.memory
 
     @property
     def p50(self) -> float:
@@ -41,48 +58,18 @@ class Watched:
         return max(size for _, size in self.memory) - self.memory[0][1] if self.memory else 0
 
 
-class Viewer(threading.Thread):
-    """A viewer that reads all the time."""
-
-    def __init__(self, rig: Rig) -> None:
-        super().__init__(daemon=True)
-        self.engine = Engine(rig.tcp, limit_s=2.0)
-        self.engine.subscribe("bench", "rgba8", credit=2)  # one on its way while the other is acked
-        self.got: list[Got] = []
-        self.ended = False
-
-    def run(self) -> None:
-        """Read until `ended` and nothing comes any more."""
-        while not self.ended:
-            try:
-                self.got.append(self.engine.frame())
-            except (OSError, EOFError):
-                return
-
-    def close(self) -> None:
-        """Give up after the last frame."""
-        self.ended = True
-        self.join(3.0)
-        self.engine.close()
-
-
-def watch(rig: Rig, viewers: int, seconds: float, stalled: int = 0) -> Watched:
-    """`viewers` that read, and some that subscribe and never read again, for so long."""
+def watch(rig: Rig, viewers: int, seconds: float, kind: str, *, stalled: int = 0, shared: bool = False) -> Watched:
+    """`viewers` that read in a process of their own, and some that subscribe and never read again, for so long."""
     rig.stamps()
     control = Engine(rig.tcp)
-    reading = [Viewer(rig) for _ in range(viewers)]
-    idle = [Engine(rig.tcp) for _ in range(stalled)]
-    for engine in idle:
-        engine.subscribe("bench", "rgba8")
+    reading = Viewers(rig.tcp, "bench", viewers, shared=shared, stalled=stalled)
     found = Watched()
     runs: dict[int, int] = {}
-    for viewer in reading:
-        viewer.start()
     try:
         before = rig.bridge.cpu_s()
         begin = time.perf_counter()
         for place in range(max(2, int(seconds * FPS))):
-            number, run = rig.number(KIND)
+            number, run = rig.number(kind)
             runs[control.ask("run", stream="bench", params={"picture": color(number)})["request"]] = run
             if place % 10 == 0 and (size := rig.bridge.memory_bytes()) is not None:
                 found.memory.append((time.perf_counter() - begin, size))
@@ -90,32 +77,28 @@ def watch(rig: Rig, viewers: int, seconds: float, stalled: int = 0) -> Watched:
         time.sleep(0.3)  # what is on its way still comes
         after = rig.bridge.cpu_s()
         found.cpu_s = None if before is None or after is None else after - before
+        told = reading.end()
     finally:
-        for viewer in reading:
-            viewer.close()
-        for engine in [control, *idle]:
-            engine.close()
+        reading.close()
+        control.close()
     stamps = rig.stamps()
     found.frames = len(runs)
-    for viewer in reading:
-        known = [(got, runs[got.request]) for got in viewer.got if got.request in runs]
-        found.latencies.append([got.at - stamps[run][1] for got, run in known if run in stamps])
+    for viewer in told:
+        known = [(at, runs[request]) for at, request in viewer if request in runs]
+        found.latencies.append([at - stamps[run][1] for at, run in known if run in stamps])
     return found
 
 
-def measure_fanout(rig: Rig, seconds: float) -> list[Row]:
-    """All three goals, each against what it is compared with just before."""
+def measure_fanout(rig: Rig, seconds: float, *, many: bool = True, rest: bool = True) -> list[Row]:
+    """All three goals, each against what it is compared with, in turns of a second or two."""
     rows = []
-    one, many = watch(rig, 1, seconds), watch(rig, 16, seconds)
-    samples = {"one_s": one.latencies[0], "sixteen_s": [sample for viewer in many.latencies for sample in viewer]}
-    sides = f"{ms(many.p50)} against {ms(one.p50)}"
-    rows.append(Row("P6", "16 viewers, p50", many.p50 / one.p50, 1.4, sides=sides, samples=samples))
-    if one.cpu_s and many.cpu_s:
-        sides = f"{ms(many.cpu_s / many.frames)} a frame against {ms(one.cpu_s / one.frames)}"
-        rows.append(Row("P6", "16 viewers, CPU", many.cpu_s / one.cpu_s, 1.6, sides=sides))
-    rows.append(Row("P6", "16 viewers, delivered", many.delivered * 100, 100.0, " %", at_least=True))
+    if many:
+        for kind, shared in CASES:
+            rows += _many(rig, seconds, kind, shared)
+    if not rest:
+        return rows
 
-    free, beside = watch(rig, 3, seconds), watch(rig, 3, seconds, stalled=1)
+    free, beside = _in_turns(seconds, lambda s: watch(rig, 3, s, KIND), lambda s: watch(rig, 3, s, KIND, stalled=1))
     sides = f"{ms(beside.p50)} against {ms(free.p50)}"
     rows.append(Row("P7", "beside a stalled viewer, p50", beside.p50 / free.p50, 1.15, sides=sides))
     rows.append(Row("P7", "beside a stalled viewer, delivered", beside.delivered * 100, 100.0, " %", at_least=True))
@@ -125,6 +108,35 @@ def measure_fanout(rig: Rig, seconds: float) -> list[Row]:
         found = beside.growth_bytes / FRAME_BYTES
         rows.append(Row("P7", "memory, in frames", found, 8.0, sides=sides, samples=memory))
     return [*rows, measure_age(rig, max(3.0, seconds))]
+
+
+def _many(rig: Rig, seconds: float, kind: str, shared: bool) -> list[Row]:
+    one, many = _in_turns(
+        seconds,
+        lambda s: watch(rig, 1, s, kind, shared=shared),
+        lambda s: watch(rig, 16, s, kind, shared=shared),
+    )
+    case = f"16 viewers, {kind}, {'memory' if shared else 'TCP'}"
+    samples = {"one_s": one.latencies[0], "sixteen_s": [sample for viewer in many.latencies for sample in viewer]}
+    sides = f"{ms(many.p50)} against {ms(one.p50)}"
+    rows = [Row("P6", f"{case}, p50", many.p50 / one.p50, 1.4, sides=sides, samples=samples)]
+    if one.cpu_s and many.cpu_s:
+        used, alone = many.cpu_s / many.frames, one.cpu_s / one.frames
+        sides = f"{ms(used)} a frame against {ms(alone)}; a viewer more costs {ms((used - alone) / 15)}"
+        rows.append(Row("P6", f"{case}, CPU", used / alone, 1.6, sides=sides))
+    return [*rows, Row("P6", f"{case}, delivered", many.delivered * 100, 100.0, " %", at_least=True)]
+
+
+def _in_turns(
+    seconds: float, first: Callable[[float], Watched], second: Callable[[float], Watched]
+) -> tuple[Watched, Watched]:
+    """Both ways several times in turn, so that what else the machine does meets both alike."""
+    turns = max(1, round(seconds / TURN_S))
+    found = Watched(), Watched()
+    for _ in range(turns):
+        for way, into in zip((first, second), found, strict=True):
+            into.add(way(seconds / turns))
+    return found
 
 
 def measure_age(rig: Rig, seconds: float) -> Row:
@@ -170,7 +182,7 @@ def measure_age(rig: Rig, seconds: float) -> Row:
 def measure_memory(rig: Rig, seconds: float) -> list[Row]:
     """P12: the bridge's memory while a viewer comes and another goes every second; the last tenth against the first."""
     first = min(60.0, seconds / 4)
-    viewers: list[Viewer] = []
+    viewers: list[Viewers] = []
     sizes: list[tuple[float, int]] = []
     control = Engine(rig.tcp)
     begin = time.perf_counter()
@@ -182,8 +194,7 @@ def measure_memory(rig: Rig, seconds: float) -> list[Row]:
             if place % FPS == 0:
                 if len(viewers) == 4:
                     viewers.pop(0).close()
-                viewers.append(Viewer(rig))
-                viewers[-1].start()
+                viewers.append(Viewers(rig.tcp, "bench", 1))
                 rig.stamps()
                 if (size := rig.bridge.memory_bytes()) is not None:
                     sizes.append((at, size))

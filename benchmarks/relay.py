@@ -19,6 +19,8 @@ from benchmarks.source import KINDS, make_pictures
 
 SIDES = (512, 1024)
 POLL_S = 0.5
+PAUSE_S = 0.004
+"""Between two measurements: what the last one leaves to do is done."""
 
 
 def measure_relay(rig: Rig, rounds: int) -> list[Row]:
@@ -66,6 +68,45 @@ def measure_relay(rig: Rig, rounds: int) -> list[Row]:
         sides = f"{ms(whole)} against D {ms(alone)} + N {ms(without)}; R {ms(median(floors))}"
         samples = {"relay_s": relayed[kind], "decoder_s": decoded[kind]}
         rows.append(Row("P1", kind, whole / (alone + without), 1.25, sides=sides, samples=samples))
+    return rows
+
+
+def measure_raw(rig: Rig, rounds: int) -> list[Row]:
+    """P2: the node pack's raw pixels as RGBA at an engine, over TCP and by shared memory; R has the same bytes."""
+    tcp, shared = Engine(rig.tcp), Engine(rig.tcp, shared=True)
+    rows = []
+    try:
+        # On streams of their own: a form that somebody reads in shared memory lies there for everybody.
+        ways = {"TCP": (tcp, "bench"), "shared memory": (shared, "through")}
+        for engine, stream in ways.values():
+            engine.subscribe(stream, "rgba8")
+        for side in SIDES:
+            floor = Floor(side * side * 4)
+            floors: list[float] = []
+            got: dict[str, dict[int, float]] = {way: {} for way in ways}
+            try:
+                for place in range(-4, rounds):
+                    for way, (engine, stream) in ways.items():
+                        number, run = rig.number(f"raw{side}")
+                        engine.send("run", stream=stream, params={"picture": color(number)})
+                        at = engine.frame().at
+                        if place >= 0:
+                            got[way][run] = at
+                        time.sleep(PAUSE_S)
+                    floors.append(floor.once())
+                    time.sleep(PAUSE_S)
+            finally:
+                floor.close()
+            stamps = rig.stamps()
+            bare = median(floors)
+            for way, limit in (("TCP", 3.5), ("shared memory", 2.5)):
+                took = [at - stamps[run][1] for run, at in got[way].items()]
+                sides = f"{ms(median(took))} against R {ms(bare)}"
+                samples = {"relay_s": took, "R_s": floors}
+                rows.append(Row("P2", f"raw{side}, {way}", median(took) / bare, limit, " R", sides, samples=samples))
+    finally:
+        tcp.close()
+        shared.close()
     return rows
 
 

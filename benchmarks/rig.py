@@ -29,6 +29,9 @@ reload = false
 [scheduler]
 warm_up = false
 
+[limits]
+sessions = 1000
+
 [streams.bench]
 workflow = "bench"
 mode = "oneshot"
@@ -47,7 +50,7 @@ server = socket.create_server(("127.0.0.1", 0))
 print(server.getsockname()[1], flush=True)
 peer, _ = server.accept()
 peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-data = bytes(1 << 20)
+data = bytes(int(sys.argv[1]))
 while peer.recv(1):
     peer.sendall(struct.pack("<d", time.perf_counter()) + data)
 """
@@ -61,10 +64,15 @@ def color(number: int) -> list[float]:
 class Process:
     """A child whose first line on stdout says that it is ready."""
 
-    def __init__(self, *command: str) -> None:
+    def __init__(self, *command: str, stdin: bool = False) -> None:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         self.child = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT, env=environment
+            command,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+            env=environment,
         )
         assert self.child.stdout is not None
         self.first = self.child.stdout.readline().decode().strip()
@@ -91,8 +99,12 @@ class Process:
         """End it."""
         self.child.kill()
         self.child.wait()
-        if self.child.stdout is not None:
-            self.child.stdout.close()
+        for pipe in (self.child.stdin, self.child.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    pass
 
 
 class Rig:
@@ -152,12 +164,12 @@ class Rig:
 
 
 class Floor:
-    """R: one MiB over a blocking TCP socket between two processes, as quick as Python can receive it."""
+    """R: one MiB, or more, over a blocking TCP socket between two processes, as quick as Python can receive it."""
 
-    def __init__(self) -> None:
-        self._sender = Process(sys.executable, "-c", FLOOR)
+    def __init__(self, payload_bytes: int = MIB) -> None:
+        self._sender = Process(sys.executable, "-c", FLOOR, str(payload_bytes))
         self._socket = socket.create_connection(("127.0.0.1", int(self._sender.first)))
-        self._buffer = bytearray(8 + MIB)
+        self._buffer = bytearray(8 + payload_bytes)
 
     def once(self) -> float:
         """Seconds from the send to the last byte."""

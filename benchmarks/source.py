@@ -26,9 +26,9 @@ if str(ROOT / "tests") not in sys.path:
 from pictures import jpeg, photo, png  # noqa: E402 - the folder above comes first
 
 RUNS = 100_000
-KINDS = ("png512", "jpeg512", "pass512", "png1024", "jpeg1024", "pass1024")
+KINDS = ("png512", "jpeg512", "pass512", "png1024", "jpeg1024", "pass1024", "raw512", "raw1024", "raw128")
 """Pictures by number. `pass`: a PNG with a chunk that nobody reads, as large as the mean of PNG and raw pixels: passed
-through as it is, it costs what relaying costs without decoding."""
+through as it is, it costs what relaying costs without decoding. `raw`: what the node pack sends."""
 
 
 def padded_png(data: bytes, size: int) -> bytes:
@@ -47,7 +47,18 @@ def make_pictures() -> list[tuple[str, bytes]]:
         file = png(array)
         whole = (len(file) + side * side * 4) // 2
         made += [("image/png", file), ("image/jpeg", jpeg(array)), ("image/png", padded_png(file, whole))]
-    return made
+    return made + [("raw", photo(side, side).tobytes()) for side in (512, 1024, 128)]
+
+
+def node_message(pixels: bytes, prompt_id: str, node_id: str) -> bytes:
+    """The node pack's message of one square RGB picture (protocols/comfyui-nodes.md)."""
+    side = round((len(pixels) / 3) ** 0.5)
+    names = prompt_id.encode() + node_id.encode()
+    header_bytes = -(-(48 + len(names)) // 16) * 16
+    head = struct.pack(">I", 0x54584E31) + struct.pack("<HHHBB", header_bytes, 2, 3, 3, 0)
+    head += struct.pack("<IIIIIII", 0, 1, side, side, side * 3, len(pixels), 0)
+    head += struct.pack("<HHI", len(prompt_id), len(node_id), 0) + names
+    return head.ljust(header_bytes, b"\0") + pixels
 
 
 class Source:
@@ -133,7 +144,9 @@ class Source:
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
             await tell("progress", value=0, max=1, node=saver)
-            if metadata[0]:
+            if mime == "raw":
+                message = node_message(data, prompt_id, saver)
+            elif metadata[0]:
                 facts = {"node_id": saver, "prompt_id": prompt_id, "display_node_id": saver, "image_type": mime}
                 head = json.dumps(facts).encode()
                 message = struct.pack(">II", 4, len(head)) + head + data
