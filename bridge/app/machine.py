@@ -15,12 +15,11 @@ from typing import Final
 
 from PIL import features
 
-from bridge import __version__
 from bridge.app.config import Config, parse_listen
 from bridge.app.doctor import Port
 from bridge.app.port_ranges import COMMANDS, parse_excluded_ranges, range_with
 from bridge.codec.framing import LengthDecoder, encode_length
-from bridge.codec.messages import Hello, Welcome, decode_answer, encode_message
+from bridge.codec.messages import Error, Ping, decode_answer, encode_message
 from bridge.errors import ConfigError, TexbridgeError
 from bridge.frames.blocks import block_formats, compressor
 from bridge.frames.decoders import decoders
@@ -176,17 +175,19 @@ async def who_is_there(door: str, host: str, port: int) -> str:
 
 
 async def _ask_tcp(host: str, port: int) -> str:
-    """Say hello. A bridge answers with its name and version, or with an error that only a bridge gives."""
+    """Say something before hello: a bridge answers with an error that only a bridge gives.
+
+    No hello, since one without the token that it may want makes it wait longer with the next of this address.
+    """
     reader, writer = await asyncio.open_connection(host, port)
     try:
-        hello = encode_message(Hello(version=1, client=f"texbridge doctor {__version__}"))
-        writer.write(encode_length(len(hello)) + hello)
+        early = encode_message(Ping())
+        writer.write(encode_length(len(early)) + early)
         await writer.drain()
         lengths = LengthDecoder(MAX_WELCOME_BYTES)
         while data := await reader.read(1 << 16):
             for message in lengths.feed(data):
-                answer = decode_answer(message)
-                return answer.server if isinstance(answer, Welcome) else "a texbridge that wants a token"
+                return "texbridge" if isinstance(decode_answer(message), Error) else ""
         return ""
     finally:
         writer.close()

@@ -1,9 +1,11 @@
 """`texbridge doctor` as a process: exit codes, what it recognises, the test card through a bridge that runs."""
 
+import asyncio
 import json
 import re
 import socket
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from cli_rig import FREE, Home, one_line
 from PIL import Image
 
 from bridge.app.card import SIDE
+from bridge.app.machine import who_is_there
 
 FREE_PORTS = {f"TEXBRIDGE_{door}_LISTEN": FREE for door in ("OSC", "LINK", "TCP", "HTTP")}
 
@@ -220,6 +223,17 @@ def test_a_token_that_is_refused_is_said(home):
         done = home.run("doctor", "--orientation", TEXBRIDGE_TCP_LISTEN=tcp)
         assert done.code == 1
         assert "token" in one_line(done.err)
+
+
+def test_a_bridge_that_wants_a_token_is_known_however_often_it_is_asked(home):
+    """Doctor may be run by a supervisor, each minute: its looks are no wrong tokens, after which engines wait."""
+    with home.serve("--embedded", TEXBRIDGE_LINK_TOKEN="a token of some length") as running:
+        host, port = running.addresses["tcp"].split(":")
+        for _ in range(12):
+            assert asyncio.run(who_is_there("tcp", host, int(port))) == "texbridge"
+        with urllib.request.urlopen(f"http://{running.addresses['http']}/healthz") as answer:
+            doors = json.load(answer)["doors"]
+        assert not {"closed_bad_token", "hello_delayed"} & set(doors["tcp"])
 
 
 def test_a_sheet_that_can_not_be_written_is_one_line(home):
