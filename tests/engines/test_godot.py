@@ -30,6 +30,7 @@ SAMPLE = REPOSITORY / "godot_sample"
 VECTORS = REPOSITORY / "protocols" / "vectors"
 LIMIT_S = 100.0
 PICTURES = 60
+LARGE_PICTURES = 12
 WIDTH, HEIGHT = 64, 48
 RECORD = struct.Struct("<16B6I")
 FAMILIES = {"frame", "part", "framing", "message"}
@@ -43,7 +44,7 @@ def project(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("godot")
     shutil.copytree(SAMPLE / "godot3" / "addons", folder / "addons")
     shutil.copytree(SAMPLE / "addons" / "texbridge" / "core", folder / "addons" / "texbridge" / "core")
-    for path in (HERE / "godot").iterdir():
+    for path in (*(SAMPLE / "godot3").glob("main.*"), *(HERE / "godot").iterdir()):
         shutil.copy(path, folder)
     return folder
 
@@ -153,7 +154,7 @@ def record(project: Path, bridge: dict[str, str], out: Path, door: str, **settin
         client.open(stream, "gradient", mode="oneshot", size=(WIDTH, HEIGHT))
     address = f"ws://{bridge['link']}/link" if door == "link" else bridge["tcp"]
     all_settings = {"address": address, "stream": stream, "workflow": "gradient", "mode": "oneshot"}
-    task = {"mode": "record", "out": str(out), "pictures": PICTURES}
+    task = {"mode": "record", "out": str(out), "pictures": settings.pop("pictures", PICTURES)}
     all_settings |= {"max_message_bytes": 0, **settings}
     with Godot(project, {**task, "settings": all_settings}) as godot:
         told = godot.last()
@@ -184,15 +185,15 @@ def test_pictures_pixel_by_pixel(project, bridge, expected, tmp_path, door, limi
 
 @pytest.mark.parametrize("limit", [0, 16384], ids=["raised buffer", "parts"])
 def test_pictures_larger_than_godots_buffer(project, bridge, tmp_path, limit):
-    """640x480 rgba8 are 1.2 MB. Godot's WebSocket drops what is over 64 KiB unless it is told otherwise, or in parts."""
-    size = {"size": [640, 480], "max_message_bytes": limit}
+    """640x480 rgba8 are 1.2 MB. Godot's WebSocket drops what is over 64 KiB unless told otherwise, or in parts."""
+    size = {"size": [640, 480], "max_message_bytes": limit, "pictures": LARGE_PICTURES}
     told, pictures = record(project, bridge, tmp_path / f"large-{limit}", "link", **size)
     assert told["failed"] == 0
-    assert len(pictures) == PICTURES
+    assert len(pictures) == LARGE_PICTURES
     with BlockingClient(bridge["tcp"]) as client:
         client.open("large-python", "gradient", mode="oneshot", size=(WIDTH, HEIGHT))
         frames = client.subscribe("large-python", format="rgba8", origin="top_left", size=(640, 480))
-        request = client.run("large-python", values(PICTURES - 1), seed=PICTURES - 1).request
+        request = client.run("large-python", values(LARGE_PICTURES - 1), seed=LARGE_PICTURES - 1).request
         frame = frames.next(timeout_s=LIMIT_S)
         while frame.held or frame.header.request != request:
             frame = frames.next(timeout_s=LIMIT_S)
@@ -201,7 +202,7 @@ def test_pictures_larger_than_godots_buffer(project, bridge, tmp_path, limit):
 
 @pytest.mark.parametrize(("word", "dtype", "channels"), [("rgb8", "u1", 3), ("r8", "u1", 1), ("rgba32f", "<f4", 4)])
 def test_other_formats(project, bridge, expected, tmp_path, word, dtype, channels):
-    _, pictures = record(project, bridge, tmp_path / word, "tcp", format=word)
+    _, pictures = record(project, bridge, tmp_path / word, "tcp", format=word, pictures=3)
     picture, wanted = pictures[2], expected[2]
     pixels = np.frombuffer(picture.data, dtype).reshape(HEIGHT, WIDTH, channels)
     if word == "rgb8":
@@ -212,6 +213,24 @@ def test_other_formats(project, bridge, expected, tmp_path, word, dtype, channel
     else:
         luma = wanted[:, :, :3].astype(float) @ [0.299, 0.587, 0.114]
         assert np.abs(pixels[:, :, 0] - luma).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("word", "size", "wanted_bytes"),
+    [
+        ("rgba8", [16, 4], 4 * (16 * 4 + 8 * 2 + 4 + 2 + 1)),  # down to 1x1
+        ("bc1", [40, 16], 8 * (10 * 4 + 5 * 2 + 3 * 1 + 2 + 1 + 1)),  # whole blocks, down to 1x1 too
+        ("bc3", [10, 10], 16 * (9 + 4 + 1 + 1)),
+    ],
+)
+def test_mip_levels_as_godot_counts_them(project, bridge, tmp_path, word, size, wanted_bytes):
+    with BlockingClient(bridge["tcp"]) as client:
+        if word not in client.welcome.formats:
+            pytest.skip("block formats need the extra [bc]")
+    _, pictures = record(
+        project, bridge, tmp_path / f"mips-{word}", "tcp", format=word, size=size, mips=True, pictures=3
+    )
+    assert {(picture.width, picture.height, len(picture.data)) for picture in pictures} == {(*size, wanted_bytes)}
 
 
 @pytest.mark.parametrize("door", ["tcp", "link"])
@@ -239,6 +258,18 @@ def test_the_bridge_is_killed_and_restarted(project, tmp_path, door):
     pixels = np.frombuffer((tmp_path / "picture").read_bytes(), np.uint8).reshape(6, 8, 4)
     assert pixels[0, -1, 1] > 180  # the right top is green still: values outlive the bridge
     assert pixels[-1, 0, 2] > 180
+
+
+def test_the_example_scene(project, bridge):
+    """Node, signals, sliders and texture of godot_sample/godot3; Godot 4's are the same text but for names."""
+    with Godot(project, {"address": bridge["tcp"]}, "-s", "res://scene_runner.gd") as godot:
+        told = godot.last()
+    assert told["size"] == [8, 8]
+    with BlockingClient(bridge["tcp"]) as client:
+        parameters = {parameter.name: parameter for parameter in client.describe("godot").parameters}
+    assert parameters["bottom_right"].value == [0.0, 1.0, 0.0, 1.0]
+    assert parameters["noise"].value == 0.0
+    assert told["controls"] == 2 * len(parameters)  # a label and a control for each
 
 
 def test_vectors_in_gdscript(project):

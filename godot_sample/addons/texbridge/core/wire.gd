@@ -10,18 +10,6 @@ const LINEAR = 16
 const LAST_OF_SET = 64
 const SHARED_MEMORY = 128
 
-const FORMATS = {
-	"rgb8": 3,
-	"rgba8": 1,
-	"r8": 4,
-	"rgba16f": 5,
-	"rgba32f": 6,
-	"r16f": 8,
-	"r32f": 9,
-	"bc1": 16,
-	"bc3": 17,
-	"bc7": 18,
-}
 const IMAGE_FORMATS = {
 	1: Image.FORMAT_RGBA8,
 	3: Image.FORMAT_RGB8,
