@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgpack
+import msgspec
 import numpy as np
 import pytest
 from cli_rig import Home
@@ -494,6 +495,25 @@ def test_sample_camera(built, bridge, tmp_path):
 def test_a_frame_locked_recording_with_the_component(built, bridge, expected, tmp_path):
     shown = play(built, bridge, "locked", tmp_path / "locked").reshape(10, HEIGHT, WIDTH, 4)
     assert np.array_equal(shown, expected[:10])
+
+
+def test_osc(built, tmp_path):
+    with Home(tmp_path).serve("--embedded") as running, BlockingClient(running.addresses["tcp"]) as client:
+        frames = client.subscribe("main", format="rgba8", origin="bottom_left")
+        run_csharp(built / "Runner.exe", "osc", *running.addresses["osc"].rsplit(":", 1))
+        while True:  # the bundle is the last that came: a picture with its colour has all the others
+            corner = frames.next(timeout_s=LIMIT_S).pixels[-1, -1]
+            values = {parameter["name"]: parameter.get("value") for parameter in described(client)}
+            if values["top_right"][:3] == [1.0, 0.0, 0.0] and corner[0] > 150 > 100 > corner[1]:
+                break
+    assert values["noise"] == 0.25
+    assert values["blur"] == pytest.approx(0.55)
+    assert values["prompt"] == "a red fox é"
+    assert values["top_left"] == [1.0, 0.5, 0.25, 1.0]
+
+
+def described(client: BlockingClient) -> list[dict[str, object]]:
+    return msgspec.to_builtins(client.describe("main").parameters)
 
 
 def test_the_editor_window(built, bridge):

@@ -89,3 +89,18 @@ def test_the_readmes_formats_are_the_registrys():
         for wire, unity in re.findall(r"case PixelFormat\.(\w+): return TextureFormat\.(\w+);", code)
     }
     assert readme == names == cases
+
+
+def test_the_readme_knows_every_menu_and_component():
+    """Menu paths in the README are those in the code."""
+    readme = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    code = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.cs"))
+    for path in re.findall(r'MenuItem\("([^"]+)"\)', code):
+        assert f"*{path.replace('/', ' > ')}*" in readme
+    paths = re.findall(r'AddComponentMenu\("([^"]+)"\)\]\s+public sealed class (\w+)', code)
+    assert len(paths) == 5
+    for path, component in paths:
+        assert f"| `{component}` |" in readme
+        assert f"TexBridge{path.split('/')[1]}".lower() == component.lower()
+    for path in ("TexBridge > Connection", "TexBridge > Texture"):
+        assert f"*Add Component > {path}*" in readme

@@ -122,6 +122,28 @@ namespace TexBridge.Check
             return End();
         }
 
+        /// <summary>OSC by the component, and a bundle by its sender.</summary>
+        public static int Osc(string host, int port)
+        {
+            var osc = new GameObject("OSC").AddComponent<TexBridgeOsc>();
+            osc.Host = host;
+            osc.Port = port;
+            osc.SendNumber("noise", 0.25f);
+            osc.SendNormalized("blur", 0.5f);
+            osc.SendText("prompt", "a red fox é");
+            osc.SendColour("top_left", new Color(1, 0.5f, 0.25f, 1));
+            var writer = osc.Sender.Writer;
+            writer.BeginBundle();
+            writer.Begin("/texbridge/main/top_right", "iii");
+            writer.Int(255);
+            writer.Int(0);
+            writer.Int(0);
+            writer.Begin("/texbridge/main/run", "");
+            Check(osc.Sender.Send(), "sent");
+            Player.Stop();
+            return 0;
+        }
+
         /// <summary>The editor window, drawn until it shows what the bridge has; then a parameter is put into the scene.</summary>
         public static int Window(string address)
         {

@@ -46,6 +46,7 @@ namespace TexBridge.Check
                 case "tests": return OwnTests(arguments[1]);
                 case "live": return Play.Live(arguments[1], arguments[2]);
                 case "demo": return Play.Demo(arguments[1], arguments[2]);
+                case "osc": return Play.Osc(arguments[1], int.Parse(arguments[2]));
                 case "card": return Play.Card(arguments[1], arguments[2]);
                 case "camera": return Play.Camera(arguments[1], arguments[2]);
                 case "locked": return Play.Locked(arguments[1], arguments[2]);
