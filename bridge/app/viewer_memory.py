@@ -54,7 +54,7 @@ class ViewerMemory:
         if not isinstance(lease, SlotLease) or lease.file.closed or not self._told:
             return None
         file, told = lease.file, self._told[-1]
-        if file is not self._file and not file.is_there():
+        if not file.is_whole() or (file is not self._file and not file.is_there()):
             return None
         # All who read the slot share the header in it: nothing of one subscriber's own.
         seq = lease.announce(replace(header, client_time=0), told)

@@ -8,6 +8,7 @@ is never taken. Source: protocols/shared-memory.md, Writing.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import threading
@@ -17,6 +18,8 @@ from pathlib import Path
 from bridge.codec.frame import FrameHeader, encode_frame_header
 from bridge.codec.shared_memory import SLOT_HEADER_AT, SLOT_PAYLOAD_AT, page_for
 from bridge.links.memory_folder import MemoryFolder
+
+logger = logging.getLogger("bridge.links.memory")
 
 
 class SlotLease:
@@ -34,11 +37,14 @@ class SlotLease:
 
     @property
     def view(self) -> memoryview:
-        """The bytes, exactly as many as were asked for. Raises RuntimeError after the last release."""
+        """The bytes, exactly as many as were asked for; zeros where somebody made the file shorter meanwhile.
+
+        Raises RuntimeError after the last release.
+        """
         view = self._view
         if view is None:
             raise RuntimeError("the lease is over: its last owner released it")
-        return view
+        return view if self.file.is_whole() else memoryview(bytearray(len(view)))
 
     def retain(self) -> None:
         """One owner more. Raises RuntimeError after the last release."""
@@ -63,7 +69,7 @@ class SlotLease:
 
         The first call writes the slot's own header, which all readers share, and ends the writing.
 
-        Raises RuntimeError: the file is closed.
+        Raises RuntimeError: the file is closed, or is not whole any more.
         """
         return self.file._announce(self, header, reader)
 
@@ -116,7 +122,7 @@ class MemoryFile:
         return self.page.file_bytes
 
     def lend(self, payload_bytes: int) -> SlotLease | None:
-        """A slot to write a payload into, owned once, by the caller; None if every slot is lent.
+        """A slot to write a payload into, owned once, by the caller; None if every slot is lent, or the file `lost`.
 
         Raises ValueError: more than the capacity.
         """
@@ -124,7 +130,7 @@ class MemoryFile:
             raise ValueError(f"{payload_bytes} bytes in slots of {self.page.capacity}")
         with self._lock:
             slot = self._choose()
-            if slot is None or self._closed:
+            if slot is None or self._closed or not self.is_whole():
                 return None
             self.taken += len(self._held[slot])
             self._held[slot].clear()
@@ -152,6 +158,8 @@ class MemoryFile:
         with self._lock:
             if self._closed:
                 raise RuntimeError("the file is removed: nobody can be told of it any more")
+            if not self.is_whole():
+                raise RuntimeError("the file was made shorter: there is nothing to read in it")
             slot = lease.slot
             if not self._written[slot]:
                 begin = self.page.slot_at(slot)
@@ -188,6 +196,18 @@ class MemoryFile:
             self._retired = True
             if not self._closed and not any(self._lent) and not any(self._held):
                 self.close()
+
+    def is_whole(self) -> bool:
+        """Whether the file is as long as it was made. A look at a mapping beyond its file ends the process (SIGBUS).
+
+        Another program of this user may have made it shorter, against the rules. It is `lost` then.
+        """
+        if self._mapping.size() >= self.file_bytes:
+            return True
+        if not self.lost:
+            self.lost = True
+            logger.warning("somebody made the shared memory file %s shorter: another takes its place", self.path)
+        return False
 
     def is_there(self) -> bool:
         """Whether a newcomer can still open it: cleaners of temporary folders, or a user's logout, may have removed it.

@@ -123,6 +123,29 @@ def test_a_long_path_comes_in_parts(tmp_path: Path, folder: Path) -> None:
     run(test)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps a mapped file from being made shorter")
+def test_a_file_that_another_program_made_shorter_gives_way(tmp_path: Path, folder: Path) -> None:
+    async def test() -> None:
+        async with rig_in(tmp_path, folder) as rig:
+            engine, late = await rig.engine(hello=SHARED), await rig.engine()
+            await engine.subscribe(**SHARED)
+            await engine.run(params={"fill": color(1)})
+            await engine.frame(lambda frame: frame.header.number == 1)
+            (first,) = engine.of(Memory)
+            os.truncate(first.file, 4096)
+            await late.subscribe()  # is sent what lay in the slot
+            await late.frame(lambda frame: frame.header.number == 1, held=True)
+            for number in (2, 3):
+                await engine.run(params={"fill": color(number)})
+                await engine.frame(lambda frame, number=number: frame.header.number == number)
+            memory = engine.of(Memory)[-1]
+            assert memory.file != first.file
+            with reader(memory) as mapped:
+                assert number_in(mapped, engine.frames[-1].header) == 3
+
+    run(test)
+
+
 @KINDS
 def test_who_did_not_ask_gets_frames_of_the_same_slots(tmp_path: Path, folder: Path, kind: str) -> None:
     async def test() -> None:

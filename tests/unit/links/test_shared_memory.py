@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -195,3 +196,19 @@ def test_closing_leaves_the_bytes_to_who_still_has_them(folder: MemoryFolder) ->
     with pytest.raises(RuntimeError, match="removed"):
         lease.announce(HEADER, object())
     lease.release()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps a mapped file from being made shorter")
+def test_a_file_that_somebody_made_shorter_is_not_touched_again(file: MemoryFile) -> None:
+    told, kept = file.lend(1024), file.lend(1024)
+    assert told is not None
+    assert kept is not None
+    kept.view[:] = b"x" * 1024
+    os.truncate(file.path, 0)  # a touch ends the process from here on
+    assert bytes(kept.view) == bytes(1024)
+    assert file.lend(1024) is None
+    assert file.lost
+    with pytest.raises(RuntimeError, match="shorter"):
+        told.announce(HEADER, object())
+    told.release()
+    kept.release()
