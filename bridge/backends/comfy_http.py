@@ -273,7 +273,8 @@ class ComfyHttp:
                 told = response.headers
         except aiohttp.ClientSSLError as error:
             raise WrongAnswer(
-                f"no trusted TLS at {self._address.http}: {self._words(error)}; `ca_file` names an own certificate"
+                f"no trusted TLS at {self._address.http}: {self._words(error)}; `ca_file` in its"
+                " [[backend]], or --comfy-ca-file, names an own certificate"
             ) from None
         except aiohttp.ClientConnectorError as error:
             if is_refusal(error.os_error):

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from bridge.app.backend_headers import headers_for, trust
-from bridge.app.config import Config, find_config, load_config, parse_listen, user_config_folder
+from bridge.app.config import Config, find_config, is_loopback, load_config, parse_listen, user_config_folder
 from bridge.app.lan import read_token
 from bridge.cli.options import add_comfy_headers, add_config, read_comfy_headers, sendable
 from bridge.cli.printing import say
@@ -66,7 +66,9 @@ class AdminClient:
         listen = http_door or config.http.listen
         if not listen:
             raise ConfigError("http.listen is empty: the bridge has no HTTP door; name it with --http HOST:PORT")
-        _, self._port = parse_listen(listen, "--http" if http_door else "http.listen")
+        host, self._port = parse_listen(listen, "--http" if http_door else "http.listen")
+        if http_door and not is_loopback(host) and host not in ("0.0.0.0", "::"):
+            raise ConfigError(f"--http {http_door}: only the bridge's own machine may, at 127.0.0.1:{self._port}")
         self._token = config.link.token
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -318,5 +318,7 @@ def test_the_command_without_a_bridge_or_with_something_else_there(home):
         assert done.code in (1, 2)
         one_line(done.err)
     assert home.run("backends", "list", TEXBRIDGE_HTTP_LISTEN="").code == 2
+    done = home.run("backends", "list", "--http", "192.0.2.1:9480")
+    assert (done.code, "own machine" in one_line(done.err)) == (2, True), "not asked at 127.0.0.1 in its place"
     assert home.run("backends", "add", "ftp://x").code == 2
     assert home.run("backends").code == 2
