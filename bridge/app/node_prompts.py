@@ -48,11 +48,11 @@ async def send_by_nodes(
     `name` comes from the content: see `NodePack.send`. Raw pixels go over a fast link alone.
 
     Raises:
-        BackendError: the backend is gone, silent, or refuses the picture.
+        BackendError: the backend is gone, or silent.
         PictureDecodeError: the file's header can't be read.
     """
     nodes = backend.nodes
-    if not nodes.usable or not takes_tickets(workflow, parameter):
+    if not nodes.takes_pictures or not takes_tickets(workflow, parameter):
         return None
     if isinstance(picture, Picture):
         format = read_picture_header(picture.data, PictureLimits()).format

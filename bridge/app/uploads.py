@@ -119,7 +119,7 @@ class PictureUploads:
     ) -> str:
         rule = workflow.picture_rules[place[1]]
         size = size if rule.fit is not None else None
-        by_nodes = backend.nodes.usable and takes_tickets(workflow, place[1])
+        by_nodes = backend.nodes.takes_pictures and takes_tickets(workflow, place[1])
         if by_nodes and (isinstance(picture, Picture) or backend.nodes.raw_in):
             ticket = await self._into_memory(backend, workflow, place, picture, rule, size)
             if ticket is not None:

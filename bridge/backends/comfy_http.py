@@ -241,6 +241,7 @@ class ComfyHttp:
                 "Content-Length": str(memoryview(data).nbytes),
             },
             timeout=timeout,
+            foreign=False,  # 503 is the pack's own word for "no room"
         )
         return status, _json_object(status, body, "/texbridge/image")
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bridge.backends.comfy_http import ComfyHttp
+from bridge.backends.faults import WrongAnswer
 from bridge.backends.transfer import Transfer, TransferMode
 from bridge.codec.node_events import NODE_EVENT
 from bridge.errors import BackendError, ErrorCode
@@ -30,6 +31,8 @@ _GONE: Final = "is not here"
 """What the input nodes say of a picture that was never sent, or has ended."""
 _FIRST_REST_S: Final = 30.0
 _LONGEST_REST_S: Final = 1800.0
+_PICTURES_REST_S: Final = 10.0
+"""How long pictures go up as files after the pack took one not: its memory may be full of other bridges' pictures."""
 _MOST_TICKETS: Final = 256
 
 
@@ -70,6 +73,7 @@ class NodePack:
         self._tickets: OrderedDict[str, tuple[PictureTicket, float]] = OrderedDict()
         self._rest_until = 0.0
         self._rest_s = _FIRST_REST_S
+        self._pictures_from = 0.0
 
     @property
     def facts(self) -> PackFacts | None:
@@ -86,20 +90,28 @@ class NodePack:
         )
 
     @property
+    def takes_pictures(self) -> bool:
+        """Whether pictures may be sent into its memory now."""
+        return self.usable and time.perf_counter() >= self._pictures_from
+
+    @property
     def raw_in(self) -> bool:
-        """Whether pictures should be sent raw: the pack is there, and the link is fast."""
-        return self.usable and self.transfer.word() == "raw"
+        """Whether pictures should be sent raw: the pack takes them, and the link is fast."""
+        return self.takes_pictures and self.transfer.word() == "raw"
 
     def takes(self, format: str, size: int) -> bool:
         """Whether a picture of so many bytes in this format (a registry word, or jpeg, png, webp) can be sent."""
         facts = self._facts
-        return self.usable and facts is not None and format in facts.input_formats and size <= facts.picture_bytes
+        if not self.takes_pictures or facts is None:
+            return False
+        return format in facts.input_formats and size <= facts.picture_bytes
 
     async def learn(self, object_info: bytes | None) -> None:
         """Find out whether this ComfyUI has it. Raises BackendError."""
         self._facts, self.problem = None, ""
         self._tickets.clear()
         self._rest_until, self._rest_s = 0.0, _FIRST_REST_S
+        self._pictures_from = 0.0
         self.transfer.forget()
         if object_info is None or any(f'"{name}"'.encode() not in object_info for name in (OUTPUT_NODE, INPUT_NODE)):
             return
@@ -135,14 +147,17 @@ class NodePack:
         width: int = 0,
         height: int = 0,
         origin: Origin = Origin.TOP_LEFT,
-    ) -> PictureTicket:
-        """Send a picture into memory, once for each `name`, and give what the input node takes.
+    ) -> PictureTicket | None:
+        """Send a picture into memory, once for each `name`, and give what the input node takes; None if it is refused.
+
+        A refusal is no fault of the picture: the memory may be full of others' pictures, or the pack be gone. Files are
+        the way for a while then.
 
         `name` (letters, digits, - and _, at most 64) must come from the content: the same always means the same
         picture. `format` is a registry word with `width` and `height`, or `jpeg`, `png`, `webp`.
 
         Raises:
-            BackendError: the backend is gone, silent, or refuses the picture.
+            BackendError: the backend is gone, or silent.
         """
         facts, now = self._facts, time.perf_counter()
         if facts is None:
@@ -154,19 +169,26 @@ class NodePack:
         query = {"name": name, "format": format}
         if width:
             query |= {"width": str(width), "height": str(height), "origin": origin.value}
-        status, answer = await self._http.send_picture(data, query, {SESSION_HEADER: self._secret})
+        try:
+            status, answer = await self._http.send_picture(data, query, {SESSION_HEADER: self._secret})
+        except WrongAnswer as error:
+            self._picture_refused(error.message)
+            return None
         ticket = answer.get("picture")
         if status != 200 or not isinstance(ticket, str):
-            told = str(answer.get("error") or f"status {status}")[:300]
-            raise BackendError(
-                f"the texbridge nodes refused the picture: {told}", code=ErrorCode.PROMPT_REJECTED, value=status
-            )
+            self._picture_refused(str(answer.get("error") or f"status {status}"))
+            return None
         self._tickets[name] = PictureTicket(ticket), now
         while len(self._tickets) > _MOST_TICKETS:
             self._tickets.popitem(last=False)
         return self._tickets[name][0]
 
     # --- what goes wrong ------------------------------------------------------------------------------------
+
+    def _picture_refused(self, told: str) -> None:
+        self._pictures_from = time.perf_counter() + _PICTURES_REST_S
+        self.problem = f"the texbridge nodes took no picture, files are used for {_PICTURES_REST_S:g} s: {told[:300]}"
+        logger.warning("%s", self.problem)
 
     def failed(self, class_type: str | None, message: str) -> bool:
         """A node failed or was refused. True if it was the pack's: the prompt may be tried again without."""

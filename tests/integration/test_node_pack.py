@@ -12,6 +12,7 @@ from PIL import Image
 from bridge.codec.messages import Run
 from bridge.embedded import EmbeddedServer
 from bridge.embedded.catalog import CATALOG
+from bridge.embedded.routes import Routes
 from bridge.types import OutputKind
 
 GRAPHS = {
@@ -175,6 +176,42 @@ def test_a_picture_that_is_gone_from_memory_is_sent_again(tmp_path):
             assert (shown == again).all()
             assert np.abs(shown[..., :3].astype(int) - pixels).max() <= 1
             assert bridge.gate.graphs[-1]["1"]["class_type"] == "TexBridgeInput"
+
+    run(test)
+
+
+def no_room(request):
+    return aiohttp.web.json_response({"error": "no room for 1 bytes: 256 pictures of other sessions"}, status=503)
+
+
+def no_pack(request):
+    return aiohttp.web.Response(text="404: Not Found", status=404)
+
+
+@pytest.mark.parametrize("answer", [no_room, no_pack])
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_picture_that_the_pack_refuses_goes_as_a_file(tmp_path, monkeypatch, answer, raw):
+    async def refuse(self, request):
+        await request.read()
+        return answer(request)
+
+    monkeypatch.setattr(Routes, "post_texbridge_image", refuse)
+
+    async def test():
+        async with rig(tmp_path, "photo") as bridge:
+            engine = await bridge.engine()
+            await engine.subscribe()
+            value, pixels = photo(3)
+            if raw:
+                height, width = pixels.shape[:2]
+                data = pixels.astype(np.uint8).tobytes()
+                value = {"width": width, "height": height, "format": "rgb8", "origin": "top_left", "data": data}
+            for _ in range(2):
+                result, shown = await one(engine, picture=value)
+                assert bridge.gate.graphs[-1]["1"]["class_type"] == "LoadImage"
+                assert shown.shape[:2] == pixels.shape[:2]
+                assert result.timing["transfer"] == "raw"  # the way out is as good as before
+            assert "took no picture" in bridge.bridge.backends.get("comfy").nodes.problem
 
     run(test)
 

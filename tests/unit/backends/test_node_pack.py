@@ -104,10 +104,14 @@ def test_a_picture_goes_once() -> None:
     ]
 
 
-def test_a_refused_picture_is_told() -> None:
-    made = pack(Http(answer=(413, {"error": "too large"})))
-    with pytest.raises(BackendError, match="too large"):
-        asyncio.run(made.send(b"x", "one", "png"))
+def test_pictures_are_files_for_a_while_after_one_was_refused() -> None:
+    made = pack(Http(answer=(503, {"error": "no room"})))
+    assert made.takes("png", 1)
+    assert asyncio.run(made.send(b"x", "one", "png")) is None
+    assert "no room" in made.problem
+    assert not made.takes("png", 1)
+    assert not made.raw_in
+    assert made.usable  # pictures still come out by it
 
 
 def test_a_failed_node_rests_and_comes_back_when_comfyui_is_learnt_anew() -> None:
