@@ -182,7 +182,8 @@ def command_check(args: list[str]) -> int:
     command_types([])
     install_debian_packages()
     skipped: dict[str, int] = {}
-    command = [str(PYTHON), "-m", "pytest", *args]
+    # A file of tests is never split: what its tests share is made once.
+    command = [str(PYTHON), "-m", "pytest", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", *args]
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PY_COLORS": "0"}
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", errors="replace", env=environment

@@ -135,7 +135,7 @@ class MemoryFolder:
             if token != self._token:
                 removed += self._clean_owner(token, paths)
         if removed:
-            logger.info("removed %d shared memory files of a bridge that is gone", removed)
+            logger.debug("removed %d shared memory files of a bridge that is gone", removed)
         return removed
 
     def _clean_owner(self, token: str, paths: list[Path]) -> int:
