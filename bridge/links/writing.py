@@ -230,15 +230,14 @@ class LinkWriter(ABC):
         if frame is None:
             return
         try:
-            if self._queue:
-                self._write(
-                    b"".join(piece for message in self._queue for piece in (self._prefix(len(message)), message))
-                )
-                self._forget_queues()
-                self._reading_changed()
+            messages = list(self._queue)
+            self._forget_queues()
             if frame.before is not None:
-                self._write(self._prefix(len(frame.before)) + frame.before)
-            done = self._begin_frame(frame)
+                messages.append(frame.before)
+            # In one piece with the frame's header: every write wakes the peer.
+            lead = b"".join(piece for data in messages for piece in (self._prefix(len(data)), data))
+            done = self._begin_frame(frame, lead)
+            self._reading_changed()
         except Exception as error:
             self._give_back(frame)
             if not isinstance(error, OSError):
@@ -307,13 +306,16 @@ class LinkWriter(ABC):
         finally:
             self._give_back(frame)
 
-    def _begin_frame(self, frame: OutgoingFrame) -> int:
-        """Give the transport a frame up to its first piece; the result is how much of the payload that is."""
+    def _begin_frame(self, frame: OutgoingFrame, lead: bytes = b"") -> int:
+        """Give the transport a frame up to its first piece; the result is how much of the payload that is.
+
+        `lead` is what goes before it, whole messages with their prefixes.
+        """
         size = len(frame.header) + frame.payload.nbytes
         if size <= JOINED_BYTES:
-            self._write(b"".join((self._prefix(size), frame.header, frame.payload)))
+            self._write(b"".join((lead, self._prefix(size), frame.header, frame.payload)))
             return frame.payload.nbytes
-        self._write(self._prefix(size) + frame.header)
+        self._write(lead + self._prefix(size) + frame.header)
         self._inside_frame = True
         self._write(frame.payload[:PIECE_BYTES])
         return min(PIECE_BYTES, frame.payload.nbytes)
