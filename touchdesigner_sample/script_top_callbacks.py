@@ -3,10 +3,16 @@
 me - this DAT; scriptOp - the Script TOP that cooks.
 """
 
+import sys
+
+try:
+    if project.folder not in sys.path:
+        sys.path.insert(0, project.folder)
+except NameError:
+    pass  # not in TouchDesigner
+
 import texbridge_td
 from texbridge_td import parameters
-
-_sent = {}
 
 
 def onSetupParameters(scriptOp):
@@ -58,11 +64,9 @@ def onCook(scriptOp):
     described = link.described
     if described is not None:
         values = parameters.read_values(scriptOp, described)
-        sent = _sent.setdefault(scriptOp.id, {})
-        changed = {name: value for name, value in values.items() if sent.get(name) != value}
+        changed = {name: value for name, value in values.items() if link.values.get(name) != value}
         if changed:
             link.set(changed)
-            sent.update(changed)
     frame = link.take(int(scriptOp.par.Output.eval()))
     if frame is not None:
         scriptOp.copyNumpyArray(frame.pixels)

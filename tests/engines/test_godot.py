@@ -6,6 +6,7 @@ bridge). What Godot 3 can't show about Godot 4 is in godot_sample/README.md.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from bridge_rig import bridge_behind_proxy, run
 from cli_rig import Home
 
 from bridge.cli.expected import TOLERANCE, gradient_pixels, worst_difference
@@ -258,6 +260,34 @@ def test_the_bridge_is_killed_and_restarted(project, tmp_path, door):
     pixels = np.frombuffer((tmp_path / "picture").read_bytes(), np.uint8).reshape(6, 8, 4)
     assert pixels[0, -1, 1] > 180  # the right top is green still: values outlive the bridge
     assert pixels[-1, 0, 2] > 180
+
+
+@pytest.mark.parametrize("door", ["tcp", "link"])
+def test_a_link_that_is_cut(project, tmp_path, door):
+    """The session goes on: what was asked before the cut is made once, and answered."""
+
+    def record_through(address: str, cut: Callable[[], None]) -> dict[str, Any]:
+        settings = {"stream": "cut", "workflow": "gradient", "mode": "oneshot", "size": [8, 6], "address": address}
+        settings["max_message_bytes"] = 0
+        with Godot(project, {"mode": "survive", "out": str(tmp_path / "picture"), "settings": settings}) as godot:
+            while godot.line().get("picture") != 3:
+                pass
+            cut()
+            while "counts" not in (told := godot.line()):
+                pass
+        return told
+
+    async def test() -> None:
+        async with bridge_behind_proxy("tcp" if door == "tcp" else "websocket") as (_, proxy, address):
+            loop = asyncio.get_running_loop()
+            if door == "link":
+                address += "/link"
+            told = await asyncio.to_thread(record_through, address, lambda: loop.call_soon_threadsafe(proxy.reset))
+        assert told["failed"] == 0
+        assert told["counts"]["links"] == 2
+        assert told["boots"] == 1
+
+    run(test)
 
 
 def test_the_example_scene(project, bridge):

@@ -6,6 +6,7 @@ What only TouchDesigner itself can show (cooking, the Script TOP's own checks of
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib
 import socket
 import struct
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bridge_rig import bridge_behind_proxy, run
 from cli_rig import Home
 from vectors import VECTORS, flatten, load, same, unflatten
 
@@ -244,7 +246,7 @@ def test_parameters_of_the_workflow(top, bridge):
     for name, value in zip("rgba", (1.0, 0.0, 0.0, 1.0), strict=True):
         for corner in ("Topleft", "Topright", "Bottomleft", "Bottomright"):
             getattr(par, corner + name).val = value
-    one.cook_until(lambda: one.link._values.get("top_left") == [1.0, 0.0, 0.0, 1.0], "values")
+    one.cook_until(lambda: one.link.values.get("top_left") == [1.0, 0.0, 0.0, 1.0], "values")
     one.pulse("Run")
     one.cook_until(lambda: one.link.finished, "finished")
     one.cook_until(lambda: (one.operator.pictures[-1] == [255, 0, 0, 255]).all(), "red picture")
@@ -313,6 +315,96 @@ def test_a_bridge_that_is_killed_and_restarted(tmp_path):
         picture = one.picture(one.link.run())
         assert (picture == [0, 0, 255, 255]).all()  # values outlive the bridge
         one.close()
+
+
+def test_a_link_that_is_cut():
+    """The session goes on: the subscription holds, and a run that was asked for meanwhile is made once."""
+
+    def cook(address: str, cut: Any) -> None:
+        one = Top(address, Stream="show", Workflow="gradient", Mode="oneshot", Sharedmemory=False)
+        try:
+            one.picture(one.link.run())
+            session = one.link._session
+            cut()
+            key = one.link.run()
+            one.picture(key)
+            assert one.link._session == session
+            assert [told["outcome"] for told in one.link.finished] == ["done", "done"]
+        finally:
+            one.close()
+
+    async def test() -> None:
+        async with bridge_behind_proxy("tcp") as (_, proxy, address):
+            loop = asyncio.get_running_loop()
+            await asyncio.to_thread(cook, address, lambda: loop.call_soon_threadsafe(proxy.reset))
+
+    run(test)
+
+
+def test_without_shared_memory_where_it_cannot_be_had(top, monkeypatch):
+    def refuse(message: dict[str, Any]) -> None:
+        raise PermissionError(message["file"])
+
+    monkeypatch.setattr("texbridge_td.link.MemoryReader", refuse)
+    one = top("td-refused", Sharedmemory=True)
+    picture = one.picture(one.link.run(values(0), seed=0))
+    assert picture.shape == (HEIGHT, WIDTH, 4)
+    assert one.link.copied == 0
+
+
+def test_other_settings_begin_another_link(top):
+    one = top("td-one")
+    one.cook_until(lambda: one.link.described, "description")
+    one.pulse("Parameters")
+    one.operator.par.Noise.val = 0.375
+    one.cook_until(lambda: one.link.values.get("noise") == 0.375, "value")
+    before, one.operator.par.Stream.val = one.link, "td-two"
+    one.cook_until(lambda: one.link.values.get("noise") == 0.375, "the value for the new stream too")
+    assert one.link is not before
+    before._thread.join(LIMIT_S)
+    assert before.state == "closed"
+
+
+def memory_file(path: Path) -> dict[str, Any]:
+    """A file as the bridge makes it, with 4 slots: 2x1 pixels rgba8 are whole in slot 1 (seq 6), slot 2 is in work (7)."""
+    data = bytearray(4096 + 4 * 4096)
+    struct.pack_into("<4sHHIIIIQQ", data, 0, b"TXBS", 1, 0, 4, 4096, 3968, 1, 77, 1)
+    struct.pack_into("<Q", data, 4096 + 4096, 6)
+    data[4096 + 4096 + 128 : 4096 + 4096 + 136] = bytes(range(8))
+    struct.pack_into("<Q", data, 4096 + 2 * 4096, 7)
+    path.write_bytes(data)
+    return {"op": "memory", "stream": 1, "file": str(path), "nonce": 77, "slots": 4, "stride": 4096}
+
+
+def test_shared_memory_by_its_bytes(tmp_path):
+    memory = importlib.import_module("texbridge_td.memory")
+    told = memory_file(tmp_path / "memory")
+    header = wire().Header(b"TXB1", 80, 192, 1, 9, 1, 0, 0, 1, 1, 2, 1, 8, 8, 0, 0, 0, slot=1, seq=6)
+    reader = memory.MemoryReader(told)
+    assert bytes(reader.copy(header)) == bytes(range(8))
+    assert reader.copy(header._replace(seq=4)) is None  # it was taken for a newer picture
+    assert reader.copy(header._replace(slot=2, seq=6)) is None  # it is being written
+    for wrong in ({"slot": 4}, {"seq": 7}, {"payload_bytes": 3972}):
+        with pytest.raises(wire().WireError):
+            reader.copy(header._replace(**wrong))
+
+    class Writer:
+        """Takes the slot between the copy and the second look, where the reader has its fence."""
+
+        def __enter__(self) -> None:
+            with (tmp_path / "memory").open("r+b") as file:
+                file.seek(4096 + 4096)
+                file.write(struct.pack("<Q", 8))
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    reader._fence = Writer()
+    assert reader.copy(header) is None
+    reader.close()
+    for other in ({"nonce": 78}, {"slots": 5}, {"stride": 8192}):
+        with pytest.raises(wire().WireError):
+            memory.MemoryReader(told | other)
 
 
 def test_python_of_older_touchdesigners():

@@ -23,7 +23,7 @@ def link_for(key: Any, **settings: Any) -> Link:
     link = _links.get(key)
     if link is None or link.settings != settings:
         if link is not None:
-            link.close()
+            link.close(wait=False)  # a cook must not wait for a socket
         link = _links[key] = Link(**settings)
         link.start()
     return link

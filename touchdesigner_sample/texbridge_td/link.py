@@ -59,6 +59,7 @@ class Link:
         trouble: why there is no picture, for people; "" if all is well.
         described: what `described` said of the stream: parameters, outputs, size. None before.
         finished: the last answers to `run`: maps as on the wire, newest last.
+        values: what was set until now.
         copied, torn: frames out of shared memory, and those that were taken from us.
     """
 
@@ -88,7 +89,7 @@ class Link:
         self._lock = threading.Lock()
         self._closing = False
         self._may_share = bool(shared_memory)
-        self._values: dict[str, Any] = {}
+        self.values: dict[str, Any] = {}
         self._runs: dict[Any, dict[str, Any]] = {}
         self._next_key = 0
         self._waiting: deque[bytes] = deque(maxlen=1024)  # for the socket; only while there is a link
@@ -111,11 +112,11 @@ class Link:
         """Begin. TouchDesigner goes on at once, whether there is a bridge or not."""
         self._thread.start()
 
-    def close(self) -> None:
-        """End the link and the thread. Safe to call twice."""
+    def close(self, wait: bool = True) -> None:
+        """End the link and the thread; without `wait` the thread ends by itself, soon. Safe to call twice."""
         self._closing = True
         self._wake()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
+        if wait and self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(2 * CONNECT_WITHIN_S)
 
     def take(self, output: int = 0) -> Frame | None:
@@ -138,7 +139,7 @@ class Link:
     def set(self, params: dict[str, Any]) -> None:
         """Set values; those of a `live` stream are seen in its next picture."""
         with self._lock:
-            self._values.update(params)
+            self.values.update(params)
             self._send({"op": "set", "stream": self.settings["stream"], "params": params})
 
     def run(self, params: dict[str, Any] | None = None, seed: int | None = None) -> str:
@@ -149,7 +150,7 @@ class Link:
             message = {"op": "run", "stream": self.settings["stream"], "key": key}
             if params:
                 message["params"] = params
-                self._values.update(params)
+                self.values.update(params)
             if seed is not None:
                 message["seed"] = seed
             self._runs[key] = message
@@ -282,18 +283,18 @@ class Link:
             self._is_open, self.state, self.trouble = True, "connected", ""
             settings = self.settings
             if told.get("resumed") and self._number is not None:
-                if self._values:
-                    self._send({"op": "set", "stream": settings["stream"], "params": dict(self._values)})
+                if self.values:
+                    self._send({"op": "set", "stream": settings["stream"], "params": dict(self.values)})
             else:
                 self._number = None
                 if settings["workflow"]:
                     opening = {"op": "open", "id": 1, "stream": settings["stream"], "workflow": settings["workflow"]}
                     opening["mode"] = settings["mode"]
-                    if self._values:
-                        opening["params"] = dict(self._values)
+                    if self.values:
+                        opening["params"] = dict(self.values)
                     self._send(opening)
-                elif self._values:
-                    self._send({"op": "set", "id": 1, "stream": settings["stream"], "params": dict(self._values)})
+                elif self.values:
+                    self._send({"op": "set", "id": 1, "stream": settings["stream"], "params": dict(self.values)})
                 subscribe = {"op": "subscribe", "id": 2, "stream": settings["stream"], "format": settings["format"]}
                 subscribe.update(origin="bottom_left", delivery="latest", credit=1)
                 if settings["size"]:
@@ -376,6 +377,8 @@ class Link:
             building.append(frame)
             if header.flags & wire.LAST_OF_SET:
                 self._newest, self._building = building, []
+                if not header.flags & wire.HELD:
+                    self.trouble = ""
 
     def _drop(self, header: Header) -> None:
         """A frame that can't be had any more: its set is none, and is acked so that others follow."""

@@ -118,7 +118,7 @@ func store_corners(image):
 	image.unlock()
 
 
-# Goes on through the bridge's end, until pictures of a second start are there.
+# Goes on through the end of a link, until there is a picture over the second one.
 func survive(frame):
 	if key == "" and link.is_connected_to_bridge:
 		ask(-1)
@@ -127,11 +127,11 @@ func survive(frame):
 	index += 1
 	key = ""
 	say({"picture": index, "boots": boots.size()})
-	if boots.size() < 2:
+	if link.counts["links"] < 2:
 		return false
 	var image = Wire.make_image(frame)
 	out.store_buffer(image.get_data())
 	out.close()
 	link.close()
-	say({"counts": link.counts, "failed": failed, "trouble": link.trouble})
+	say({"counts": link.counts, "failed": failed, "trouble": link.trouble, "boots": boots.size()})
 	return true

@@ -293,6 +293,8 @@ func _take_frame(frame):
 	if (frame["flags"] & Wire.LAST_OF_SET) != 0:
 		_newest = _building
 		_building = []
+		if (frame["flags"] & Wire.HELD) == 0:
+			trouble = ""
 
 
 static func _same_set(one, other):
