@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.binding import measure_binding, measure_gap
 from benchmarks.blocks import measure_blocks
 from benchmarks.fanout import measure_fanout, measure_memory
-from benchmarks.goals import GOALS, LONG, Row, machine
+from benchmarks.goals import GOALS, LONG, Row, load_average, machine
+from benchmarks.growth import measure_growth
 from benchmarks.osc import measure_osc
 from benchmarks.relay import measure_overhead, measure_raw, measure_relay
 from benchmarks.rig import Rig
@@ -31,7 +33,8 @@ blocking TCP socket. Nothing is judged but the goals themselves, and the exit co
 
 def parse_goals(text: str, *, long: bool = False) -> list[str]:
     """`P1,P5` as a list; for an empty text all, the long ones only if `long`. Exits with a word for an unknown one."""
-    named = [word.strip().upper() for word in text.split(",") if word.strip()]
+    known = {goal.upper(): goal for goal in GOALS}
+    named = [known.get(word.strip().upper(), word.strip()) for word in text.split(",") if word.strip()]
     wanted = named or [goal for goal in GOALS if long or goal not in LONG]
     for word in wanted:
         if word not in GOALS:
@@ -52,6 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     wanted = parse_goals(options.only, long=options.long)
     print(machine())
+    load = load_average()
+    print(f"load average at the beginning: {load}")
     rows: list[Row] = []
 
     def take(goals: set[str], measure: Callable[[], list[Row]]) -> None:
@@ -65,8 +70,10 @@ def main(arguments: list[str] | None = None) -> int:
     take({"P2"}, lambda: measure_last_hop(30 if quick else 400))
     take({"P5"}, lambda: measure_stall(2.0 if quick else 15.0))
     take({"P11"}, lambda: measure_blocks(5 if quick else 50))
+    take({"P9b"}, lambda: measure_binding(5.0 if quick else 20.0))
+    take({"P13"}, lambda: measure_growth(2.0 if quick else 6.0))
     take({"P14"}, lambda: measure_whole(5 if quick else 40))
-    if {"P1", "P2", "P3", "P4", "P6", "P7", "P8", "P10", "P12"} & set(wanted):
+    if {"P1", "P2", "P3", "P4", "P6", "P7", "P8", "P9", "P10", "P12"} & set(wanted):
         rig = Rig()
         try:
             print("decoders: " + ", ".join(f"{kind} {words}" for kind, words in rig.decoders().items()))
@@ -74,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
             take({"P2"}, lambda: measure_raw(rig, 10 if quick else 150))
             example, polling = "P3" in wanted, "P4" in wanted
             take({"P3", "P4"}, lambda: measure_overhead(rig, 5 if quick else 40, example=example, polling=polling))
+            take({"P9"}, lambda: measure_gap(rig, 20 if quick else 200))
             take({"P10"}, lambda: measure_osc(rig, 20 if quick else 300))
             take(
                 {"P6", "P7", "P8"},
@@ -85,11 +93,18 @@ def main(arguments: list[str] | None = None) -> int:
         finally:
             rig.close()
     missed = sum(not row.holds for row in rows)
+    print(f"load average at the end: {load_average()}")
     print(f"{len(rows) - missed} of {len(rows)} hold")
     if options.json:
         path = Path(options.json)
         path.parent.mkdir(parents=True, exist_ok=True)
-        report = {"machine": machine(), "quick": quick, "goals": GOALS, "rows": [row.as_map() for row in rows]}
+        report = {
+            "machine": machine(),
+            "load": {"begin": load, "end": load_average()},
+            "quick": quick,
+            "goals": GOALS,
+            "rows": [row.as_map() for row in rows],
+        }
         path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if options.plots:
         from benchmarks.plots import draw_plots

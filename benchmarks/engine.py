@@ -27,6 +27,7 @@ class Got(NamedTuple):
     number: int
     request: int
     payload_bytes: int
+    stream: int = 0
 
 
 class Engine:
@@ -78,7 +79,7 @@ class Engine:
     def frame(self) -> Got:
         """The next new frame; it is acked. Held ones are passed over."""
         found = self.frame_unacked()
-        self.ack(found.number)
+        self.send("ack", stream=found.stream, number=found.number)
         return found
 
     def frame_unacked(self) -> Got:
@@ -104,7 +105,7 @@ class Engine:
                 fields = HEADER.unpack_from(self._buffer)
                 if fields[2] & SHARED:
                     self._copy(fields[13])
-                return Got(time.perf_counter(), fields[2], fields[4], fields[5], fields[13])
+                return Got(time.perf_counter(), fields[2], fields[4], fields[5], fields[13], fields[3])
             told: dict[str, Any] = msgpack.unpackb(self.view[:size])
             if told["op"] != "memory":
                 return told

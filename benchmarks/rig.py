@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,7 @@ from benchmarks.source import KINDS, RUNS
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = """
-[[backend]]
-url = "{url}"
-name = "source"
-
+{backends}
 [workflows]
 folders = ["{folder}"]
 reload = false
@@ -32,11 +30,15 @@ warm_up = false
 [limits]
 sessions = 1000
 
-[streams.bench]
-workflow = "bench"
-mode = "oneshot"
-
-[streams.through]
+{streams}
+"""
+BACKEND = """
+[[backend]]
+url = "{url}"
+name = "source{place}"
+"""
+STREAM = """
+[streams.{name}]
 workflow = "bench"
 mode = "oneshot"
 """
@@ -108,20 +110,27 @@ class Process:
 
 
 class Rig:
-    """Source and bridge, started once for all that needs them."""
+    """Source and bridge, started once for all that needs them; `backends` is how many sources there are."""
 
-    def __init__(self) -> None:
+    def __init__(self, streams: Sequence[str] = ("bench", "through"), backends: int = 1) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        self.source = Process(sys.executable, "-m", "benchmarks.source")
+        self.sources = [Process(sys.executable, "-m", "benchmarks.source") for _ in range(backends)]
+        self.source = self.sources[0]
         self.url = f"http://127.0.0.1:{self.source.first}"
         config = Path(self._folder.name) / "bench.toml"
         folder = (ROOT / "benchmarks" / "workflows").as_posix()
-        config.write_text(CONFIG.format(url=self.url, folder=folder), encoding="utf-8")
+        urls = [f"http://127.0.0.1:{source.first}" for source in self.sources]
+        text = CONFIG.format(
+            backends="".join(BACKEND.format(url=url, place=place) for place, url in enumerate(urls)),
+            streams="".join(STREAM.format(name=name) for name in streams),
+            folder=folder,
+        )
+        config.write_text(text, encoding="utf-8")
         try:
             command = (sys.executable, "-m", "bridge", "serve", "--json", "--config", str(config), *DOORS)
             self.bridge = Process(*command, "--require-comfy")
         except BaseException:
-            self.source.close()
+            self._close_sources()
             raise
         told = json.loads(self.bridge.first)
         self.osc, self.tcp, self.http = told["osc"], told["tcp"], told["http"]
@@ -159,8 +168,12 @@ class Rig:
     def close(self) -> None:
         """End both."""
         self.bridge.close()
-        self.source.close()
+        self._close_sources()
         self._folder.cleanup()
+
+    def _close_sources(self) -> None:
+        for source in self.sources:
+            source.close()
 
 
 class Floor:

@@ -71,6 +71,8 @@ class Source:
         self.queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.history: dict[str, Any] = {}
         self.stamps: dict[int, list[float]] = {}
+        self.spans: list[list[float]] = []
+        """When each prompt began and ended."""
         self.delay_s = 0.0
         self.count = 0
 
@@ -91,6 +93,7 @@ class Source:
                 web.get("/system_stats", self._stats),
                 web.get("/features", self._features),
                 web.get("/bench/stamps", self._stamps),
+                web.get("/bench/spans", self._spans),
                 web.post("/bench/settings", self._settings),
             ]
         )
@@ -138,6 +141,7 @@ class Source:
                 if socket is not None and not socket.closed:
                     await socket.send_str(json.dumps({"type": what, "data": {**fields, "prompt_id": prompt_id}}))
 
+            began = time.perf_counter()
             await tell("execution_start", timestamp=1)
             await tell("execution_cached", nodes=[], timestamp=1)
             await tell("executing", node=saver, display_node=saver)
@@ -168,6 +172,7 @@ class Source:
             while len(self.history) > 64:
                 self.history.pop(next(iter(self.history)))
             await tell("executing", node=None)
+            self.spans = [*self.spans[-999:], [began, time.perf_counter()]]
 
     async def _prompt(self, request: web.Request) -> web.Response:
         return web.json_response({"exec_info": {"queue_remaining": self.queue.qsize()}})
@@ -198,6 +203,10 @@ class Source:
     async def _stamps(self, request: web.Request) -> web.Response:
         stamps, self.stamps = self.stamps, {}
         return web.json_response(stamps)
+
+    async def _spans(self, request: web.Request) -> web.Response:
+        spans, self.spans = self.spans, []
+        return web.json_response(spans)
 
     async def _settings(self, request: web.Request) -> web.Response:
         body = await request.json()
