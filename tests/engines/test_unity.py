@@ -388,35 +388,71 @@ LAST, HELD = 64, 4
 )
 def test_what_is_taken_and_acked(built, delivery, frames, taken, acks):
     """A scripted bridge sends frames between the answer to `subscribe` and a pong."""
-    got: list[dict[str, object]] = []
+    subscribed = {"op": "subscribed", "number": 3}
+    with TcpPeer({"subscribe": lambda: [subscribed, *frames], "ping": lambda: [{"op": "pong"}]}) as peer:
+        told = run_csharp(built / "Runner.exe", "take", peer.address, delivery, 3)
+    assert told.splitlines() == taken
+    assert [message["number"] for message in peer.got if message["op"] == "ack"] == acks
+    assert all(message["stream"] == 3 for message in peer.got if message["op"] == "ack")
 
-    def serve(listener: socket.socket) -> None:
-        with listener.accept()[0] as link, link.makefile("rb") as stream:
 
-            def send(message: bytes | dict[str, object]) -> None:
-                data = message if isinstance(message, bytes) else msgpack.packb(message)
-                link.sendall(struct.pack("<I", len(data)) + data)
+class TcpPeer:
+    """A bridge that answers each message with what its op's function gives; the first answer gets the `id`."""
 
+    def __init__(self, answers: dict[str, Callable[[], list[bytes | dict[str, object]]]]) -> None:
+        self.got: list[dict[str, object]] = []
+        self._answers = {"hello": lambda: [dict(WELCOME)]} | answers
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve)
+
+    def _serve(self) -> None:
+        with suppress(ConnectionError), self._listener.accept()[0] as link, link.makefile("rb") as stream:
             while head := stream.read(4):
                 message = msgpack.unpackb(stream.read(struct.unpack("<I", head)[0]))
-                got.append(message)
-                if message["op"] == "hello":
-                    send(WELCOME)
-                elif message["op"] == "subscribe":
-                    send({"op": "subscribed", "id": message["id"], "number": 3})
-                    for sent in frames:
-                        send(sent)
-                elif message["op"] == "ping":
-                    send({"op": "pong", "id": message["id"]})
+                self.got.append(message)
+                for place, answer in enumerate(self._answers.get(message["op"], list)()):
+                    if not isinstance(answer, bytes):
+                        answer = msgpack.packb(answer | ({} if place else {"id": message["id"]}))
+                    link.sendall(struct.pack("<I", len(answer)) + answer)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, args=(listener,))
-        thread.start()
-        told = run_csharp(built / "Runner.exe", "take", f"127.0.0.1:{listener.getsockname()[1]}", delivery, 3)
-        thread.join()
-    assert told.splitlines() == taken
-    assert [message["number"] for message in got if message["op"] == "ack"] == acks
-    assert all(message["stream"] == 3 for message in got if message["op"] == "ack")
+    def __enter__(self) -> TcpPeer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        self._thread.join()
+
+
+def test_a_picture_that_another_took_the_place_of_is_asked_for_again(built, tmp_path):
+    """`latest` keeps one set waiting, and somebody else's may be newer: `finished` names a number that never comes."""
+
+    def finished(request: int, number: int) -> dict[str, object]:
+        return {"op": "finished", "request": request, "outcome": "done", "frames": 1, "number": number}
+
+    runs = iter(
+        [
+            [{"op": "accepted", "request": 1}, frame(2, 0, 22, 66), finished(1, 1)],
+            [{"op": "accepted", "request": 3}, finished(3, 3), frame(3, 0, 33, 66)],
+        ]
+    )
+    answers = {
+        "open": lambda: [{"op": "opened", "number": 3, "created": True}],
+        "subscribe": lambda: [{"op": "subscribed", "number": 3}],
+        "run": lambda: [message | peer.key() if isinstance(message, dict) else message for message in next(runs)],
+    }
+
+    class KeyPeer(TcpPeer):
+        def key(self) -> dict[str, object]:
+            return {"key": self.got[-1]["key"]}
+
+    with KeyPeer(answers) as peer:
+        run_csharp(built / "Runner.exe", "record", peer.address, 1, tmp_path / "pictures", "link", text="\n")
+    (picture,) = read_pictures(tmp_path / "pictures")
+    assert (picture.request, picture.pixels.tolist()) == (3, [[[33] * 4]])
+    keys = [message["key"] for message in peer.got if message["op"] == "run"]
+    assert len(set(keys)) == 2
 
 
 def test_a_wrong_token_is_not_tried_again(built, tmp_path):

@@ -25,6 +25,7 @@ namespace TexBridge
         bool hasReady;
         bool ackDue;
         uint ackNumber;
+        uint lastNumber;
         ulong wanted;
         bool hasWanted;
         bool lostWanted;
@@ -150,9 +151,12 @@ namespace TexBridge
                         {
                             if (Fault != null) throw Fault;
                             error = run.Error;
+                            // Somebody else's newer set took its place before it was sent.
+                            if (run.Number > 0 && lastNumber > run.Number && !(hasReady && IsWanted(ready)))
+                                lostWanted = true;
                             if (error == null && !lostWanted && !HasNews())
                                 Wait(since, timeoutMs, what);
-                            if (lostWanted) break; // written over in shared memory: once more
+                            if (lostWanted) break; // or written over in shared memory: once more
                         }
                         if (error is LinkLostException) break;
                         if (error != null) throw error;
@@ -190,6 +194,7 @@ namespace TexBridge
                 Number = number;
                 writing.Clear();
                 ackDue = false;
+                lastNumber = 0;
             }
             if (!answer.Flag("shared_memory")) UseMemory(null);
             subscribed.TrySetResult(true);
@@ -267,6 +272,7 @@ namespace TexBridge
             Came++;
             lock (gate)
             {
+                if (Acks(set)) lastNumber = set.Number;
                 if (Options.KeepsEverySet) Enqueue(set);
                 else
                 {

@@ -31,6 +31,9 @@ namespace TexBridge
         /// <summary>Why there will be no picture, or null as long as there may be one.</summary>
         public Exception Error { get; private set; }
 
+        /// <summary>The number of its last set, once it is done; 0: none, or not yet.</summary>
+        internal uint Number { get; private set; }
+
         internal RunHandle(string stream, string key)
         {
             Stream = stream;
@@ -48,6 +51,7 @@ namespace TexBridge
         {
             Request = answer.Request;
             accepted.TrySetResult(answer.Request);
+            Number = answer.Number;
             if (!answer.IsDone)
                 Error = new ProtocolException(
                     answer.Code, "request " + answer.Request + " " + answer.Outcome + ": " + answer.Message, answer.Name);
