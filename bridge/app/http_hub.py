@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from bridge import __version__
 from bridge.app.actions import Actions
+from bridge.app.loop_lag import LoopLag
+from bridge.app.metrics import metrics
 from bridge.app.readiness import readiness
 from bridge.app.viewers import Viewer
 from bridge.errors import BridgeError, ErrorCode
@@ -27,6 +29,8 @@ class HttpHub:
         self._bridge = actions.bridge
         self.door_counts: dict[str, Callable[[], Mapping[str, int]]] = {}
         """What each door counted, by its name; filled by who opens them."""
+        self.lag = LoopLag()
+        """How late the event loop is; started by who opens the doors."""
         self._glances: dict[int, tuple[object, asyncio.TimerHandle]] = {}
 
     def health(self) -> dict[str, Any]:
@@ -53,6 +57,10 @@ class HttpHub:
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Say whether pictures can be made now, and what `/readyz` says."""
         return readiness(self._actions)
+
+    def metrics(self) -> str:
+        """Give what `/metrics` says."""
+        return metrics(self._actions, self.lag, self.door_counts)
 
     def stream_names(self) -> list[str]:
         """Give the names of all streams."""
@@ -119,6 +127,7 @@ class HttpHub:
 
     def close(self) -> None:
         """Forget who looked."""
+        self.lag.close()
         for _, timer in self._glances.values():
             timer.cancel()
         self._glances.clear()

@@ -142,6 +142,7 @@ class Server:
         if await needs_precise_timer():
             self.bridge.precise_timer = PreciseTimer()
             logger.info("the system's timers tick slowly: deadlines have a thread of their own")
+        self._http_hub.lag.start()
         self.bridge.memory.open(config.link.memory_folder)
         self._open_streams()
         self._osc_hub.maps.use(map_specs(config.map, self.actions.streams.by_name))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from bridge.app.records import ViewerSet
 from bridge.app.viewer_memory import ViewerMemory
-from bridge.codec.frame import FrameHeader, encode_frame_header
+from bridge.app.viewer_rate import ViewerRate
+from bridge.codec.frame import HEADER_BYTES, FrameHeader, encode_frame_header
 from bridge.delivery.outbox import Outbox
 from bridge.frames.packets import Payload
 from bridge.links.writing import OutgoingFrame
-from bridge.types import FrameFlags, PayloadSpec
+from bridge.types import FrameFlags, PayloadSpec, PixelFormat
 
 Wants: TypeAlias = tuple[tuple[int, ...], PayloadSpec]
 """Outputs and their form: viewers that want the same share the same payloads."""
@@ -39,7 +40,10 @@ class Viewer:
         credit: int = 1,
         credit_limit: int = 8,
         memory: ViewerMemory | None = None,
+        rate: ViewerRate | None = None,
     ) -> None:
+        self.rate = rate
+        """What its line takes, if it said so."""
         self.memory = memory
         """What it was told of shared memory; None if all its frames go over the link."""
         self.key = key
@@ -48,7 +52,7 @@ class Viewer:
         self._spec = spec
         self.use_outputs(outputs_there)
         self.wake = wake
-        self.flush: Callable[[], None] = _nobody
+        self.flush: Callable[[], None] = nobody
         """Writes what there is to take here and now, where the connection can; never from within its own message."""
         self.outbox: Outbox[ViewerSet] = Outbox(credit, credit_limit)
         self._frames: deque[tuple[FrameHeader, Payload]] = deque()
@@ -73,7 +77,7 @@ class Viewer:
 
     def leave(self) -> None:
         """The viewer's connection is gone; it may be back. Nothing reads the slots that it held any more."""
-        self.reach(_nobody, _nobody)
+        self.reach(nobody, nobody)
         if self.memory is not None:
             self.memory.restart()
 
@@ -129,14 +133,16 @@ class Viewer:
             return None
         header, payload = frame
         bell = None if self.memory is None else self.memory.doorbell(header, payload)
+        if self.rate is not None:
+            self.rate.sent(HEADER_BYTES + (payload.payload_bytes if bell is None else 0))
         if bell is None:
             return OutgoingFrame(encode_frame_header(header), payload.data, payload.release)
         payload.release()  # the viewer holds the slot now, until its ack
-        return OutgoingFrame(bell[1], NO_PAYLOAD, _nobody, before=bell[0])
+        return OutgoingFrame(bell[1], NO_PAYLOAD, nobody, before=bell[0])
 
     def _next(self) -> tuple[FrameHeader, Payload] | None:
         if not self._frames:
-            item = self.outbox.take()
+            item = self.outbox.take(sets=self._line_is_free())
             if item is None:
                 return None
             if self.memory is not None:
@@ -147,6 +153,12 @@ class Viewer:
         if not self._frames:
             self._begun = None
         return header, payload
+
+    def _line_is_free(self) -> bool:
+        return self.rate is None or not self.outbox.ready or self.rate.is_free(self._wake_later)
+
+    def _wake_later(self) -> None:
+        self.wake()  # that of the connection that it has then
 
     @property
     def inside_set(self) -> bool:
@@ -185,6 +197,8 @@ class Viewer:
         self._dispose(self.outbox.clear())
         self._drop_frames()
         self.use_memory(None)
+        if self.rate is not None:
+            self.rate.close()
         self.wake()
 
     def _drop_frames(self) -> None:
@@ -198,11 +212,22 @@ class Viewer:
             item.release()
 
 
+class ViewerTotals(NamedTuple):
+    """The viewers of one stream and format now, and what was sent to them and to those before them, in sets."""
+
+    viewers: int = 0
+    sent: int = 0
+    dropped: int = 0
+    credit_stalls: int = 0
+
+
 class Viewers:
     """All viewers, by stream and key."""
 
     def __init__(self) -> None:
         self._by_stream: dict[int, dict[Hashable, Viewer]] = {}
+        self._gone: dict[tuple[int, PixelFormat], ViewerTotals] = {}
+        """What was sent to viewers that left streams that are there."""
 
     def add(self, viewer: Viewer) -> None:
         """Take a viewer in; one of the same key and stream is closed and replaced."""
@@ -215,8 +240,27 @@ class Viewers:
         viewer = viewers.pop(key, None)
         if viewer is not None:
             viewer.close()
+            self._count(self._gone, viewer, 0.0, 0)
         if not viewers:
             self._by_stream.pop(stream, None)
+
+    def totals(self, now: float) -> dict[tuple[int, PixelFormat], ViewerTotals]:
+        """Give who looks and what was sent, by stream and format, over the life of each stream."""
+        totals = dict(self._gone)
+        for viewer in self.all():
+            self._count(totals, viewer, now, 1)
+        return totals
+
+    @staticmethod
+    def _count(totals: dict[tuple[int, PixelFormat], ViewerTotals], viewer: Viewer, now: float, viewers: int) -> None:
+        key = (viewer.stream, viewer.wants[1].format)
+        before, told = totals.get(key, ViewerTotals()), viewer.outbox.stats(now)
+        totals[key] = ViewerTotals(
+            before.viewers + viewers,
+            before.sent + told.sent,
+            before.dropped + told.dropped,
+            before.credit_stalls + told.credit_stalls,
+        )
 
     def get(self, stream: int, key: Hashable) -> Viewer | None:
         """The viewer of this stream with this key."""
@@ -230,11 +274,13 @@ class Viewers:
         """The stream is gone: close all its viewers."""
         for key in list(self._by_stream.get(stream, {})):
             self.remove(stream, key)
+        for gone in [gone for gone in self._gone if gone[0] == stream]:
+            del self._gone[gone]
 
     def all(self) -> list[Viewer]:
         """Every viewer of every stream."""
         return [viewer for viewers in self._by_stream.values() for viewer in viewers.values()]
 
 
-def _nobody() -> None:
+def nobody() -> None:
     """The `wake` of a viewer whose connection is gone, and the end of a doorbell."""

@@ -4,6 +4,7 @@
 |---|---|
 | `/` | a page that shows every stream |
 | `/healthz`, `/readyz` | JSON; the second with 503 until it is ready |
+| `/metrics` | counters and gauges as Prometheus reads them |
 | `/streams/<name>.jpg` | the newest picture; waits up to 5 s for the first one, or `?wait=S` (0 to 30) |
 | `/streams/<name>.mjpg` | multipart/x-mixed-replace: each newest picture; a slow viewer skips |
 
@@ -51,6 +52,7 @@ BOUNDARY: Final = "texbridge-picture"
 MAX_WAIT_S: Final = 30.0
 DEFAULT_WAIT: Final = "5"
 """Seconds that a still waits for a stream's first picture unless `?wait=` says otherwise."""
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 LIVE_ON_INDEX: Final = 4
 """Browsers open six connections to one host: the index shows so many streams live, and stills of the others."""
 
@@ -94,6 +96,10 @@ class HttpHub(Protocol):
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Say whether pictures can be made now, and what `/readyz` says, as JSON values."""
+        ...
+
+    def metrics(self) -> str:
+        """Give what `/metrics` says, in Prometheus' text format 0.0.4."""
         ...
 
     def stream_names(self) -> list[str]:
@@ -210,6 +216,7 @@ class HttpDoor:
         app.router.add_get("/", self._index)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/streams/{name}.jpg", self._jpg)
         app.router.add_get("/streams/{name}.mjpg", self._mjpg)
         if self._admin is not None:
@@ -334,7 +341,8 @@ class HttpDoor:
 
     def _http_error(self, request: web.Request, error: web.HTTPException) -> web.Response:
         if error.status == 404:
-            message = f"nothing at {request.path[:200]!r}; see /, /healthz, /readyz, /streams/<name>.jpg and .mjpg"
+            pages = "/, /healthz, /readyz, /metrics, /streams/<name>.jpg and .mjpg"
+            message = f"nothing at {request.path[:200]!r}; see {pages}"
             return error_response(UnknownNameError(message, code=ErrorCode.UNKNOWN_ADDRESS), 404)
         return error_response(NotAllowedError(error.reason), error.status)
 
@@ -369,6 +377,11 @@ class HttpDoor:
     async def _readyz(self, _: web.Request) -> web.Response:
         ready, body = self._hub.readiness()
         return _json(body, 200 if ready else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        response = web.Response(body=self._hub.metrics().encode())
+        response.headers["Content-Type"] = METRICS_TYPE
+        return response
 
     def _unknown_stream(self, name: str) -> UnknownNameError | None:
         names = self._hub.stream_names()

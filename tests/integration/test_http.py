@@ -33,6 +33,9 @@ class Pictures:
     def readiness(self):
         return self.ready, {"ready": self.ready}
 
+    def metrics(self):
+        return "texbridge_ready 1\n"
+
     def stream_names(self):
         return list(self.pictures)
 
@@ -595,6 +598,8 @@ def test_a_taken_port_is_one_clear_line():
         ("/healthz", "Authorization: Basic c2VjcmV0", 401),
         ("/healthz", "Authorization: Bearer secret-of-the-show", 200),
         ("/healthz?token=secret-of-the-show", None, 200),
+        ("/metrics", None, 401),
+        ("/metrics", "Authorization: Bearer secret-of-the-show", 200),
     ],
 )
 def test_from_another_machine_the_token_is_asked_for(monkeypatch, path, line, status):
