@@ -264,12 +264,13 @@ def test_the_bridge_is_killed_and_restarted(project, tmp_path, door):
 
 @pytest.mark.parametrize("door", ["tcp", "link"])
 def test_a_link_that_is_cut(project, tmp_path, door):
-    """The session goes on: what was asked before the cut is made once, and answered."""
+    """The session goes on: what was asked for while there was no link is made, once."""
 
     def record_through(address: str, cut: Callable[[], None]) -> dict[str, Any]:
         settings = {"stream": "cut", "workflow": "gradient", "mode": "oneshot", "size": [8, 6], "address": address}
         settings["max_message_bytes"] = 0
-        with Godot(project, {"mode": "survive", "out": str(tmp_path / "picture"), "settings": settings}) as godot:
+        task = {"mode": "survive", "cut": True, "out": str(tmp_path / "picture"), "settings": settings}
+        with Godot(project, task) as godot:
             while godot.line().get("picture") != 3:
                 pass
             cut()

@@ -366,7 +366,7 @@ def test_other_settings_begin_another_link(top):
 
 
 def memory_file(path: Path) -> dict[str, Any]:
-    """A file as the bridge makes it, with 4 slots: 2x1 pixels rgba8 are whole in slot 1 (seq 6), slot 2 is in work (7)."""
+    """A file as the bridge makes it, with 4 slots: 2x1 pixels are whole in slot 1 (seq 6), slot 2 is in work (7)."""
     data = bytearray(4096 + 4 * 4096)
     struct.pack_into("<4sHHIIIIQQ", data, 0, b"TXBS", 1, 0, 4, 4096, 3968, 1, 77, 1)
     struct.pack_into("<Q", data, 4096 + 4096, 6)
