@@ -94,6 +94,7 @@ class LinkMemory:
     def with_pixels(self, connection: Connection, params: Mapping[str, Any]) -> dict[str, Any]:
         """The same parameters, `{slot, seq}` replaced by a copy of what lies there. The slots are free then.
 
+        Each slot is copied once, whatever the message says: it takes no more memory than the engine's file has.
         On a connection that has told of no file they stay as they are, for the parameter's check to refuse.
 
         Raises:
@@ -104,13 +105,18 @@ class LinkMemory:
         file = self._files.get(connection)
         if file is None:
             return dict(params)
-        return {
-            name: self._pixels(file, name, value) if isinstance(value, Mapping) and "slot" in value else value
-            for name, value in params.items()
-        }
+        copied: dict[tuple[int, int], dict[str, Any]] = {}
+        values = dict(params)
+        for name, value in params.items():
+            if not isinstance(value, Mapping) or "slot" not in value:
+                continue
+            place = _whole(name, "slot", value.get("slot")), _whole(name, "seq", value.get("seq"))
+            if place not in copied:
+                copied[place] = self._pixels(file, name, *place)
+            values[name] = copied[place]
+        return values
 
-    def _pixels(self, file: EngineFile, name: str, value: Mapping[str, Any]) -> dict[str, Any]:
-        slot, seq = _whole(name, "slot", value.get("slot")), _whole(name, "seq", value.get("seq"))
+    def _pixels(self, file: EngineFile, name: str, slot: int, seq: int) -> dict[str, Any]:
         try:
             header, data = file.read_slot(slot, seq, self._bridge.config.limits.max_message_bytes)
         except FrameDecodeError as error:

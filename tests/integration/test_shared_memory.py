@@ -30,6 +30,7 @@ from bridge.codec.messages import (
     Unsubscribe,
 )
 from bridge.codec.shared_memory import encode_page, page_for
+from bridge.links.engine_memory import EngineFile
 from bridge.types import FrameFlags, Mode
 
 KINDS = pytest.mark.parametrize("kind", ["tcp", "websocket"])
@@ -478,6 +479,31 @@ def test_slots_that_can_not_be_read_change_nothing(tmp_path: Path, folder: Path)
             os.truncate(own.path, 5000)
             assert (await engine.refused(Set, stream="main", params={"picture": good})).code == 103
             await engine.ask(Ping)
+
+    run(test)
+
+
+def test_a_message_that_names_a_slot_many_times_copies_it_once(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def read_slot(self: EngineFile, slot: int, *more: int) -> tuple[FrameHeader, bytes]:
+        read.append(slot)
+        return copy(self, slot, *more)
+
+    copy = EngineFile.read_slot
+    monkeypatch.setattr(EngineFile, "read_slot", read_slot)
+
+    async def test() -> None:
+        async with rig_in(tmp_path, folder, {"main": {"workflow": "photo", "mode": "oneshot"}}) as rig:
+            engine = await rig.engine()
+            own = OwnFile(folder / "engine.bin")
+            await engine.ask(EngineMemory, **own.words)
+            values = own.write(1, 1), own.write(2, 1)
+            many = {f"p{number}": values[number % 2] for number in range(200)}
+            assert (await engine.refused(Set, stream="main", params=many)).code == 204
+            assert sorted(read) == [1, 2]
 
     run(test)
 
