@@ -17,7 +17,8 @@ from bridge.app.greeting import PROTOCOL_VERSION, welcome
 from bridge.app.link_memory import LinkMemory
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.subscriptions import read_subscription
-from bridge.app.viewers import Viewer
+from bridge.app.viewer_rate import ViewerRate
+from bridge.app.viewers import Viewer, nobody
 from bridge.codec import messages as m
 from bridge.errors import BackendError, BridgeError, ErrorCode, MessageDecodeError, NotAllowedError, UnknownNameError
 from bridge.links.connection import Connection, OutgoingFrame
@@ -306,6 +307,7 @@ class LinkHub:
                 fit=None if spec.size is None else spec.fit,
                 mips=spec.mips or None,
                 color="linear" if spec.linear else None,
+                max_mbps=subscription.max_mbps,
             )
         )
         self._actions.add_viewer(stream, viewer)
@@ -317,11 +319,12 @@ class LinkHub:
             stream.number,
             subscription.outputs,
             subscription.payload,
-            _nobody,
+            nobody,
             outputs_there=len(stream.workflow.outputs),
             credit=subscription.credit,
             credit_limit=self._bridge.config.limits.credit,
             memory=self.memory.reader(session, stream, subscription),
+            rate=None if subscription.max_mbps is None else ViewerRate(subscription.max_mbps, self._bridge.clock),
         )
         if connection is not None:
             viewer.reach(connection.wake, connection.write_now)
@@ -493,7 +496,3 @@ class LinkHub:
             connection = self._connections.get(key) if isinstance(key, int) else None
             if connection is not None:
                 connection.send(message)
-
-
-def _nobody() -> None:
-    """The `wake` of a viewer whose connection is gone."""

@@ -32,7 +32,6 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
         ("delivery", None if message.delivery is Delivery.LATEST else message.delivery.value),
         ("previews", message.previews),
         ("fps", message.fps),
-        ("max_mbps", message.max_mbps),
     ):
         if wanted:
             raise NotAllowedError(
@@ -76,5 +75,6 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
         spec,
         credit=credit,
         outputs=None if asked is None else outputs,
+        max_mbps=message.max_mbps,
         shared_memory=bool(message.shared_memory),  # who can't have it goes without
     )

@@ -153,8 +153,11 @@ class Outbox(Generic[Item]):
         self._preview = item
         return out
 
-    def take(self) -> Item | None:
-        """The next item to send, now the caller's; None if nothing waits or the set that waits has no credit."""
+    def take(self, *, sets: bool = True) -> Item | None:
+        """The next item to send, now the caller's; None if nothing waits or the set that waits has no credit.
+
+        Without `sets` only what goes before any credit: panic, blackout and held pictures.
+        """
         if self._panic is not None:
             item, self._panic = self._panic, None
             self._last_held = item.number
@@ -166,6 +169,8 @@ class Outbox(Generic[Item]):
             self._forget_blends()
             self._last_sent = max(self._last_sent, item.number)
             return item
+        if not sets:
+            return None
         if self._waiting is not None:
             if len(self._unacked) >= self.credit:
                 return None
