@@ -21,11 +21,10 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 
 from bridge.errors import ErrorCode, NotAllowedError, TexbridgeError
+from bridge.links.http_body import MAX_BODY_BYTES
 from bridge.links.listener import is_loopback_peer
 
 PREFIX: Final = "/admin/"
-MAX_BODY_BYTES: Final = 12 * 1024
-"""The guard below aiohttp counts a body like a head: this is under its limit."""
 
 _PROXIES: Final = (
     "Forwarded",

@@ -1,7 +1,8 @@
-"""Limits below aiohttp: how long and how large a request's head may be, how many connections, how slow a reader.
+"""Limits below aiohttp: how long and how large a request may be, how many connections, how slow a reader.
 
 aiohttp's server keeps a half-sent head open for as long as the client likes, so this protocol stands between the
-socket and aiohttp's, passes everything on, and cuts what goes over a limit.
+socket and aiohttp's, passes everything on, and cuts what goes over a limit. A request with a body is passed on when all
+of it is there: an answer that comes earlier would be lost, since a socket that is closed with unread bytes is reset.
 """
 
 from __future__ import annotations
@@ -14,13 +15,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, cast
 
+from bridge.errors import NotAllowedError
 from bridge.links.gate import Admission, Gate
+from bridge.links.http_body import MAX_BODY_BYTES, ChunkedBody, LengthBody, RefusedBodyError, body_of
 from bridge.links.listener import limit_kernel_buffer
 
 HEAD_END: Final = re.compile(rb"\n\r?\n")
 PIPELINED_REQUESTS: Final = 4
 LINGER_S: Final = 1.0
-REASONS: Final = {408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
+REASONS: Final = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +37,9 @@ class HttpLimits:
     """Bounds of the HTTP door.
 
     Attributes:
-        header_timeout_s: from the first byte of a request (for the first one: from the connection) to its head's end.
+        header_timeout_s: from the first byte of a request (for the first one: from the connection) to its end.
         max_header_bytes, max_header_lines: of one request's head.
+        max_body_bytes: of one request's body.
         max_connections, max_connections_per_address: further ones get 503; half-open ones give way first.
         stall_timeout_s: a response that makes no progress for so long is cut.
         idle_timeout_s: a connection may idle so long between two requests.
@@ -39,6 +49,7 @@ class HttpLimits:
     header_timeout_s: float = 5.0
     max_header_bytes: int = 16 * 1024
     max_header_lines: int = 100
+    max_body_bytes: int = MAX_BODY_BYTES
     max_connections: int = 256
     max_connections_per_address: int = 64
     stall_timeout_s: float = 30.0
@@ -71,6 +82,10 @@ class GuardedConnection(asyncio.Protocol):
         self._head_bytes = 0
         self._head_lines = 0
         self._tail = b""
+        self._head = b""
+        self._body: LengthBody | ChunkedBody | None = None
+        self._held: list[bytes] = []
+        """A request with a body, from the end of its head on."""
         self._waiting_requests = 0
         self._busy = False
         self._refused = False
@@ -102,10 +117,13 @@ class GuardedConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         while data and not self._discarding and not self._lost:
+            if self._body is not None:
+                data = self._take_body(self._body, data)
+                continue
             if not self._in_head:
                 self._in_head = True
                 self._head_bytes = self._head_lines = 0
-                self._tail = b""
+                self._tail = self._head = b""
                 self._set_timer(self._limits.header_timeout_s, self._head_late)
             window = self._tail + data
             match = HEAD_END.search(window)
@@ -122,12 +140,53 @@ class GuardedConnection(asyncio.Protocol):
                     f" or {self._limits.max_header_lines} lines",
                 )
                 return
+            self._head += piece
             if match is not None:
-                self._head_over()
-            if self._inner is not None and not self._discarding:
+                self._head_over(piece)
+            elif self._inner is not None:
                 self._inner.data_received(piece)
 
-    def _head_over(self) -> None:
+    def _head_over(self, piece: bytes) -> None:
+        """`piece` is the head's end."""
+        if self._refused:
+            self._in_head = False
+            self._request_over()
+            return
+        try:
+            self._body = body_of(self._head, self._limits.max_body_bytes)
+        except RefusedBodyError as error:
+            self._refuse_body(error)
+            return
+        self._held.append(piece)
+        if self._body is None:
+            self._request_over()
+
+    def _take_body(self, body: LengthBody | ChunkedBody, data: bytes) -> bytes:
+        """Hold what is the body's, and give what follows it."""
+        try:
+            taken = body.feed(data)
+        except RefusedBodyError as error:
+            self._refuse_body(error)
+            return b""
+        self._held.append(data[:taken])
+        if body.over:
+            self._body = None
+            self._request_over()
+        return data[taken:]
+
+    def _refuse_body(self, error: RefusedBodyError) -> None:
+        self._counts[f"http_{error.status}"] += 1
+        code = NotAllowedError(error.words).code
+        self._answer(error.status, error.words, code=int(code), name=code.word)
+
+    def _request_over(self) -> None:
+        """The request is there as a whole."""
+        held, self._held = b"".join(self._held), []
+        self._judge_request()
+        if self._inner is not None and not self._discarding:
+            self._inner.data_received(held)
+
+    def _judge_request(self) -> None:
         # The timer goes on until a handler has the request: there are heads that aiohttp takes and never hands over.
         self._in_head = False
         if self._busy:
@@ -229,7 +288,7 @@ class GuardedConnection(asyncio.Protocol):
 
     def _head_late(self) -> None:
         self._counts["http_408"] += 1
-        self._answer(408, f"no complete request head within {self._limits.header_timeout_s:g} s")
+        self._answer(408, f"no complete request within {self._limits.header_timeout_s:g} s")
 
     def _check_progress(self, before: int) -> None:
         assert self._transport is not None
@@ -240,14 +299,15 @@ class GuardedConnection(asyncio.Protocol):
         else:
             self._stall = self._loop.call_later(self._limits.stall_timeout_s, self._check_progress, now)
 
-    def _answer(self, status: int, words: str) -> None:
+    def _answer(self, status: int, words: str, **more: int | str) -> None:
         """Answer in aiohttp's place and close; the socket is read on for a moment, so that the answer arrives."""
         assert self._transport is not None
         if self._waiting_requests or self._busy:  # an earlier response may be half written
             self.abort()
             return
         self._discarding = True
-        body = json.dumps({"error": {"message": words}}).encode()
+        self._held = []
+        body = json.dumps({"error": {**more, "message": words}}).encode()
         head = (
             f"HTTP/1.1 {status} {REASONS[status]}\r\nServer: texbridge\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"

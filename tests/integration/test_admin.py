@@ -1,6 +1,7 @@
 """Backends at run time: `/admin/backends` over real sockets, who may and who may not, and `texbridge backends`."""
 
 import asyncio
+import io
 import json
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,7 @@ from hosted_proxy import HostedProxy, certificate
 
 from bridge.app.lan import lan_addresses
 from bridge.embedded import EmbeddedServer
-from bridge.links.http_admin import MAX_BODY_BYTES
+from bridge.links.http_body import MAX_BODY_BYTES
 
 KEY = "key-0123456789abcdef"
 TOKEN = "token-0123456789abcdef"
@@ -251,6 +252,41 @@ def test_a_body_in_pieces_and_one_that_is_longer_than_it_says(tmp_path):
                 assert answer.count(b"HTTP/1.1 ") == 1
                 writer.close()
                 await writer.wait_closed()
+
+    run(test)
+
+
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 20_000, 200_000, 5_000_000])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_too_large_gets_its_answer(tmp_path, size, chunked):
+    async def in_chunks(data):
+        for start in range(0, len(data), 4096):
+            yield data[start : start + 4096]
+
+    async def test():
+        async with AppRig(tmp_path) as rig, aiohttp.ClientSession(headers=JSON) as session:
+            url, data = f"http://{rig.server.addresses.http}/admin/backends", b"x" * size
+            async with session.post(url, data=in_chunks(data) if chunked else io.BytesIO(data)) as answer:
+                error = (await answer.json())["error"]
+                assert (answer.status, error["name"]) == (413, "not_supported")
+                assert str(MAX_BODY_BYTES) in error["message"]
+
+    run(test)
+
+
+@pytest.mark.parametrize("piece", [1, 1000, MAX_BODY_BYTES])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_up_to_the_limit_is_read(tmp_path, piece, chunked):
+    async def in_chunks(data):
+        for start in range(0, len(data), piece):
+            yield data[start : start + piece]
+
+    async def test():
+        async with AppRig(tmp_path) as rig, aiohttp.ClientSession(headers=JSON) as session:
+            url = f"http://{rig.server.addresses.http}/admin/backends"
+            data = b'{"url": "http://127.0.0.1:9", "name": "a"}'.ljust(MAX_BODY_BYTES)
+            async with session.post(url, data=in_chunks(data) if chunked else data) as answer:
+                assert answer.status == 201, await answer.text()
 
     run(test)
 
