@@ -13,6 +13,10 @@ import pytest
 
 CACHE = Path(__file__).parents[1] / ".cache" / "npm"
 LIMIT_S = 100.0
+QUICK = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=30000")
+NEEDED = "node and npm not found: apt-get install --no-install-recommends nodejs npm"
+
+_FAILURES = {}  # without a network each try takes seconds: one for each set of packages
 
 
 def npm_packages(*names):
@@ -20,18 +24,23 @@ def npm_packages(*names):
 
     No package's own scripts are run, and optional dependencies (native modules) are left out.
     """
+    if shutil.which("node") is None:
+        pytest.skip(NEEDED)
     folder = CACHE / hashlib.sha256(" ".join(names).encode()).hexdigest()[:16]
     if not folder.is_dir():
         npm = shutil.which("npm")
-        if npm is None or shutil.which("node") is None:
-            pytest.skip("npm not found: apt-get install nodejs npm")
+        if npm is None:
+            pytest.skip(NEEDED)
+        if names in _FAILURES:
+            pytest.skip(_FAILURES[names])
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE, prefix="new-") as made:
             Path(made, "package.json").write_text(json.dumps({"private": True}), encoding="utf-8")
-            options = ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+            options = [*QUICK, "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
             fetched = _run([npm, "install", *options, *names], made)
             if fetched:
-                pytest.skip(f"npm could not fetch {' '.join(names)}: {fetched}")
+                _FAILURES[names] = f"npm could not fetch {' '.join(names)}: {fetched}"
+                pytest.skip(_FAILURES[names])
             with contextlib.suppress(OSError):  # another process was quicker
                 os.rename(made, folder)
             os.makedirs(made, exist_ok=True)
