@@ -251,6 +251,8 @@ class Wire:
                 return
             far = socket.create_connection(self._target)
             self.connections += 1
+            for end in (near, far):  # what passes on small messages must not keep them back
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sockets += [near, far]
             for one, other in ((near, far), (far, near)):
                 self._threads.append(threading.Thread(target=self._pump, args=(one, other)))
