@@ -16,6 +16,7 @@ from bridge.app.held import HeldPictures
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.retained import stream_holder
 from bridge.app.states import States
+from bridge.app.switches import Switches
 from bridge.app.viewers import Viewer
 from bridge.app.warmup import WarmUps
 from bridge.errors import BackendError, BridgeError, ErrorCode, NotAllowedError
@@ -73,7 +74,8 @@ class Actions:
         self.watchers: list[Watcher] = []
         self.draining = False
         self.held = HeldPictures(bridge)
-        self.covers = Covers(bridge, self.held, self._cover_changed)
+        self.switches = Switches(bridge.clock)
+        self.covers = Covers(bridge, self.held, self._cover_changed, self.switches.log)
         self.states = States(bridge, self._is_paused, self._state_changed, self._tell_trouble)
         self._revisions: dict[int, int] = {}
         self.warm_ups = WarmUps(
@@ -415,6 +417,7 @@ class Actions:
         if self.panicked:
             return
         self.held.panicked = True
+        self.switches.log("panic")
         for stream in self.streams.by_name.values():
             if stream.mode is Mode.LIVE:
                 stream.switch_live(False)
@@ -430,6 +433,7 @@ class Actions:
         """Panic is over. Streams stay in the mode that they have; `live` starts them again."""
         if self.panicked:
             self.held.panicked = False
+            self.switches.log("resume: panic is over")
             self.bridge.results.paused = False
             self.bridge.tell(Resumed())
             self.backends_changed()

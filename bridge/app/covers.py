@@ -53,12 +53,17 @@ class _Fade:
 
 
 class Covers:
-    """What covers the pictures of streams. `changed(stream)` is called when a stream was frozen or goes on."""
+    """What covers the pictures of streams. `changed(stream)` is called when a stream was frozen or goes on, and
+    `log(words)` when something was switched.
+    """
 
-    def __init__(self, bridge: Bridge, held: HeldPictures, changed: Callable[[Stream], None]) -> None:
+    def __init__(
+        self, bridge: Bridge, held: HeldPictures, changed: Callable[[Stream], None], log: Callable[[str], None]
+    ) -> None:
         self._bridge = bridge
         self._held = held
         self._changed = changed
+        self._log = log
         self._frozen: dict[int, int] = {}
         """Number of the last set before the freeze, by stream."""
         self._dark: set[int] = set()
@@ -94,6 +99,7 @@ class Covers:
         number = stream.number
         if on == self.is_frozen(stream):
             return
+        self._log(f"freeze {'on' if on else 'off'}: stream {stream.name}")
         self._disarm(number)
         if on:
             self._frozen[number] = stream.last_number
@@ -127,6 +133,8 @@ class Covers:
         fade = self._fades.get(number)
         if on == self.is_black(stream) and (fade is None or fade_s):
             return  # said twice; without a fade the second time it is black now
+        if on != self.is_black(stream):
+            self._log(f"blackout {'on' if on else 'off'}: stream {stream.name}")
         self._disarm(number)
         level = 1.0 if on else 0.0
         if fade is not None:

@@ -160,6 +160,7 @@ class LinkHub:
                 field="op",
                 value=message.op,
             )
+        self._actions.switches.by = (session.client, connection.address)
         handler(connection, session, message)
 
     def next_frame(self, connection: Connection) -> OutgoingFrame | None:

@@ -124,6 +124,7 @@ class OscHub:
     def _carry_out(self, controls: Sequence[Control], source: object) -> None:
         """Do what controls say; what goes wrong is told."""
         sender = source if isinstance(source, tuple) else ("", 0)
+        self._actions.switches.by = ("OSC", f"{sender[0]}:{sender[1]}")
         for control in merge_controls(controls):
             try:
                 self._do(control, sender)

@@ -42,6 +42,8 @@ MUTE_WORDS: Final = (
     "ComfyUI runs prompts, but its WebSocket tells nothing of them: restart ComfyUI. Until then pictures are asked for "
     "over HTTP, which takes longer and fills its temp folder"
 )
+HEALED_EVERY_S: Final = 10.0
+"""A line of the log for a cut that healed, at most so often."""
 
 
 class ComfyBackend:
@@ -100,6 +102,7 @@ class ComfyBackend:
         self.failure: BackendError | None = None
         """Why it could not be reached at the last try; None once it could."""
         self._doubted_at = 0.0
+        self._healed_at = -HEALED_EVERY_S
         self._stuck_at = 0.0
         self._warned: str | None = None
         self._files = UploadRing(upload_tag or secrets.token_hex(4))
@@ -381,7 +384,10 @@ class ComfyBackend:
 
     def _go_up(self) -> None:
         self.state = BackendState.UP
-        self.away_since = None
+        now, away_since, self.away_since = time.perf_counter(), self.away_since, None
+        if self._up_told and away_since is not None and now - self._healed_at >= HEALED_EVERY_S:
+            self._healed_at = now
+            logger.info("backend %s is back after %.1f s; it was never given up", self.name, now - away_since)
         if not self.mute:
             self._warned = None
         if not self._up_told:

@@ -268,7 +268,9 @@ def test_silence_past_the_limit_takes_it_down():
     proxied(scenario, limits=replace(FAST, doubt_timeout_s=1.0))
 
 
-def test_a_half_open_socket_is_replaced_while_http_answers():
+def test_a_half_open_socket_is_replaced_while_http_answers(caplog):
+    caplog.set_level("INFO", "bridge.backends")
+
     async def scenario(comfy, proxy, backend, listener):
         comfy.finish_gate.clear()
         for number in (1, 2):
@@ -288,6 +290,7 @@ def test_a_half_open_socket_is_replaced_while_http_answers():
         comfy.open_gates()
         assert await listener.end_of(1) == AttemptLost(1)
         assert "POST /interrupt" not in comfy.paths()
+        assert [line for line in caplog.messages if " is back after " in line]
 
     proxied(scenario)
 
