@@ -19,7 +19,13 @@ tests/conformance/test_vectors_codec.py reads; engines that can't run here have 
 | Unreal (read): h d T F, strings that aren't UTF-8, colours, bundles | test_liblo_types, test_osc_js_types, v: color |
 | no type tags at all | v: no_type_tags; test_old_senders_have_no_type_tags |
 | unknown type tags | test_liblo_types_that_are_refused |
-| python-osc reorders, cuts, hangs, shifts, raises | tests/property/test_codec_osc.py, integration/test_osc_udp.py |
+| python-osc's server cuts at 8,192 bytes | test_a_large_datagram |
+| ... and reorders | test_messages_arrive_in_order_one_tuple_each |
+| its parser never returns from 32 bytes | test_a_size_that_points_backwards_ends |
+| ... drops the argument of `I`, shifts after `c` and `S`, raises: Latin-1 | v: tags_tfn, tag_c, tag_S, string_latin1 |
+| msgpack of JavaScript and C# | test_msgpack_senders.py: test_messages_are_taken and those below it |
+| small WebSocket receivers, fragments | test_godot.py, test_unreal.py; test_every_pixel_is_in_the_texture (parts) |
+| which row is first | test_blocks_are_what_the_driver_decodes, test_the_view_draws_every_format_the_right_way_up |
 | Pure Data sends floats and symbols only | test_pure_data |
 """
 
@@ -492,3 +498,13 @@ def test_every_message_of_a_page_is_taken(bridge, page):
 def test_every_page_is_in_the_list():
     listed = set(re.findall(r"\]\((\w[\w-]*\.md)\)", (DOCS / "README.md").read_text(encoding="utf-8")))
     assert listed == {page.name for page in PAGES} - {"README.md"}
+
+
+def test_every_test_that_the_table_names_is_there():
+    names = set(re.findall(r"\b(test_\w+)\b(?!\.py)", __doc__))
+    vectors = set(re.findall(r"\b[a-z]+_\w+\b|\btag_\w", " ".join(re.findall(r"v: ([^|;]+)", __doc__))))
+    tests = Path(__file__).parents[1]
+    defined = "".join(path.read_text(encoding="utf-8") for path in tests.rglob("test_*.py"))
+    assert {name for name in names if f"def {name}(" not in defined} == set()
+    there = {path.stem for path in (tests.parent / "protocols" / "vectors" / "osc").glob("*.hex")}
+    assert vectors - there == set()
