@@ -128,7 +128,7 @@ def tensors(entry, max_pixels):
     alpha = array[..., -1] if array.shape[2] in (2, 4) else None
     if scale is not None:
         picture /= np.float32(scale)
-    elif not np.isfinite(picture).all():
+    elif not np.isfinite(array).all():
         raise ValueError(f"the {description.format} picture has values that are no finite numbers")
     if alpha is None:
         mask = torch.zeros((1, 64, 64), dtype=torch.float32)

@@ -75,6 +75,8 @@ async def delete_images(request):
 
 async def _body(request, wanted):
     """The body, read into one buffer; never more than the limit. Raises RefusedPicture."""
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise RefusedPicture(400, "the body must come as it is, without a Content-Encoding")
     length = request.content_length
     if length is None:
         raise RefusedPicture(411, "the request needs a Content-Length")

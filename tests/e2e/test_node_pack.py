@@ -123,10 +123,9 @@ def test_jpeg_looks_like_it_and_alpha_comes_as_webp(tmp_path, comfyui_url, with_
         run(test)
 
 
-def post(url, query, data, secret="s" * 32):
-    request = urllib.request.Request(
-        f"{url}/texbridge/image?{query}", data=data, headers={"X-TexBridge-Session": secret}, method="POST"
-    )
+def post(url, query, data, secret="s" * 32, **headers):
+    headers = {"X-TexBridge-Session": secret, **headers}
+    request = urllib.request.Request(f"{url}/texbridge/image?{query}", data=data, headers=headers, method="POST")
     try:
         with urllib.request.urlopen(request, timeout=10) as got:
             return got.status, json.load(got)
@@ -138,6 +137,7 @@ def test_what_is_refused(comfyui_url, with_pack):
     good = "name=e2e&format=rgb8&width=2&height=1"
     assert post(comfyui_url, good, b"123456")[0] == 200
     assert post(comfyui_url, good, b"12345")[0] == 400
+    assert post(comfyui_url, good, b"123456", **{"Content-Encoding": "gzip"})[0] == 400
     assert post(comfyui_url, good, b"123456", secret="short")[0] == 401
     assert post(comfyui_url, "name=e2e&format=gif", b"GIF89a")[0] == 400
     assert post(comfyui_url, "name=../x&format=png", b"x")[0] == 400

@@ -117,6 +117,8 @@ def test_floats_are_taken_as_they_are() -> None:
     assert image[0, 0].tolist() == [[0.25] * 3, [2.0] * 3]
     with pytest.raises(ValueError, match="finite"):
         pixels.tensors(entry("r32f", np.array([[np.nan]], "<f4").tobytes(), 1, 1), 1 << 20)
+    with pytest.raises(ValueError, match="finite"):  # alpha too: it becomes the mask
+        pixels.tensors(entry("rgba32f", np.array([0, 0, 0, np.nan], "<f4").tobytes(), 1, 1), 1 << 20)
 
 
 def test_encoded_pictures() -> None:
