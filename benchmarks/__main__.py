@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
             take(
                 {"P6", "P7", "P8"},
                 lambda: measure_fanout(
-                    rig, 1.0 if quick else 10.0, many="P6" in wanted, rest={"P7", "P8"} & set(wanted) != set()
+                    rig, 1.0 if quick else 6.0, many="P6" in wanted, rest={"P7", "P8"} & set(wanted) != set()
                 ),
             )
             take({"P12"}, lambda: measure_memory(rig, 8.0 if quick else 600.0))
