@@ -35,6 +35,7 @@ from bridge.scheduler.events import (
     AttemptStarted,
     AttemptWithdrawn,
 )
+from bridge.workflow.nodes import OUTPUT_NODE
 
 
 @dataclass(slots=True, eq=False)
@@ -291,6 +292,14 @@ class Attempts:
         picture = NodePicture(event)
         file = picture.file
         self.picture(attempt, event.node_id, event.file_format or "raw", picture if file is None else file, now)
+
+    def broken_picture(self, told: str) -> None:
+        """A picture of the node pack can't be read: without it what runs would end `done` with nothing to show."""
+        for attempt in self._by_number.values():
+            if attempt.started and not attempt.files and attempt.error is None:
+                detail = {"class_type": OUTPUT_NODE, "message": told}
+                error = BackendError(f"a picture came broken: {told}", code=ErrorCode.EXECUTION_FAILED, detail=detail)
+                self._failed(attempt, error)
 
     def picture(
         self, attempt: Attempt, node_id: str, image_format: str, data: memoryview | NodePicture, now: float

@@ -84,6 +84,7 @@ class ComfyBackend:
             self._http, self._address, self._limits, self._counts, self._attempts.handle, opener, tls
         )
         self._connection.on_arrival = self._arrived
+        self._connection.on_broken_picture = self._attempts.broken_picture
         self._watch = Watch(self._http, self._limits, self._doubt, self._trust)
         self._prompts = Prompts(
             self._http,

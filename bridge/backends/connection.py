@@ -14,8 +14,10 @@ from bridge.backends.comfy_http import ComfyHttp
 from bridge.backends.comfy_socket import ComfySocket, SocketOpener
 from bridge.backends.records import ComfyLimits, Counts
 from bridge.codec.comfy_events import ComfyEvent, FeatureFlags, decode_binary, decode_text
-from bridge.codec.node_events import NodeEvent
+from bridge.codec.node_events import NODE_EVENT, NodeEvent
 from bridge.errors import ComfyEventDecodeError
+
+_NODE_EVENT = NODE_EVENT.to_bytes(4, "big")
 
 
 class Connection:
@@ -41,6 +43,8 @@ class Connection:
         self._on_event = on_event
         self._opener = opener
         self._tls = tls
+        self.on_broken_picture: Callable[[str], None] | None = None
+        """Told why a picture of the node pack can't be read."""
         self.on_arrival: Callable[[int, float, int, float], None] | None = None
         """Called with a node's picture: bytes of its message, seconds that it took to read, its bytes if raw, and
         seconds since the message before it."""
@@ -109,8 +113,14 @@ class Connection:
     def _on_message(self, message: str | bytes | bytearray | memoryview) -> None:
         try:
             event = decode_text(message) if isinstance(message, str) else decode_binary(message)
-        except ComfyEventDecodeError:
+        except ComfyEventDecodeError as error:
             self._counts.undecodable += 1
+            if (
+                not isinstance(message, str)
+                and bytes(message[:4]) == _NODE_EVENT
+                and self.on_broken_picture is not None
+            ):
+                self.on_broken_picture(error.message)
             return
         if isinstance(event, FeatureFlags):
             self._flags_came.set()

@@ -139,6 +139,27 @@ def test_a_node_that_fails_is_left_alone_and_the_request_made_by_stock_nodes(tmp
     run(test)
 
 
+@pytest.mark.parametrize("length", [-1, 60, 5])
+def test_a_picture_that_comes_broken_is_made_by_stock_nodes(tmp_path, length):
+    async def test():
+        async with rig(tmp_path) as bridge:
+            engine = await bridge.engine()
+            await engine.subscribe()
+            outbound = bridge.comfy._executor.outbound
+            send = outbound.send_bytes
+
+            def send_cut(data, client_id):
+                send(data[:length] if data[:4] == b"TXN1" else data, client_id)
+
+            outbound.send_bytes = send_cut
+            answer, _ = await one(engine, fill=color(9))
+            assert (answer.frames, answer.timing["transfer"]) == (1, "png")
+            classes = [graph["2"]["class_type"] for graph in bridge.gate.graphs]
+            assert classes == ["TexBridgeOutput", "SaveImageWebsocket"]
+
+    run(test)
+
+
 def test_a_comfyui_that_came_back_without_the_pack(tmp_path, monkeypatch):
     async def test():
         async with rig(tmp_path) as bridge:
