@@ -10,7 +10,7 @@ from typing import Any
 from bridge.app.actions import Actions
 from bridge.frames.decoders import decoders
 from bridge.streams.stream import Stream
-from bridge.types import StreamState
+from bridge.types import Mode, StreamState
 
 
 def readiness(actions: Actions) -> tuple[bool, dict[str, Any]]:
@@ -31,7 +31,12 @@ def readiness(actions: Actions) -> tuple[bool, dict[str, Any]]:
         "warnings": {name: told["warning"] for name, told in facts.items() if told["warning"]},
         "transfer": {name: told["transfer"] for name, told in facts.items() if name in bridge.backends_up},
         "streams": {stream.name: stream.state.value for stream in streams},
-        "why": {stream.name: _why(actions, stream) for stream in streams if stream.state is not StreamState.READY},
+        "switches": {stream.name: _switches(actions, stream) for stream in streams},
+        "why": {
+            stream.name: _why(actions, stream)
+            for stream in streams
+            if stream.state is not StreamState.READY or actions.covers.is_black(stream)
+        },
     }
 
 
@@ -55,8 +60,24 @@ def _no_comfy(actions: Actions) -> str:
     return f"no ComfyUI answers: {told}"
 
 
+def _switches(actions: Actions, stream: Stream) -> dict[str, bool]:
+    covers = actions.covers
+    return {
+        "live": stream.mode is Mode.LIVE,
+        "frozen": covers.is_frozen(stream),
+        "blacked_out": covers.is_black(stream),
+    }
+
+
 def _why(actions: Actions, stream: Stream) -> str:
     """One sentence for a person: why a stream is as it is."""
+    if not actions.covers.is_black(stream):
+        return _why_state(actions, stream)
+    black = "it is blacked out: viewers see black until blackout is off"
+    return black if stream.state is StreamState.READY else f"{_why_state(actions, stream)}; {black}"
+
+
+def _why_state(actions: Actions, stream: Stream) -> str:
     match stream.state:
         case StreamState.PAUSED:
             return "panic is on" if actions.panicked else "it is frozen"

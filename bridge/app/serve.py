@@ -20,6 +20,7 @@ from bridge.app.configured_streams import snapped_words, stream_options
 from bridge.app.data import data_folder
 from bridge.app.http_hub import HttpHub
 from bridge.app.link_hub import LinkHub
+from bridge.app.machine import who_is_there
 from bridge.app.osc_hub import OscHub
 from bridge.app.osc_targets import Target
 from bridge.app.parent import when_input_ends
@@ -122,6 +123,8 @@ class Server:
         self._links: list[WebSocketDoor | TcpDoor] = []
         self._http: HttpDoor | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._refused: tuple[str, str, int] | None = None
+        """The door that could not be opened."""
         self._allowed = tuple(ipaddress.ip_network(network, strict=False) for network in config.osc.allow)
 
     async def start(self) -> None:
@@ -133,8 +136,12 @@ class Server:
         """
         try:
             await self._start()
-        except BaseException:
+        except BaseException as error:
             await self.close()
+            if isinstance(error, ConfigError) and self._refused is not None:
+                there = await who_is_there(*self._refused)
+                if there:
+                    raise ConfigError(f"{error.message}; it is {there} that runs there already") from None
             raise
 
     async def _start(self) -> None:
@@ -256,6 +263,14 @@ class Server:
             return False
         return any(address in network for network in self._allowed)
 
+    async def _open(self, door: str, start: Callable[[str, int], Coroutine[Any, Any, None]], listen: str) -> None:
+        host, port = parse_listen(listen, f"{door}.listen")
+        try:
+            await start(host, port)
+        except ConfigError:
+            self._refused = (door, host, port) if port else None
+            raise
+
     async def _open_doors(self) -> None:
         config, limits = self.config, self.config.limits
         link_limits = LinkLimits(
@@ -275,20 +290,20 @@ class Server:
                 admin=self.backends,
                 osc_lines=self._osc_hub.monitor_lines,
             )
-            await self._http.start(*parse_listen(config.http.listen, "http.listen"))
+            await self._open("http", self._http.start, config.http.listen)
             found["http"] = self._http.address
             self._http_hub.door_counts["http"] = lambda: http.counts
         if config.link.listen:
             websocket = WebSocketDoor(
                 self._link_hub, link_limits, hosts=config.link.hosts, origins=config.link.origins, delays=delays
             )
-            await websocket.start(*parse_listen(config.link.listen, "link.listen"))
+            await self._open("link", websocket.start, config.link.listen)
             self._links.append(websocket)
             found["link"] = websocket.address
             self._http_hub.door_counts["link"] = lambda: websocket.counts
         if config.tcp.listen:
             tcp = TcpDoor(self._link_hub, link_limits, delays=delays)
-            await tcp.start(*parse_listen(config.tcp.listen, "tcp.listen"))
+            await self._open("tcp", tcp.start, config.tcp.listen)
             self._links.append(tcp)
             found["tcp"] = tcp.address
             self._http_hub.door_counts["tcp"] = lambda: tcp.counts

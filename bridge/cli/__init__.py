@@ -54,8 +54,12 @@ EPILOG = "Exit codes: 0 ok, 1 the job failed, 2 bad use or configuration. `texbr
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors end with exit code 2 and one line."""
 
+    command = ""
+    """The command that was chosen: argparse tells what it left over here, not at the command's own parser."""
+
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n`{self.prog} --help` shows how it is used\n")
+        name = f"{self.prog} {self.command}" if self.command else self.prog
+        self.exit(2, f"{name}: {message}\n`{name} --help` shows how it is used\n")
 
 
 def make_parser(chosen: str | None = None) -> argparse.ArgumentParser:
@@ -69,6 +73,7 @@ def make_parser(chosen: str | None = None) -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.command = chosen if chosen in COMMANDS else ""
     parser.add_argument("--version", action="version", version=f"texbridge {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for name, purpose in COMMANDS.items():

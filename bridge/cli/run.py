@@ -294,6 +294,9 @@ def parse_size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
     sides = [int(side) if side.isdecimal() and len(side) < 9 else 0 for side in (width, height)]
     if not all(0 < side <= MAX_SIDE for side in sides):
+        shape = text.split(":")
+        if len(shape) == 2 and all(part.strip().isdecimal() for part in shape):
+            raise ConfigError(f"--size {text!r} is a shape: say --aspect {text}, with --megapixels for how large")
         raise ConfigError(f"--size {text!r} must be WIDTHxHEIGHT in pixels, e.g. 768x512")
     return sides[0], sides[1]
 

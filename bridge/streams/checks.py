@@ -186,6 +186,10 @@ def _check_color(spec: ParameterSpec, raw: object, clamp: bool, limits: ValueLim
             _refuse(spec, raw, ErrorCode.WRONG_TYPE, "is not a colour like #rrggbb or #rrggbbaa", "#rrggbb")
         return tuple(byte / 255 for byte in bytes.fromhex(found[1].ljust(8, "f")))
     numbers = _components(spec, raw, (3, 4))
+    over = next((number for number in numbers if _number(spec, number) > 1 + _FLOAT32_EPSILON), None)
+    if over is not None and not clamp:
+        what = "is outside 0.0..1.0: colours over the link are floats from 0 to 1, not 0 to 255"
+        _refuse(spec, over, ErrorCode.OUT_OF_RANGE, what, "0.0..1.0")
     color = tuple(_float(spec, number, 0.0, 1.0, clamp) for number in numbers)
     return color if len(color) == 4 else (*color, 1.0)
 

@@ -137,7 +137,10 @@ def _graph(document: dict[str, Any], problems: list[str]) -> UiGraph:
     nodes: dict[str, UiNode] = {}
     for place, entry in enumerate(_list(document.get("nodes"))):
         node = _node(entry, place, problems)
-        if node is not None:
+        if node is not None and node.id in nodes:
+            kinds = f"{nodes[node.id].type[:40]} and {node.type[:40]}"
+            problems.append(f"nodes: id {node.id[:40]} twice ({kinds}); save the file anew in ComfyUI, or delete one")
+        elif node is not None:
             nodes[node.id] = node
     links: dict[int, UiLink] = {}
     for entry in _list(document.get("links")):

@@ -3,7 +3,7 @@
 import aiohttp
 from app_rig import AppRig, color, run
 
-from bridge.codec.messages import Changed, Error, Freeze, Panic, Ping, Resume, Run
+from bridge.codec.messages import Blackout, Changed, Error, Freeze, Panic, Ping, Resume, Run
 
 UNFIT = "txt2img_turbo"  # the embedded ComfyUI has no models
 
@@ -44,7 +44,14 @@ def test_readyz_says_why(tmp_path):
             assert await _why(rig, "main") is None
             await engine.ask(Freeze, stream="main", on=True)
             assert await _why(rig, "main") == "it is frozen"
+            assert (await _ready(rig))[1]["switches"]["main"] == {"live": False, "frozen": True, "blacked_out": False}
             await engine.ask(Freeze, stream="main", on=False)
+            await engine.ask(Blackout, stream="main", on=True)
+            told = (await _ready(rig))[1]
+            assert (told["streams"]["main"], told["switches"]["main"]["blacked_out"]) == ("ready", True)
+            assert "blacked out" in told["why"]["main"]
+            await engine.ask(Blackout, stream="main", on=False)
+            assert await _why(rig, "main") is None
             rig.gate.shut()
             engine.send(Run(stream="main", params={"fill": color(5)}))
             await engine.open("new", "clouds")

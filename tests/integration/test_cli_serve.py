@@ -127,6 +127,18 @@ def test_a_port_in_use(home, door):
     assert f"--{door} HOST:PORT" in line
 
 
+@pytest.mark.parametrize("door", ["link", "tcp", "http"])
+def test_a_port_that_another_texbridge_has(home, door):
+    with home.start("serve", "--embedded", "--json", *FREE_DOORS) as running:
+        address = json.loads(running.line())[door]
+        address = address.removeprefix("ws://").removeprefix("http://").partition("/")[0]
+        done = home.run("serve", "--embedded", *FREE_DOORS, f"--{door}", address)
+    assert done.code == 2
+    line = one_line(done.err)
+    assert f"{address} is in use" in line
+    assert "it is texbridge" in line
+
+
 # --- ComfyUI ---------------------------------------------------------------------------------------------------
 
 

@@ -167,6 +167,22 @@ def test_bad_use(words, message, capsys):
     assert shown.err.startswith(("texbridge", "usage: texbridge"))
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["run"], "texbridge run"),
+        (["run", "gradient", "-o", "x.png", "--sise", "3x4"], "texbridge run"),
+        (["serve", "--nonsense"], "texbridge serve"),
+        (["nonsense"], "texbridge"),
+    ],
+)
+def test_a_mistake_points_at_the_help_of_its_command(words, name, capsys):
+    assert ended(words) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"{name}: ")
+    assert f"`{name} --help`" in shown
+
+
 def test_a_file_that_cannot_be_read(monkeypatch, capsys, tmp_path):
     """An error of the system becomes one line."""
     path = tmp_path / "workflow.json"

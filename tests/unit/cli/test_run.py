@@ -44,3 +44,5 @@ def test_parse_param_and_size():
     assert parse_param("prompt=") == ("prompt", "")
     assert parse_size("768x512") == (768, 512)
     assert parse_size("768X512") == (768, 512)
+    with pytest.raises(ConfigError, match="--aspect 16:9"):
+        parse_size("16:9")

@@ -158,7 +158,15 @@ def test_out_of_range_says_value_and_limit():
     with pytest.raises(InvalidValueError) as caught:
         check_value(INT, 65)
     assert caught.value.message == "p: 65 is outside 0..64"
+
     assert (caught.value.value, caught.value.limit) == (65, "0..64")
+
+
+def test_a_colour_of_bytes_says_what_the_link_wants():
+    with pytest.raises(InvalidValueError) as caught:
+        check_value(COLOR, [0, 255, 0])
+    assert (caught.value.code, caught.value.value, caught.value.limit) == (ErrorCode.OUT_OF_RANGE, 255, "0.0..1.0")
+    assert "floats from 0 to 1" in caught.value.message
 
 
 def test_choice_names_the_nearest_and_the_others():

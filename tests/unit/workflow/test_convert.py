@@ -153,6 +153,11 @@ def test_set_and_get_nodes():
     assert conversion.prompt["99"]["inputs"]["images"] == ["1", 0]
 
 
+def test_a_node_id_twice_is_named():
+    (words,) = problems_of([ui_node(1, "LoadImage"), ui_node(1, "EmptyImage"), SAVE])
+    assert "id 1 twice (LoadImage and EmptyImage)" in words
+
+
 def test_circles_end():
     loop = [ui_node(n, "Reroute", [("", "*", n)], ["*"]) for n in (1, 2)]
     links = [[1, 2, 0, 1, 0, "*"], [2, 1, 0, 2, 0, "*"], [9, 1, 0, 99, 0, "*"]]
