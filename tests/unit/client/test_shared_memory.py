@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -127,3 +128,11 @@ def test_a_removed_file_stays_readable(writer: Writer, reader: MemoryReader) -> 
     copied = reader.copy(bell)
     assert copied is not None
     assert bytes(copied[1]) == b"\7" * 1024
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps a mapped file from being made shorter")
+def test_a_file_that_somebody_made_shorter_is_a_dropped_frame(writer: Writer, reader: MemoryReader) -> None:
+    bell = writer.ring(7)
+    os.truncate(writer.file.path, 4096)  # a look beyond it ends the process
+    assert reader.copy(bell) is None
+    assert reader.torn == 1
