@@ -101,11 +101,15 @@ class PictureUploads:
                     name: group.create_task(self._bring(backend, attempt, workflow, (stream, name), picture, size))
                     for name, picture in pictures.items()
                 }
-        except* TexbridgeError as errors:
-            first: BaseException = errors
-            while isinstance(first, BaseExceptionGroup):
-                first = first.exceptions[0]
-            raise first from None
+        except BaseExceptionGroup as group_of_errors:
+            # Not `except*`: early releases of Python 3.11 wrap again what is raised of a group within it.
+            errors, others = group_of_errors.split(TexbridgeError)
+            if errors is None or others is not None:
+                raise
+            failed = errors.exceptions[0]
+            while isinstance(failed, BaseExceptionGroup):
+                failed = failed.exceptions[0]
+            raise failed from None
         return {name: task.result() for name, task in tasks.items()}
 
     async def _bring(

@@ -154,6 +154,7 @@ ENGINE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ),
     ({"op": "ack", "stream": 1, "number": 2**32 - 1}, {}),
     ({"op": "stats", "stream": "sky"}, {}),
+    ({"op": "memory", "file": "/dev/shm/engine", "nonce": 2**64 - 1, "slots": 4, "stride": 8192}, {"id": None}),
     ({"op": "ping"}, {}),
     ({"op": "unsubscribe", "stream": "sky"}, {}),
     ({"op": "close", "stream": "sky"}, {}),
