@@ -28,10 +28,11 @@ def test_the_loop_s_stall(tmp_path: Path) -> None:
     assert all(row["samples"]["late_s"] for row in report["rows"])
 
 
-def test_the_last_hop_by_shared_memory(tmp_path: Path) -> None:
+def test_raw_pixels_and_the_last_hop_by_shared_memory(tmp_path: Path) -> None:
     report = bench(tmp_path, "--only", "P2")
-    assert {row["case"] for row in report["rows"]} == {"last hop, engine", "last hop, client"}
-    assert all(row["samples"]["s"] and row["samples"]["R_s"] for row in report["rows"])
+    relay = {f"raw{side}, {way}" for side in (512, 1024) for way in ("TCP", "shared memory")}
+    assert {row["case"] for row in report["rows"]} == {"last hop, engine", "last hop, client"} | relay
+    assert all(all(row["samples"].values()) for row in report["rows"])
 
 
 @pytest.mark.slow
