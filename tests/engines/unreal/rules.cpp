@@ -169,13 +169,40 @@ void Memory() {
 
 void Values() {
     Peer peer;
-    for (int at = 0; at < 1000; ++at) peer.session->Set("sky", Value::Map({{"blur", at}}), static_cast<uint64_t>(at));
+    for (int at = 0; at < 1000; ++at) {
+        peer.session->Set("sky", Value::Map({{"blur", at}}), static_cast<uint64_t>(at));
+        peer.session->Set("sea", Value::Map({{"blur", -at}}));
+    }
     peer.session->Set("sky", Value::Map({{"noise", 0.5}}));
+    const RunPtr run = peer.session->Ask("sky", RunOptions());
+    peer.session->Set("sky", Value::Map({{"blur", 5}}));
     peer.Greet();
     const Value set = peer.Answer("set", "ok");
     EXPECT(set["params"]["blur"].AsInt() == 999 && set["params"]["noise"].AsNumber() == 0.5);
     EXPECT(set["client_time"].AsUint() == 999);
+    EXPECT(peer.Answer("set", "ok")["params"]["blur"].AsInt() == -999);
+    EXPECT(peer.NextOp() == "run");
+    EXPECT(peer.Next()["params"]["blur"].AsInt() == 5);
     EXPECT(peer.IsQuiet());
+}
+
+void Waiting() {
+    Peer peer;
+    FrameSet set;
+    SubscribeOptions options;
+    options.stream = "sky";
+    const MailboxPtr mailbox = peer.session->Subscribe(options);
+    const RunPtr run = peer.session->Ask("sky", RunOptions());
+    // Nothing is there yet, and nobody waits when it comes: it isn't asked for any more.
+    EXPECT(peer.session->WaitForFrame(run, mailbox, Clock::now(), set).code == kTimedOut);
+    Outcome outcome;
+    EXPECT(run->IsFinished(&outcome) && outcome.outcome == "cancelled");
+    for (int at = 0; at < 5000; ++at) peer.session->Send(Value::Map({{"op", "describe"}, {"stream", "sky"}}));
+    EXPECT(peer.session->Ask("sky", RunOptions())->IsFinished(&outcome) && outcome.fault.code == kLinkLost);
+    peer.Greet();
+    int asked = 0;
+    while (!peer.IsQuiet()) ++asked;
+    EXPECT(asked == 4096);
 }
 
 void Restart() {
@@ -312,6 +339,7 @@ int main() {
     Torn();
     Memory();
     Values();
+    Waiting();
     Restart();
     Faults();
     Bounds();

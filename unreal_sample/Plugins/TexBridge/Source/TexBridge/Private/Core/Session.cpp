@@ -5,6 +5,7 @@ namespace texbridge {
 namespace {
 
 constexpr size_t kMostEvents = 4096;
+constexpr size_t kMostAsks = 4096;  // without an answer: runs and other messages, while there is no link above all
 constexpr std::chrono::seconds kSessionLives{30};  // so long after a cut the bridge keeps it
 
 std::vector<uint8_t> Encoded(const Value& message) {
@@ -98,13 +99,16 @@ void Session::Unsubscribe(const std::string& stream) {
 
 void Session::Set(const std::string& stream, const Value& params, uint64_t client_time) {
     std::lock_guard<std::mutex> lock(mutex_);
-    // Without a link, or with a full outbox, only the newest values wait, however often they change.
-    if (!asks_.empty() && asks_.back().kind == Question::Kind::kSet && asks_.back().stream == stream && !asks_.back().is_sent) {
-        Value merged = asks_.back().message["params"];
+    // Without a link, or with a full outbox, only the newest values wait, however often they change; but never before
+    // what was asked of the stream in between.
+    for (auto before = asks_.rbegin(); before != asks_.rend(); ++before) {
+        if (before->stream != stream) continue;
+        if (before->kind != Question::Kind::kSet || before->is_sent) break;
+        Value merged = before->message["params"];
         merged.Merge(params);
-        asks_.back().message.Set("params", merged);
-        if (client_time != 0) asks_.back().message.Set("client_time", static_cast<unsigned long long>(client_time));
-        SendAsk(asks_.back());
+        before->message.Set("params", merged);
+        if (client_time != 0) before->message.Set("client_time", static_cast<unsigned long long>(client_time));
+        SendAsk(*before);
         return;
     }
     Question ask;
@@ -118,6 +122,13 @@ void Session::Set(const std::string& stream, const Value& params, uint64_t clien
 RunPtr Session::Ask(const std::string& stream, const RunOptions& options) {
     std::lock_guard<std::mutex> lock(mutex_);
     const RunPtr run = std::make_shared<Run>(stream, next_key_++);
+    if (asks_.size() >= kMostAsks) {
+        Outcome outcome;
+        outcome.outcome = "failed";
+        outcome.fault = Fault(kLinkLost, "too many messages wait for an answer");
+        run->Finish(outcome);
+        return run;
+    }
     runs_[run->key] = run;
     Question ask;
     ask.kind = Question::Kind::kRun;
@@ -170,6 +181,10 @@ void Session::Live(const std::string& stream, bool is_on, double fade_s) {
 
 void Session::Send(const Value& message) {
     std::lock_guard<std::mutex> lock(mutex_);
+    if (asks_.size() >= kMostAsks) {
+        ++dropped_;
+        return;
+    }
     Question ask;
     ask.stream = message["stream"].AsText();
     Add(message, std::move(ask));
@@ -177,7 +192,10 @@ void Session::Send(const Value& message) {
 
 Fault Session::WaitForFrame(const RunPtr& run, const MailboxPtr& mailbox, Clock::time_point until, FrameSet& set) {
     Outcome outcome;
-    if (!run->Wait(until, &outcome)) return Fault(kTimedOut, "no answer to the run in time");
+    if (!run->Wait(until, &outcome)) {
+        Cancel(run);  // nobody shall make it later, when nobody waits any more
+        return Fault(kTimedOut, "no answer to the run in time");
+    }
     if (outcome.outcome != "done") return outcome.fault ? outcome.fault : Fault(kLinkLost, "the run ended " + outcome.outcome);
     while (mailbox->Wait(until)) {
         if (!mailbox->Take(set) || set.Header().number < outcome.number) continue;
