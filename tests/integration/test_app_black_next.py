@@ -33,8 +33,8 @@ class Takes:
         self.moved = asyncio.Event()
         whole, blackout, panic = Outbox.take, Covers.blackout, Actions.panic
 
-        def take(outbox):
-            item = whole(outbox)
+        def take(outbox, **options):
+            item = whole(outbox, **options)
             if item is not None:
                 payload = item.payloads[0][1]
                 self.taken.append((outbox, item.number, is_black(payload.format, payload.data)))
