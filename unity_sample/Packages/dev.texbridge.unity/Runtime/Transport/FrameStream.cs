@@ -28,6 +28,7 @@ namespace TexBridge
         uint lastNumber;
         ulong wanted;
         bool hasWanted;
+        string wantedKey;
         bool lostWanted;
         bool disposed;
 
@@ -135,6 +136,7 @@ namespace TexBridge
                 lock (gate)
                 {
                     hasWanted = false;
+                    wantedKey = key;
                     lostWanted = false;
                     wanted = 0;
                 }
@@ -164,7 +166,11 @@ namespace TexBridge
                 }
                 finally
                 {
-                    lock (gate) hasWanted = false;
+                    lock (gate)
+                    {
+                        hasWanted = false;
+                        wantedKey = null;
+                    }
                 }
                 if (Elapsed(since) >= timeoutMs)
                     throw new TimeoutException("no picture of " + what + " of " + Name + " in " + timeoutMs + " ms");
@@ -356,11 +362,13 @@ namespace TexBridge
             return hasWanted && set.Request == wanted && (set.IsLastSet || set.IsHeld) && !set.IsPreview;
         }
 
-        void Want(ulong request)
+        void Want(RunHandle run)
         {
             lock (gate)
             {
-                wanted = request;
+                // After a cut the run before this one may be said again, and is accepted again.
+                if (run.Key != wantedKey) return;
+                wanted = run.Request;
                 hasWanted = true;
                 Monitor.PulseAll(gate);
             }

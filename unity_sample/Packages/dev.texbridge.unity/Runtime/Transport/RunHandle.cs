@@ -12,7 +12,7 @@ namespace TexBridge
             new TaskCompletionSource<Finished>(TaskCreationOptions.RunContinuationsAsynchronously);
 
         internal Ask Ask;
-        internal Action<ulong> OnAccepted;
+        internal Action<RunHandle> OnAccepted;
         internal FrameStream Waiter;
 
         public readonly string Stream;
@@ -43,7 +43,7 @@ namespace TexBridge
         internal void Accept(ulong request)
         {
             Request = request;
-            if (OnAccepted != null) OnAccepted(request);
+            if (OnAccepted != null) OnAccepted(this);
             accepted.TrySetResult(request);
         }
 

@@ -208,7 +208,7 @@ namespace TexBridge
             return "k" + Interlocked.Increment(ref keys);
         }
 
-        internal RunHandle Run(string stream, ParameterSet values, RunOptions how, Action<ulong> onAccepted)
+        internal RunHandle Run(string stream, ParameterSet values, RunOptions how, Action<RunHandle> onAccepted)
         {
             if (how.Key == null)
                 how = new RunOptions
