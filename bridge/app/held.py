@@ -15,6 +15,7 @@ from typing import Any, Final
 from bridge.app.bridge import Bridge
 from bridge.app.held_forms import HeldForms
 from bridge.app.last_frames import LastFrames
+from bridge.app.picture_sets import release_all
 from bridge.app.placeholder import Still, black_payload, drawn_still
 from bridge.app.records import ReleasedSet, ViewerSet
 from bridge.app.viewers import Viewer
@@ -135,7 +136,7 @@ class HeldPictures:
                 return _placeholder_set(payloads)
         except TexbridgeError as error:
             logger.debug("stream %s: no placeholder: %s", stream.name, error)
-        _release_all(payloads)
+        release_all(payloads)
         return None
 
     async def make(self, stream: Stream, viewer: Viewer) -> ViewerSet | None:
@@ -158,7 +159,7 @@ class HeldPictures:
                 if payload is not None:
                     payloads.append((output, payload))
         except BaseException:
-            _release_all(payloads)
+            release_all(payloads)
             raise
         return _placeholder_set(payloads)
 
@@ -191,7 +192,7 @@ class HeldPictures:
                 payloads.append((output, black_payload(viewer.wants[1], size, self._bridge.buffers, kind)))
         except TexbridgeError as error:
             logger.debug("stream %s: no black picture: %s", stream.name, error)
-            _release_all(payloads)
+            release_all(payloads)
             return None
         return _placeholder_set(payloads)
 
@@ -223,11 +224,6 @@ class HeldPictures:
 def _release(held: ViewerSet | None) -> None:
     if held is not None:
         held.release()
-
-
-def _release_all(payloads: list[tuple[int, Payload]]) -> None:
-    for _, payload in payloads:
-        payload.release()
 
 
 def _placeholder_set(payloads: list[tuple[int, Payload]]) -> ViewerSet | None:

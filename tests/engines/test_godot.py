@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from bridge_rig import bridge_behind_proxy, run
 from cli_rig import Home
+from engine_pictures import gradient_pictures, values
 
 from bridge.cli.expected import TOLERANCE, gradient_pixels, worst_difference
 from bridge.client import BlockingClient
@@ -100,27 +101,10 @@ def bridge(tmp_path_factory) -> Iterator[dict[str, str]]:
         yield running.addresses
 
 
-def values(index: int) -> dict[str, Any]:
-    """What picture number `index` is made of; runner.gd has the same."""
-    corners = {"top_left": [index % 256 / 255, index * 7 % 256 / 255, index * 13 % 256 / 255]}
-    corners |= {"top_right": [0.0, 1.0, 0.0], "bottom_left": [0.0, 0.0, 1.0], "bottom_right": [1.0, 1.0, 1.0]}
-    return {**corners, "blur": 0.5, "noise": 0.1 if index % 2 else 0.0}
-
-
 @pytest.fixture(scope="module")
 def expected(bridge) -> list[np.ndarray]:
     """What the Python client gets for the same requests and seeds: [height, width, 4], the uppermost row first."""
-    pictures = []
-    with BlockingClient(bridge["tcp"]) as client:
-        client.open("python", "gradient", mode="oneshot", size=(WIDTH, HEIGHT))
-        frames = client.subscribe("python", format="rgba8", origin="top_left")
-        for index in range(PICTURES):
-            request = client.run("python", values(index), seed=index).request
-            frame = frames.next(timeout_s=LIMIT_S)
-            while frame.held or frame.header.request != request:
-                frame = frames.next(timeout_s=LIMIT_S)
-            pictures.append(frame.pixels.copy())
-    return pictures
+    return gradient_pictures(bridge["tcp"], PICTURES, (WIDTH, HEIGHT), "top_left")
 
 
 class Picture(NamedTuple):

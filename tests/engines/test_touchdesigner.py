@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from bridge_rig import bridge_behind_proxy, run
 from cli_rig import Home
+from engine_pictures import gradient_pictures, values
 from vectors import VECTORS, flatten, load, same, unflatten
 
 from bridge.cli.expected import TOLERANCE, gradient_pixels, worst_difference
@@ -157,26 +158,10 @@ class Top:
         sys.modules["texbridge_td"].close(self.operator.id)
 
 
-def values(index: int) -> dict[str, Any]:
-    corners = {"top_left": [index % 256 / 255, index * 7 % 256 / 255, index * 13 % 256 / 255]}
-    corners |= {"top_right": [0.0, 1.0, 0.0], "bottom_left": [0.0, 0.0, 1.0], "bottom_right": [1.0, 1.0, 1.0]}
-    return {**corners, "blur": 0.5, "noise": 0.1 if index % 2 else 0.0}
-
-
 @pytest.fixture(scope="module")
 def expected(bridge) -> list[np.ndarray]:
     """What the Python client gets for the same requests and seeds."""
-    pictures = []
-    with BlockingClient(bridge["tcp"]) as client:
-        client.open("python", "gradient", mode="oneshot", size=(WIDTH, HEIGHT))
-        frames = client.subscribe("python", format="rgba8", origin="bottom_left")
-        for index in range(PICTURES):
-            request = client.run("python", values(index), seed=index).request
-            frame = frames.next(timeout_s=LIMIT_S)
-            while frame.held or frame.header.request != request:
-                frame = frames.next(timeout_s=LIMIT_S)
-            pictures.append(frame.pixels.copy())
-    return pictures
+    return gradient_pictures(bridge["tcp"], PICTURES, (WIDTH, HEIGHT), "bottom_left")
 
 
 @pytest.fixture

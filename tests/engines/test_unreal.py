@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from engine_pictures import gradient_pictures, values
 from fault_proxy import FaultProxy
 from serve_rig import Comfy, Serve, run
 
 from bridge.cli.expected import TOLERANCE, gradient_pixels, worst_difference
-from bridge.client import BlockingClient
 
 HERE = Path(__file__).parent / "unreal"
 REPOSITORY = Path(__file__).parents[2]
@@ -173,13 +173,6 @@ class Engine:
             assert await self._child.wait() == 0, self.errors()
 
 
-def values(index: int) -> dict[str, object]:
-    """What picture number `index` is made of."""
-    corners = {"top_left": [index % 256 / 255, index * 7 % 256 / 255, index * 13 % 256 / 255]}
-    corners |= {"top_right": [0.0, 1.0, 0.0], "bottom_left": [0.0, 0.0, 1.0], "bottom_right": [1.0, 1.0, 1.0]}
-    return {**corners, "blur": 0.5, "noise": 0.1 if index % 2 else 0.0}
-
-
 def words(params: dict[str, object]) -> list[str]:
     """The same as the engine reads it; every float to the last bit."""
     told = []
@@ -195,20 +188,8 @@ async def reference(tcp: str, count: int) -> list[np.ndarray]:
     Another order of rows and of channels than the engine asks for: both are turned in the test, not in the bridge.
     """
 
-    def ask() -> list[np.ndarray]:
-        pictures = []
-        with BlockingClient(tcp) as client:
-            client.open("python", "gradient", mode="oneshot", size=(WIDTH, HEIGHT))
-            frames = client.subscribe("python", format="rgba8", origin="bottom_left")
-            for index in range(count):
-                request = client.run("python", values(index), seed=index).request
-                frame = frames.next(timeout_s=LIMIT_S)
-                while frame.held or frame.header.request != request:
-                    frame = frames.next(timeout_s=LIMIT_S)
-                pictures.append(frame.pixels[::-1, :, [2, 1, 0, 3]].copy())
-        return pictures
-
-    return await asyncio.to_thread(ask)
+    pictures = await asyncio.to_thread(gradient_pictures, tcp, count, (WIDTH, HEIGHT), "bottom_left")
+    return [picture[::-1, :, [2, 1, 0, 3]].copy() for picture in pictures]
 
 
 def assert_pictures(data: bytes, expected: list[np.ndarray]) -> None:
@@ -220,7 +201,7 @@ def assert_pictures(data: bytes, expected: list[np.ndarray]) -> None:
         assert np.array_equal(picture, wanted), f"picture {index} has other pixels"
         if index % 2 == 0:
             # The uppermost left pixel is nearly the corner that was asked for, in the order blue, green, red, alpha.
-            red, green, blue = (round(255 * part) for part in values(index)["top_left"])  # type: ignore[attr-defined]
+            red, green, blue = (round(255 * part) for part in values(index)["top_left"])
             assert np.abs(picture[0, 0].astype(int) - [blue, green, red, 255]).max() <= 45, (index, picture[0, 0])
             assert picture[-1, 0, 0] > 200, "the lowest left corner is blue"
             assert picture[-1, 0, 2] < 50, "and not red"
