@@ -32,6 +32,8 @@ LOADING_AFTER_S: Final = 2.0
 LONGER: Final = 4.0
 """A prompt that takes so many times what is known of it, and `LOADING_AFTER_S` at least, loads something."""
 
+GONE: Final = (ErrorCode.BACKEND_LOST, ErrorCode.BACKEND_UNAVAILABLE)
+
 
 class States:
     """Keeps `stream.state`.
@@ -88,6 +90,9 @@ class States:
         stream = request.stream
         if request.workflow.spec == stream.workflow:
             if outcome is Outcome.FAILED:
+                if error is not None and error.code in GONE:
+                    self.note(stream)
+                    return  # that ComfyUI went away says nothing of the workflow
                 self._broken[stream.number] = stream.workflow
                 self._failures[stream.number] = "" if error is None else error.message
             elif outcome is Outcome.DONE:

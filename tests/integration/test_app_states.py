@@ -4,6 +4,7 @@ import aiohttp
 from app_rig import AppRig, color, run
 
 from bridge.codec.messages import Blackout, Changed, Error, Freeze, Panic, Ping, Resume, Run
+from bridge.scheduler.events import AttemptLost
 
 UNFIT = "txt2img_turbo"  # the embedded ComfyUI has no models
 
@@ -128,6 +129,26 @@ def test_a_broken_stream_stays_degraded_over_a_panic_until_it_works(tmp_path):
             await engine.finish(await engine.run(params={"count": 3}))
             osc.send("/texbridge/main/workflow", "solid")
             await engine.until(lambda: _states(engine)[-2:] == ["degraded", "ready"])
+
+    run(test)
+
+
+def test_a_prompt_that_a_comfyui_lost_says_nothing_of_its_workflow(tmp_path):
+    async def test():
+        async with AppRig(tmp_path) as rig:
+            engine = await rig.engine()
+            bridge = rig.server.bridge
+            await engine.open("new", "solid", mode="live")
+            rig.gate.shut()
+            await engine.subscribe("new")
+            await engine.until(lambda: bool(bridge._attempts), "a prompt")
+            for attempt in list(bridge._attempts):
+                bridge.backend_event(AttemptLost(attempt))  # as a restart between two probes ends it
+            assert bridge.counts["finished_failed"] >= 1
+            assert bridge.streams.by_name["new"].state != "degraded"
+            rig.gate.open()
+            await engine.until(lambda: bridge.counts["finished_done"] >= 1, "the next picture")
+            assert "degraded" not in _states(engine)
 
     run(test)
 
