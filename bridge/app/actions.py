@@ -299,7 +299,7 @@ class Actions:
         self.warm_ups.forget_stream(stream.number)
         self.covers.forget_stream(stream.number)
         self.held.forget_stream(stream)
-        self.bridge.results.forget_stream(stream.number)
+        self.bridge.shown.forget_stream(stream.number)
         self.bridge.retained.drop(stream_holder(stream.number))
         self.bridge.pictures.forget_stream(stream.number)
         self._revisions.pop(stream.number, None)

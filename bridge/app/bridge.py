@@ -22,6 +22,7 @@ from bridge.app.records import ReleasedSet, Request
 from bridge.app.results import Results
 from bridge.app.retained import RetainedValues
 from bridge.app.shared_forms import SharedForms
+from bridge.app.shown import ShownSets
 from bridge.app.timer import Handle, PreciseTimer
 from bridge.app.troubles import with_memory_words
 from bridge.app.uploads import PictureUploads, upload_tag
@@ -122,9 +123,11 @@ class Bridge:
             config.limits.session_shared_memory_mb << 20,
             clock,
         )
+        self.shown = ShownSets()
         self.results = Results(
             self.scheduler,
             self.viewers,
+            self.shown,
             self.decoders,
             self.buffers,
             self.tell,

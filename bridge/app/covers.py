@@ -103,7 +103,7 @@ class Covers:
         self._disarm(number)
         if on:
             self._frozen[number] = stream.last_number
-            self._bridge.results.freeze(number)
+            self._bridge.shown.freeze(number)
             fade = self._fades.get(number)
             if fade is not None and fade.old is not None:  # between two pictures nothing can stay but the newer one
                 self._stop(number)
@@ -111,7 +111,7 @@ class Covers:
             self._changed(stream)
             return
         del self._frozen[number]
-        newer, old = self._bridge.results.thaw(number)
+        newer, old = self._bridge.shown.thaw(number)
         if newer and number not in self._held.black and number not in self._fades:
             if old is not None and self._can_fade(stream, fade_s):
                 self._begin(stream, _Fade(0.0, 1.0, fade_s, self._keys(stream), old))
@@ -161,8 +161,8 @@ class Covers:
         """
         number = stream.number
         busy = number in self._fades or self.is_frozen(stream) or number in self._held.black or self._held.panicked
-        if fade_s > 0 and not busy and self._bridge.results.shown(number) is not None:
-            self._bridge.results.freeze(number)
+        if fade_s > 0 and not busy and self._bridge.shown.get(number) is not None:
+            self._bridge.shown.freeze(number)
             self._armed[number] = fade_s
 
     def stay(self, stream: Stream) -> None:
@@ -174,7 +174,7 @@ class Covers:
         fade_s = self._armed.pop(stream.number, None)
         if fade_s is None:
             return
-        _, old = self._bridge.results.thaw(stream.number)
+        _, old = self._bridge.shown.thaw(stream.number)
         if old is not None and self._can_fade(stream, fade_s):
             self._begin(stream, _Fade(0.0, 1.0, fade_s, self._keys(stream), old))
         elif old is not None:
@@ -182,7 +182,7 @@ class Covers:
 
     def _disarm(self, stream: int) -> None:
         if self._armed.pop(stream, None) is not None:
-            _, old = self._bridge.results.thaw(stream)
+            _, old = self._bridge.shown.thaw(stream)
             if old is not None:
                 old.close()
 
@@ -194,7 +194,7 @@ class Covers:
             fade_s > 0
             and not self._held.panicked
             and bool(self._bridge.viewers.of_stream(stream.number))
-            and self._bridge.results.shown(stream.number) is not None
+            and self._bridge.shown.get(stream.number) is not None
         )
 
     # --- fades ---------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ class Covers:
 
     async def _blend(self, stream: Stream, fade: _Fade) -> None:
         """Make one blend of the set that the stream shows now, in every form, and offer it to its viewers."""
-        known = self._bridge.results.shown(stream.number)
+        known = self._bridge.shown.get(stream.number)
         groups: dict[Wants, list[Viewer]] = {}
         for viewer in self._bridge.viewers.of_stream(stream.number):
             if fade.keys is None or viewer.key in fade.keys:
@@ -319,7 +319,7 @@ class Covers:
         self._armed.pop(stream, None)
         self._frozen.pop(stream, None)
         self._dark.discard(stream)
-        _, old = self._bridge.results.thaw(stream)
+        _, old = self._bridge.shown.thaw(stream)
         if old is not None:
             old.close()
 

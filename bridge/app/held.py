@@ -63,7 +63,7 @@ class HeldPictures:
         """Whether a held picture of this stream is its last set now, and not one that no workflow made."""
         if stream.number in self.black or (self.panicked and self._bridge.config.panic.picture != "hold"):
             return False
-        return self._bridge.results.shown(stream.number) is not None
+        return self._bridge.shown.get(stream.number) is not None
 
     # --- to viewers ----------------------------------------------------------------------------------------
 
@@ -113,7 +113,7 @@ class HeldPictures:
     def _now(self, stream: Stream, viewer: Viewer) -> ViewerSet | None:
         """The held picture in a viewer's form; None if it would hold up the loop."""
         if self._holds_last(stream):
-            return self._bridge.results.held_now(stream.number, viewer)
+            return self._bridge.shown.held_now(stream.number, viewer)
         if self.last_frames.is_loading(stream):
             return None
         outputs, spec = viewer.wants
@@ -148,7 +148,7 @@ class HeldPictures:
         if not self._holds_last(stream):
             await self.last_frames.loaded(stream)
         if self._holds_last(stream):
-            return await self._bridge.results.held_set(stream.number, viewer.wants)
+            return await self._bridge.shown.held_set(stream.number, viewer.wants)
         if self.is_black(stream):
             return await self._bridge.decoders.run(partial(self._black, stream, viewer), _release)
         payloads: list[tuple[int, Payload]] = []
@@ -175,7 +175,7 @@ class HeldPictures:
         return self.placeholder if own is None else own
 
     def _size(self, stream: Stream) -> Size:
-        shown = self._bridge.results.shown(stream.number)
+        shown = self._bridge.shown.get(stream.number)
         if shown is not None and shown[1]:
             return next(iter(shown[1].values())).size  # the engine's texture has this size by now
         if stream.picture_size is not None:

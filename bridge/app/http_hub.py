@@ -73,7 +73,7 @@ class HttpHub:
         if self._actions.held.is_covered(stream):
             held = await self._actions.held.make(stream, Viewer(object(), stream.number, (0,), JPEG, _nobody))
         else:
-            held = await self._bridge.results.held_set(stream.number, ((0,), JPEG))
+            held = await self._bridge.shown.held_set(stream.number, ((0,), JPEG))
         if held is None:
             raise BridgeError(
                 f"stream {name!r} has no picture yet (it is {stream.state.value}); wait with ?wait=10, or send a run",

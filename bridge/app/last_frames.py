@@ -109,7 +109,7 @@ class LastFrames:
         """A stream shows another picture."""
         if stream.number not in self._kept:
             return
-        if self._bridge.results.shown(stream.number) is not None:  # else it is frozen, and shows none of its own yet
+        if self._bridge.shown.get(stream.number) is not None:  # else it is frozen, and shows none of its own yet
             for still in self._stills.pop(stream.number, ((), ()))[1]:
                 self._forget(still)
         if stream.number not in self._due:
@@ -135,7 +135,7 @@ class LastFrames:
 
     def _write(self, stream: Stream) -> None:
         del self._due[stream.number]
-        shown = self._bridge.results.shown(stream.number)
+        shown = self._bridge.shown.get(stream.number)
         if shown is None:
             return
         _, sources = shown

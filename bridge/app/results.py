@@ -17,7 +17,8 @@ from typing import Final
 
 from bridge.app.picture_sets import AttemptPictures, Judge, PictureSet, first_usable, release_all
 from bridge.app.records import ReleasedSet, Request, ViewerSet
-from bridge.app.viewers import Viewer, Viewers, Wants
+from bridge.app.shown import ShownSets
+from bridge.app.viewers import Viewers, Wants
 from bridge.backends.records import BackendPicture, BackendProgress
 from bridge.codec.picture_header import PictureLimits
 from bridge.errors import BackendError, ErrorCode, TexbridgeError
@@ -43,6 +44,7 @@ class Results:
         self,
         judge: Judge,
         viewers: Viewers,
+        shown: ShownSets,
         pool: DecodePool,
         sink: Sink,
         settle: Callable[[ResultSettled], None],
@@ -54,6 +56,7 @@ class Results:
     ) -> None:
         self._judge = judge
         self._viewers = viewers
+        self._shown = shown
         self._pool = pool
         self._sink = sink
         self._sink_for = sink_for
@@ -65,12 +68,7 @@ class Results:
         self._attempts: dict[int, AttemptPictures] = {}
         self._newest: dict[int, PictureSet] = {}
         """The set that came last, by stream."""
-        self._shown: dict[int, tuple[ReleasedSet, PictureSet]] = {}
-        """The set that is shown now, by stream: for newcomers."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._frozen: set[int] = set()
-        self._newer: dict[int, tuple[ReleasedSet, PictureSet]] = {}
-        """The set that came last of a frozen stream, which still shows an older one."""
         self.paused = False
         """True during panic: a set that was released just before goes to nobody any more."""
         self.withholds: Callable[[int, int], bool] = lambda stream, number: False
@@ -326,11 +324,7 @@ class Results:
         request.number_of_last = shared.number
         request.received_at = made.received_at
         request.comfy_s = comfy_s
-        place = self._newer if stream.number in self._frozen else self._shown
-        before = place.get(stream.number)
-        place[stream.number] = (shared, made)
-        if before is not None:
-            before[1].close()
+        self._shown.put(stream.number, shared, made)
         self.counts["released"] += 1
         self._released(stream, shared, made.sources[0])
         return shared
@@ -406,7 +400,7 @@ class Results:
         stream = made.attempt.request.stream.number
         if self._newest.get(stream) is made:
             del self._newest[stream]
-        if not any(kept is not None and kept[1] is made for kept in (self._shown.get(stream), self._newer.get(stream))):
+        if not self._shown.keeps(made):
             made.close()
         made.attempt.open_sets -= 1
         self._settle_if_done(made.attempt)
@@ -416,74 +410,14 @@ class Results:
             overtaken = attempt.overtaken > 0 and attempt.request.frames == 0
             self._settle(ResultSettled(attempt.number, attempt.error, overtaken))
 
-    # --- newcomers -----------------------------------------------------------------------------------------
-
-    def shown(self, stream: int) -> tuple[ReleasedSet, dict[int, PayloadSource]] | None:
-        """The set that a stream shows now."""
-        known = self._shown.get(stream)
-        return None if known is None else (known[0], known[1].sources)
-
-    async def held_set(self, stream: int, wants: Wants) -> ViewerSet | None:
-        """The set that a stream shows now as a held one in this form, owned by the caller; None if there is none.
-
-        Raises:
-            TexbridgeError: the form can't be made, or no buffer is left.
-        """
-        while (known := self._shown.get(stream)) is not None:
-            shared, made = known
-            payloads: list[tuple[int, Payload]] = []
-            try:
-                for output in wants[0]:
-                    source = made.sources.get(output)
-                    if source is not None and (payload := await source.payload(wants[1])) is not None:
-                        payloads.append((output, payload))
-            except BaseException as error:
-                release_all(payloads)
-                if isinstance(error, RuntimeError) and self._shown.get(stream) is not known:
-                    continue  # a newer set came meanwhile: that one, then
-                raise
-            return ViewerSet(shared, tuple(payloads), held=True) if payloads else None
-        return None
-
-    def held_now(self, stream: int, viewer: Viewer) -> ViewerSet | None:
-        """The set that a stream shows now, in this viewer's form, if it can be had at once; else None."""
-        known = self._shown.get(stream)
-        if known is None:
-            return None
-        shared, made = known
-        if not all(output in made.sources for output in viewer.wants[0]):
-            return None
-        payloads = made.at_once(viewer.wants)
-        return None if payloads is None else ViewerSet(shared, payloads, held=True)
-
-    def freeze(self, stream: int) -> None:
-        """The set that a stream shows now stays the one that it shows; newer ones are released behind it."""
-        self._frozen.add(stream)
-
-    def thaw(self, stream: int) -> tuple[bool, PictureSet | None]:
-        """Show the newest set again. Gives whether that is another one, and the one before, for the caller to close."""
-        self._frozen.discard(stream)
-        newer = self._newer.pop(stream, None)
-        if newer is None:
-            return False, None
-        before = self._shown.get(stream)
-        self._shown[stream] = newer
-        return True, None if before is None else before[1]
-
-    def forget_stream(self, stream: int) -> None:
-        """The stream is gone, and with it what it showed."""
-        for place in (self._shown, self._newer):
-            known = place.pop(stream, None)
-            if known is not None:
-                known[1].close()
+    # --- the end -------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
         """Drop everything on its way."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for stream in list(self._shown):
-            self.forget_stream(stream)
+        self._shown.close()
 
 
 def _microseconds(seconds: float) -> int:

@@ -411,7 +411,7 @@ def test_a_stream_that_ends_before_its_fade_into_live_is_forgotten(tmp_path):
             actions = rig.server.actions
             actions.close_stream(actions.streams.find("own"))
             await engine.ask(Ping)
-            assert not rig.bridge.results._frozen
+            assert not rig.bridge.shown._frozen
             # What is left are the forms of the card that stood before the first picture, which are kept for all.
             assert rig.bridge.buffers.stats().lent == len(rig.server.actions.held.forms._made)
 

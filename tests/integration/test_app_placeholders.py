@@ -106,15 +106,15 @@ def test_the_last_set_that_a_newcomer_waits_for_does_not_come_after_black(tmp_pa
             engine = await rig.engine()
             await engine.finish(await engine.run(params={"fill": color(3)}))
             asked, go_on = asyncio.Event(), asyncio.Event()
-            held_set = rig.bridge.results.held_set
+            held_set = rig.bridge.shown.held_set
 
             async def slow(*arguments):
                 asked.set()
                 await go_on.wait()
                 return await held_set(*arguments)
 
-            monkeypatch.setattr(rig.bridge.results, "held_set", slow)
-            monkeypatch.setattr(rig.bridge.results, "held_now", lambda *_: None)  # raw pictures would be there at once
+            monkeypatch.setattr(rig.bridge.shown, "held_set", slow)
+            monkeypatch.setattr(rig.bridge.shown, "held_now", lambda *_: None)  # raw pictures would be there at once
             await engine.subscribe(format="bgra8")
             await asked.wait()
             await engine.ask(Panic)

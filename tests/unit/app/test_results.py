@@ -10,6 +10,7 @@ from PIL import Image
 
 from bridge.app.records import Request
 from bridge.app.results import Results
+from bridge.app.shown import ShownSets
 from bridge.app.viewers import Viewer, Viewers
 from bridge.backends.records import BackendPicture, BackendProgress
 from bridge.codec.picture_header import PictureLimits
@@ -65,6 +66,7 @@ class Setting:
         self.results = Results(
             self.judge,
             self.viewers,
+            ShownSets(),
             self.pool,
             self.buffers,
             self._settle,
