@@ -5,34 +5,26 @@ Source: wire contract, Engine link.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
 from collections.abc import Callable
 from typing import Any, Final
 
 from bridge.app.actions import Actions
-from bridge.app.answers import describe, finished, plain_value
+from bridge.app.answers import describe
 from bridge.app.greeting import PROTOCOL_VERSION, welcome
+from bridge.app.link_frames import LinkFrames
 from bridge.app.link_memory import LinkMemory
-from bridge.app.records import ReleasedSet, Request
-from bridge.app.subscriptions import read_subscription
-from bridge.app.viewer_rate import ViewerRate
-from bridge.app.viewers import Viewer, nobody
+from bridge.app.link_news import LinkNews
 from bridge.codec import messages as m
-from bridge.errors import BackendError, BridgeError, ErrorCode, MessageDecodeError, NotAllowedError, UnknownNameError
+from bridge.errors import BridgeError, ErrorCode, MessageDecodeError, NotAllowedError, UnknownNameError
 from bridge.links.connection import Connection, OutgoingFrame
-from bridge.scheduler.events import Finish
-from bridge.streams.session import Session, Subscription
+from bridge.streams.session import Session
 from bridge.streams.stream import Stream
-from bridge.types import Size, StreamState, WorkflowSpec
 
 logger = logging.getLogger("bridge.app.link")
 
 EVENTS: Final = frozenset({"live"})
-CHANGED_EVERY_S: Final = 1 / 30
-SIZE: Final = "size"
-"""The control that `changed` tells beside values; no parameter may have this name."""
 
 
 class LinkHub:
@@ -42,12 +34,9 @@ class LinkHub:
         self._actions = actions
         self._bridge = actions.bridge
         self._connections: dict[int, Connection] = {}
-        self._turns: dict[int, int] = {}
-        self._changes: dict[int, dict[int, set[str]]] = {}
-        """Names of changed parameters still to be told, by session and stream."""
-        self._changes_timer: asyncio.TimerHandle | None = None
-        self._told: dict[int, tuple[WorkflowSpec, StreamState]] = {}
-        """What engines were told of each stream last."""
+        self.memory = LinkMemory(self._bridge, self._connections.get)
+        self._frames = LinkFrames(actions, self._connections, self.memory)
+        self._news = LinkNews(actions, self._connections)
         self._handlers: dict[type[Any], Callable[[Connection, Session, Any], None]] = {
             m.Describe: self._describe,
             m.Open: self._open,
@@ -58,19 +47,16 @@ class LinkHub:
             m.Live: self._live,
             m.Freeze: self._cover,
             m.Blackout: self._cover,
-            m.Subscribe: self._subscribe,
-            m.Unsubscribe: self._unsubscribe,
-            m.Ack: self._ack,
-            m.Stats: self._stats,
+            m.Subscribe: self._frames.subscribe,
+            m.Unsubscribe: self._frames.unsubscribe,
+            m.Ack: self._frames.ack,
+            m.Stats: self._frames.stats,
             m.EngineMemory: self._engine_memory,
             m.Ping: self._ping,
             m.Close: self._close,
             m.Panic: self._panic,
             m.Resume: self._resume,
         }
-        self.memory = LinkMemory(self._bridge, self._connections.get)
-        self._bridge.listeners.append(self)
-        actions.watchers.append(self)
 
     # --- connections ---------------------------------------------------------------------------------------
 
@@ -115,17 +101,7 @@ class LinkHub:
     def _pick_up(self, connection: Connection, session: Session, now: float) -> None:
         """A session is back: its subscriptions go on with full credit and the held picture; stored answers go out."""
         self._actions.streams.session_back(session.id, now)
-        for number in list(session.subscriptions):
-            stream = self._actions.streams.find(number)
-            viewer = self._bridge.viewers.get(number, session.id)
-            if viewer is None:
-                self._actions.add_viewer(stream, self._viewer(session, stream, session.subscriptions[number]))
-            else:
-                viewer.reach(connection.wake, connection.write_now)
-                viewer.restart()
-                viewer.use_memory(self.memory.reader(session, stream, session.subscriptions[number]))
-                self._actions.held.show_newcomer(stream, viewer)
-                self._actions.tell_viewers(stream)
+        self._frames.back(connection, session)
         for answer in session.requests.take_finished(connection):
             connection.send(answer, after_frames=True)  # type: ignore[arg-type]
 
@@ -139,12 +115,8 @@ class LinkHub:
         now = self._bridge.clock()
         if self._actions.sessions.disconnect(session, connection, now):
             self._actions.streams.session_away(session.id, now)
-            for number in session.subscriptions:
-                viewer = self._bridge.viewers.get(number, session.id)
-                if viewer is not None:
-                    viewer.leave()
-                self._actions.tell_viewers(self._actions.streams.find(number))
-        self._turns.pop(session.id, None)
+            self._frames.away(session)
+        self._frames.gone(session)
         self._bridge.set_timer()
 
     def message(self, connection: Connection, message: m.EngineMessage) -> None:
@@ -165,20 +137,7 @@ class LinkHub:
 
     def next_frame(self, connection: Connection) -> OutgoingFrame | None:
         """Give the next frame for a connection, its streams in turn."""
-        session = connection.state
-        if not isinstance(session, Session):
-            return None
-        numbers = list(session.subscriptions)
-        start = self._turns.get(session.id, 0)
-        for step in range(len(numbers)):
-            place = (start + step) % len(numbers)
-            viewer = self._bridge.viewers.get(numbers[place], session.id)
-            frame = None if viewer is None else viewer.outgoing()
-            if frame is not None:
-                # A set's frames stay together; the next set may be another stream's.
-                self._turns[session.id] = place if viewer is not None and viewer.inside_set else place + 1
-                return frame
-        return None
+        return self._frames.next_frame(connection)
 
     # --- ops -----------------------------------------------------------------------------------------------
 
@@ -287,87 +246,6 @@ class LinkHub:
         switch(self._stream(message.stream), message.on, message.fade_s)
         self._ok(connection, message.id)
 
-    def _subscribe(self, connection: Connection, session: Session, message: m.Subscribe) -> None:
-        stream = self._stream(message.stream)
-        session.check_room_for(stream.number)
-        subscription = read_subscription(stream, message, self._bridge.config.limits.credit)
-        session.subscribe(subscription)
-        viewer = self._viewer(session, stream, subscription)
-        spec = subscription.payload
-        connection.send(
-            m.Subscribed(
-                id=message.id,
-                number=stream.number,
-                format=spec.format.word,
-                origin=spec.origin,
-                delivery=subscription.delivery,
-                credit=subscription.credit,
-                outputs=viewer.wants[0],
-                shared_memory=None if viewer.memory is None else True,
-                size=None if spec.size is None else (spec.size.width, spec.size.height),
-                fit=None if spec.size is None else spec.fit,
-                mips=spec.mips or None,
-                color="linear" if spec.linear else None,
-                max_mbps=subscription.max_mbps,
-            )
-        )
-        self._actions.add_viewer(stream, viewer)
-
-    def _viewer(self, session: Session, stream: Stream, subscription: Subscription) -> Viewer:
-        connection = self._connections.get(session.id)
-        viewer = Viewer(
-            session.id,
-            stream.number,
-            subscription.outputs,
-            subscription.payload,
-            nobody,
-            outputs_there=len(stream.workflow.outputs),
-            credit=subscription.credit,
-            credit_limit=self._bridge.config.limits.credit,
-            memory=self.memory.reader(session, stream, subscription),
-            rate=None if subscription.max_mbps is None else ViewerRate(subscription.max_mbps, self._bridge.clock),
-        )
-        if connection is not None:
-            viewer.reach(connection.wake, connection.write_now)
-        return viewer
-
-    def _subscribed(self, session: Session, reference: object) -> tuple[Stream, Viewer]:
-        stream = self._stream(reference)
-        viewer = self._bridge.viewers.get(stream.number, session.id)
-        if viewer is None:
-            raise NotAllowedError(
-                f"this session has not subscribed to stream {stream.name!r}",
-                code=ErrorCode.NOT_SUBSCRIBED,
-                field="stream",
-                value=stream.name,
-            )
-        return stream, viewer
-
-    def _unsubscribe(self, connection: Connection, session: Session, message: m.Unsubscribe) -> None:
-        stream, _ = self._subscribed(session, message.stream)
-        session.unsubscribe(stream.number)
-        self._actions.remove_viewer(stream, session.id)
-        self._ok(connection, message.id)
-
-    def _ack(self, connection: Connection, session: Session, message: m.Ack) -> None:
-        viewer = self._bridge.viewers.get(self._stream(message.stream).number, session.id)
-        if viewer is not None:  # else it crossed the end of the subscription: an ack has no answer
-            viewer.ack(message.number)
-
-    def _stats(self, connection: Connection, session: Session, message: m.Stats) -> None:
-        stream, viewer = self._subscribed(session, message.stream)
-        stats = viewer.outbox.stats(self._bridge.clock())
-        connection.send(
-            m.StatsAnswer(
-                id=message.id,
-                stream=stream.number,
-                sent=stats.sent,
-                dropped=stats.dropped,
-                credit_stalls=stats.credit_stalls,
-                age_ms=round(stats.age_s * 1000, 3),
-            )
-        )
-
     def _engine_memory(self, connection: Connection, session: Session, message: m.EngineMemory) -> None:
         self.memory.take_file(connection, message)
         self._ok(connection, message.id)
@@ -395,105 +273,9 @@ class LinkHub:
         if id is not None:
             connection.send(m.Ok(id=id))
 
-    # --- what happens --------------------------------------------------------------------------------------
-
-    def request_finished(self, request: Request, command: Finish, now: float) -> None:
-        """Tell the session that asked, or, for a live stream's own picture, those that want to hear of it."""
-        if request.session is not None:
-            session = self._actions.sessions.get(request.session)
-            if session is None:
-                return
-            key = session.requests.key_of(request.number)
-            if session.requests.finish(request.number, finished(request, command, key, now), now):
-                connection = self._connections.get(session.id)
-                if connection is not None:
-                    for answer in session.requests.take_finished(connection):
-                        connection.send(answer, after_frames=True)  # type: ignore[arg-type]
-        elif request.generation:
-            answer = finished(request, command, None, now)
-            for session_id in request.stream.attached | request.stream.subscribers:
-                session = self._actions.sessions.get(session_id) if isinstance(session_id, int) else None
-                connection = None if session is None else self._connections.get(session.id)
-                if session is not None and connection is not None and "live" in session.events:
-                    connection.send(answer, after_frames=True)
-
-    def request_progress(self, request: Request, value: float, maximum: float, node: str) -> None:
-        """Tell the session that asked."""
-        session = None if request.session is None else self._actions.sessions.get(request.session)
-        connection = None if session is None else self._connections.get(session.id)
-        if session is not None and connection is not None:
-            connection.send(
-                m.Progress(
-                    request=request.number,
-                    key=session.requests.key_of(request.number),
-                    value=value,
-                    max=maximum,
-                    node=node,
-                )
-            )
-
-    def set_released(self, stream: Stream, shared: ReleasedSet, size: Size) -> None:
-        """Frames go by their own way."""
-
-    def backends_changed(self) -> None:
-        """Told per stream."""
-
-    def values_changed(self, stream: Stream, names: tuple[str, ...], source: object) -> None:
-        """Tell everybody attached but who set them, at most 30 times a second, of the values that hold then."""
-        for key in stream.attached | stream.subscribers:
-            if isinstance(key, int) and key != source and key in self._connections:
-                self._changes.setdefault(key, {}).setdefault(stream.number, set()).update(names)
-        if self._changes and self._changes_timer is None:
-            loop = asyncio.get_running_loop()
-            self._changes_timer = loop.call_later(CHANGED_EVERY_S, self._tell_changes)
-
-    def _tell_changes(self) -> None:
-        self._changes_timer = None
-        changes, self._changes = self._changes, {}
-        for session_id, streams in changes.items():
-            connection = self._connections.get(session_id)
-            for number, names in streams.items():
-                stream = self._actions.streams.by_number.get(number)
-                if connection is not None and stream is not None:
-                    if SIZE in names and stream.picture_size is not None:
-                        connection.send(m.Changed(stream=stream.number, size=stream.picture_size))
-                    params = {name: plain_value(stream.values[name]) for name in names if name in stream.parameters}
-                    if params:
-                        connection.send(m.Changed(stream=stream.number, params=params))
-
-    def control_changed(self, stream: Stream, name: str, source: object) -> None:
-        """Tell of another size as of a value; `stream_changed` tells the workflow, and the seed nobody."""
-        if name == SIZE:
-            self.values_changed(stream, (SIZE,), source)
+    # --- the end -------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Tell nothing more."""
         self.memory.close()
-        if self._changes_timer is not None:
-            self._changes_timer.cancel()
-
-    def stream_changed(self, stream: Stream) -> None:
-        """Tell everybody attached what is another one than before: workflow, state, or both, each in its message.
-
-        Of a new stream nobody needs to hear but its opener, who asked.
-        """
-        workflow, state = self._told.get(stream.number, (stream.workflow, stream.state))
-        self._told[stream.number] = (stream.workflow, stream.state)
-        if stream.workflow != workflow:
-            self._broadcast(stream, m.Changed(stream=stream.number, workflow=stream.workflow.name))
-        if stream.state is not state:
-            self._broadcast(stream, m.Changed(stream=stream.number, state=stream.state.value))
-
-    def stream_trouble(self, stream: Stream, error: BackendError) -> None:
-        """Tell everybody attached why a stream's workflow can't run."""
-        self._broadcast(stream, m.error_message(error))
-
-    def stream_closed(self, stream: Stream) -> None:
-        """It had nobody attached."""
-        self._told.pop(stream.number, None)
-
-    def _broadcast(self, stream: Stream, message: m.Changed | m.Error) -> None:
-        for key in stream.attached | stream.subscribers:
-            connection = self._connections.get(key) if isinstance(key, int) else None
-            if connection is not None:
-                connection.send(message)
+        self._news.close()
