@@ -28,6 +28,7 @@ class Vector:
     error: tuple[int, str] | None = None
     canonical: bool = False
     direction: str = ""
+    reader: str = ""
     cuts: list[int] = field(default_factory=list)
     limits: dict[str, int] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
@@ -60,6 +61,8 @@ def parse_vector(name: str, text: str) -> Vector:
                 vector.canonical = True
             elif word == "direction" and rest in ("engine", "bridge"):
                 vector.direction = rest
+            elif directive == "reader bridge":
+                vector.reader = "bridge"
             elif word == "cut":
                 vector.cuts = [int(cut) for cut in rest.split()]
             elif match := re.fullmatch(r"limit (\w+) = (\d+)", directive):

@@ -196,7 +196,8 @@ OPS = {
 }  # fmt: skip
 
 
-def read_message(item: bytes, direction: str) -> dict[str, Any]:
+def read_map(item: bytes) -> dict[str, Any]:
+    """What any reader refuses, whatever it knows of messages."""
     if item[:1] == b"" or not (0x80 <= item[0] <= 0x8F or item[0] in (0xDE, 0xDF)):
         raise Refused(102, "not a map")
     depth = most = nodes = 0
@@ -226,6 +227,11 @@ def read_message(item: bytes, direction: str) -> dict[str, Any]:
             waiting += [(inner, depth + 1) for inner in (value.values() if isinstance(value, dict) else value)]
     if most > 16 or nodes > 65536:
         raise Refused(106, "too deep or too many")
+    return message  # type: ignore[no-any-return]
+
+
+def read_message(item: bytes, direction: str) -> dict[str, Any]:
+    message = read_map(item)
     op = message.get("op")
     if isinstance(op, bytes):
         op = op.decode()
@@ -411,7 +417,7 @@ def judge(vector: Vector) -> None:
             assert caught.value.code == vector.error[0], f"{caught.value}, {len(items[0])} bytes"
 
 
-FOLDERS = {"frame": 44, "part": 26, "framing": 14, "message": 89, "osc": 55, "memory": 22, "node": 18}
+FOLDERS = {"frame": 44, "part": 26, "framing": 14, "message": 92, "osc": 55, "memory": 22, "node": 18}
 ALL = [vector for folder in FOLDERS for vector in load(folder)]
 
 
@@ -429,6 +435,25 @@ def test_vector_says_what_its_page_says(vector: Vector) -> None:
 def test_every_op_has_a_vector_both_ways() -> None:
     seen = {(vector.direction, vector.values.get("op")) for vector in ALL if vector.error is None}
     assert {(direction, op) for direction, ops in OPS.items() for op in ops} <= seen
+
+
+def test_what_only_a_bridge_refuses_is_good_msgpack_and_says_so() -> None:
+    """So a client knows, without a list of its own, which errors it can't find: it doesn't read engines' messages."""
+    for vector in ALL:
+        if vector.name.startswith("message/") and vector.error is not None and not vector.cuts:
+            try:
+                read_map(vector.items[0])
+            except Refused:
+                assert not vector.reader, vector.name
+            else:
+                assert (vector.reader, vector.direction) == ("bridge", "engine"), vector.name
+        else:
+            assert not vector.reader, vector.name
+
+
+def test_answers_have_error_vectors_too() -> None:
+    codes = {v.error[0] for v in ALL if v.direction == "bridge" and v.error is not None}
+    assert codes == {102, 106, 107}
 
 
 def test_every_osc_tag_has_a_vector() -> None:

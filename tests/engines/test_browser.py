@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from chromium import Browser, WebServer, find_chromium
 from cli_rig import LIMIT_S, Home
 from npm_packages import npm_packages
-from vectors import PROTOCOLS, VECTORS
+from vectors import PROTOCOLS, VECTORS, load
 
 from bridge.app.card import draw_card
 from bridge.client import BlockingClient
@@ -25,13 +26,9 @@ WEB = PROTOCOLS.parent / "web"
 HERE = PROTOCOLS.parent / "tests" / "engines" / "browser"
 
 # Vectors that this client can't read or write, each with the reason. Whole families: `framing` (a page has no TCP
-# socket), `memory` (nor shared memory), `osc` (nor UDP), `node` (inside ComfyUI only).
-FIELDS_OF_ENGINE_MESSAGES = {
-    # errors that only a bridge finds, in well-formed maps that an engine sent it
-    *("bool_as_int", "bridge_op_from_engine", "empty_map", "fraction_as_int", "missing_field", "negative_id", "no_op"),
-    *("op_not_text", "required_nil", "seed_too_large", "unknown_mode", "unknown_op", "unknown_origin"),
-    *("wrong_type_bool", "wrong_type_map", "wrong_type_text"),
-}
+# socket), `memory` (nor shared memory), `osc` (nor UDP), `node` (inside ComfyUI only). Errors that
+# only a bridge finds, in well-formed maps that an engine sent it:
+FOR_BRIDGES = {Path(vector.name).name for vector in load("message") if vector.reader == "bridge"}
 WHOLE_FLOATS = {"open_full"}  # JavaScript has one type of number: 1.0 is written as the int 1, which the link takes
 
 
@@ -57,7 +54,7 @@ def names(family):
 @pytest.mark.parametrize("family", ["frame", "part", "message"])
 def test_vectors_are_read(browser, site, family):
     browser.open(f"{site.origin}/page/vectors.html")
-    wanted = [name for name in names(family) if family != "message" or name not in FIELDS_OF_ENGINE_MESSAGES]
+    wanted = [name for name in names(family) if family != "message" or name not in FOR_BRIDGES]
     found = browser.call("vectors.read", family, wanted)
     assert set(found) == set(wanted)
     assert {name: problem for name, problem in found.items() if problem} == {}
@@ -66,7 +63,7 @@ def test_vectors_are_read(browser, site, family):
 def test_vectors_of_engine_messages_are_well_formed(browser, site):
     """What is left out above is left out because it is good msgpack."""
     browser.open(f"{site.origin}/page/vectors.html")
-    found = browser.call("vectors.read", "message", sorted(FIELDS_OF_ENGINE_MESSAGES))
+    found = browser.call("vectors.read", "message", sorted(FOR_BRIDGES))
     assert set(found.values()) == {"was not refused"}
 
 

@@ -33,6 +33,7 @@ function parse(name, text) {
         expected = true;
       } else if (directive === "canonical") vector.canonical = true;
       else if ((match = /^direction (engine|bridge)$/.exec(directive))) vector.direction = match[1];
+      else if (directive === "reader bridge") vector.reader = "bridge";
       else if ((match = /^cut (.*)$/.exec(directive))) vector.cuts = match[1].split(" ").map(Number);
       else if ((match = /^limit (\w+) = (\d+)$/.exec(directive))) vector.limits[match[1]] = Number(match[2]);
       else if ((match = /^([\w.]+) = (.+)$/.exec(directive))) vector.values[match[1]] = readValue(match[2]);

@@ -5,12 +5,6 @@ const Wire = preload("res://addons/texbridge/core/wire.gd")
 const Parts = preload("res://addons/texbridge/core/parts.gd")
 const LengthReader = preload("res://addons/texbridge/core/length_reader.gd")
 
-# What an engine may say is judged by who reads it, the bridge; an addon reads no engine.
-const CHECKED_BY_THE_BRIDGE = [
-	"bool_as_int", "bridge_op_from_engine", "empty_map", "fraction_as_int", "missing_field", "negative_id", "no_op",
-	"op_not_text", "required_nil", "seed_too_large", "unknown_mode", "unknown_op", "unknown_origin",
-	"wrong_type_bool", "wrong_type_map", "wrong_type_text",
-]
 # 2^63 and more can't be written: GDScript's int is signed. Read they are, as the negative number of the same bits.
 const NOT_WRITTEN = ["answer_finished", "answer_memory", "answer_pong", "ping", "run_full", "run_key_number", "set"]
 
@@ -46,7 +40,7 @@ func parse(path):
 	file.open(path, File.READ)
 	var lines = file.get_as_text().split("\n")
 	file.close()
-	var vector = {"error": 0, "canonical": false, "cuts": [], "limits": {}, "values": {}, "items": []}
+	var vector = {"error": 0, "canonical": false, "for_bridges": false, "cuts": [], "limits": {}, "values": {}, "items": []}
 	var bytes = StreamPeerBuffer.new()
 	for line in lines:
 		if line.begins_with("#: "):
@@ -65,6 +59,8 @@ func directive(vector, text):
 		vector["error"] = int(text.split(" ")[2])
 	elif text == "canonical":
 		vector["canonical"] = true
+	elif text == "reader bridge":
+		vector["for_bridges"] = true
 	elif text.begins_with("cut "):
 		for word in text.substr(4, text.length() - 4).split(" ", false):
 			vector["cuts"].append(int(word))
@@ -179,7 +175,7 @@ func hex_word(word, bytes):
 
 
 func judge(family, vector, name):
-	var refused = vector["error"] != 0 and not (family == "message" and name in CHECKED_BY_THE_BRIDGE)
+	var refused = vector["error"] != 0 and not vector["for_bridges"]
 	if not refused or not vector["cuts"].empty():
 		var found = read(family, vector, vector["items"])
 		if found == null:

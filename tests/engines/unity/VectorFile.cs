@@ -14,6 +14,7 @@ namespace TexBridge.Check
         public int Code;
         public bool IsCanonical;
         public string Direction = "";
+        public bool IsForBridges;
         public readonly List<int> Cuts = new List<int>();
         public readonly Dictionary<string, long> Limits = new Dictionary<string, long>();
 
@@ -57,6 +58,7 @@ namespace TexBridge.Check
             if (text.StartsWith("shows ")) return false;
             if (text == "canonical") IsCanonical = true;
             else if (text.StartsWith("direction ")) Direction = text.Substring(10);
+            else if (text == "reader bridge") IsForBridges = true;
             else if (text.StartsWith("cut "))
                 foreach (var word in text.Substring(4).Split(' ')) Cuts.Add(int.Parse(word));
             else
