@@ -6,7 +6,7 @@ Times are monotonic seconds (`time.perf_counter`), sizes are pixels, byte counts
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag, StrEnum
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -86,6 +86,13 @@ class Fill(StrEnum):
     NEAR = "near"
     FAR = "far"
     NEAREST = "nearest"
+
+
+class Edge(StrEnum):
+    """What lies beyond the edge of a picture that goes back into its workflow."""
+
+    MIRROR = "mirror"
+    CLAMP = "clamp"
 
 
 class PixelFormat(IntEnum):
@@ -270,7 +277,10 @@ class OutputSpec:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowSpec:
-    """What an engine may know of a workflow. `size` is the graph's own, None if the graph has no size inputs."""
+    """What an engine may know of a workflow. `size` is the graph's own, None if the graph has no size inputs.
+
+    `digest` tells one version of its files from another, empty where there are none.
+    """
 
     name: str
     label: str
@@ -282,6 +292,7 @@ class WorkflowSpec:
     size_step: int = 8
     size_maximum: int = 16384
     size_minimum: int = 1
+    digest: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

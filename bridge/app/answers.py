@@ -49,6 +49,8 @@ def describe(workflow: WorkflowSpec, stream: Stream | None, id: int | None) -> m
         outputs=[m.OutputDescription(output.name, output.kind.value) for output in workflow.outputs],
         size=None if size is None else (size.width, size.height),
         sides=_sides(workflow),
+        digest=workflow.digest or None,
+        has_seed=workflow.has_seed,
         stream=None if stream is None else stream.name,
         number=None if stream is None else stream.number,
         mode=None if stream is None else stream.mode,

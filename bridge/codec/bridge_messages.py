@@ -104,6 +104,8 @@ class Described(Message, frozen=True, kw_only=True, tag="described"):
     label: str | None = None
     size: PixelSize | None = None
     sides: SizeSides | None = None
+    digest: str | None = None
+    has_seed: bool | None = None
     stream: str | None = None
     number: U32 | None = None
     mode: Mode | None = None

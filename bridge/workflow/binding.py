@@ -13,6 +13,7 @@ from typing import Final
 from bridge.errors import WorkflowError
 from bridge.types import ParameterType, PictureRule, Size, WorkflowSpec
 from bridge.workflow.binding_file import BindingFile, ParameterEntry, parse_binding_file
+from bridge.workflow.digest import workflow_digest
 from bridge.workflow.names import label_of, parameter_name_problem, workflow_name_problem
 from bridge.workflow.object_info import ObjectInfo
 from bridge.workflow.outputs import place_outputs
@@ -41,7 +42,8 @@ def load_workflow(name: str, workflow_json: bytes, binding_toml: bytes | None, o
     try:
         graph = parse_template(workflow_json)
         file = parse_binding_file(binding_toml) if binding_toml is not None else BindingFile()
-        return _Loader(name, graph, file, object_info).workflow()
+        digest = workflow_digest(workflow_json, binding_toml)
+        return _Loader(name, graph, file, object_info, digest).workflow()
     except WorkflowError as error:
         head, *_ = error.message.split("\n", 1)
         raise WorkflowError(f"workflow {name!r}: {head}", error.problems) from None
@@ -50,8 +52,9 @@ def load_workflow(name: str, workflow_json: bytes, binding_toml: bytes | None, o
 class _Loader:
     """Puts titles, binding file and graph together, and collects every problem on the way."""
 
-    def __init__(self, name: str, graph: Graph, file: BindingFile, object_info: ObjectInfo) -> None:
+    def __init__(self, name: str, graph: Graph, file: BindingFile, object_info: ObjectInfo, digest: str) -> None:
         self.name = name
+        self.digest = digest
         self.file = file
         self.object_info = object_info
         self.problems: list[str] = []
@@ -91,6 +94,7 @@ class _Loader:
             size_step=DEFAULT_SIZE_STEP if size is None else size.step,
             size_minimum=1 if size is None else size.minimum,
             size_maximum=DEFAULT_SIZE_MAXIMUM if size is None else size.maximum,
+            digest=self.digest,
         )
         bound_seeds = tuple(BoundInput(t.node.id, t.input, seed_writer("seed", t)) for t in seeds)
         return Workflow(
