@@ -276,6 +276,46 @@ class OutputSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedbackRule:
+    """The last picture of `output` (its place) goes back into the image parameter `parameter` for the next one.
+
+    `sized` brings it to the stream's size on the way, where that has one.
+    """
+
+    parameter: str
+    output: int = 0
+    edge: Edge = Edge.MIRROR
+    sized: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PictureMove:
+    """How a picture grows, turns and shifts on its way back: `zoom` as a factor, `rotate` in degrees clockwise,
+    `x` and `y` in widths and heights, to the right and down.
+    """
+
+    zoom: float = 1.0
+    rotate: float = 0.0
+    x: float = 0.0
+    y: float = 0.0
+    edge: Edge = Edge.MIRROR
+
+    @property
+    def is_still(self) -> bool:
+        """True if every pixel stays where it is."""
+        return self.zoom == 1.0 and not self.rotate % 360 and not self.x and not self.y
+
+
+@dataclass(frozen=True, slots=True)
+class ColorMatch:
+    """Mean and deviation of each colour channel (0..1) that a picture is brought to, by `amount` 0..1."""
+
+    amount: float
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkflowSpec:
     """What an engine may know of a workflow. `size` is the graph's own, None if the graph has no size inputs.
 
@@ -292,6 +332,8 @@ class WorkflowSpec:
     size_step: int = 8
     size_maximum: int = 16384
     size_minimum: int = 1
+    feedback: FeedbackRule | None = None
+    """The loop that the binding names."""
     digest: str = field(default="", compare=False)
 
 
