@@ -2,7 +2,7 @@
 
 Every key is a field below with its default, its unit in the name or the description, and its limits; `texbridge init`
 writes them all as a commented file. Environment variables are `TEXBRIDGE_<SECTION>_<KEY>`, for instance
-`TEXBRIDGE_OSC_LISTEN=127.0.0.1:9000`; `TEXBRIDGE_COMFY` is a list of URLs separated by commas.
+`TEXBRIDGE_OSC_LISTEN=127.0.0.1:9000`; `TEXBRIDGE_COMFY` names ComfyUIs as `--comfy` does: `http://gpu:8188-8191,other:8188`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta, field
 
 from bridge.app.config_backend import BackendConfig as BackendConfig
+from bridge.app.config_backend import single_backends
 from bridge.app.config_map import MapConfig
 from bridge.app.config_pictures import PicturesConfig, resolve_files
 from bridge.app.runtime import RuntimeConfig
@@ -326,7 +327,7 @@ def load_config(
         raise ConfigError(f"{path or 'configuration'}: {where}") from error
     if check_doors:
         _check_doors(config)
-    return config
+    return msgspec.structs.replace(config, backend=single_backends(config.backend))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -353,7 +354,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             continue
         name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
         if name == "comfy":
-            tree["backend"] = [{"url": url.strip()} for url in text.split(",") if url.strip()]
+            tree["backend"] = [{"url": text}] if text.strip(" ,") else []
             continue
         section, _, key = name.partition("_")
         kind = _sections(Config).get(section)

@@ -12,23 +12,24 @@ import math
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
-from typing import IO, Any, Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from bridge.app.bridge import Bridge
 from bridge.app.config import BackendConfig
+from bridge.app.restart_output import RestartOutput
 from bridge.backends.comfy import ComfyBackend
 
 logger = logging.getLogger("bridge.app")
 
 LOOK_EVERY_S: Final = 1.0
 DAY_S: Final = 86_400.0
-TAIL_BYTES: Final = 2_000
-"""How much of the command's output goes into the log, from its end."""
+PORT: Final = "{port}"
+"""In an argument: the port of the ComfyUI, so that one command serves all of a range."""
 
 _GRACE_S: Final = 2.0
 
@@ -92,82 +93,102 @@ class Restarter:
         self._clock = clock
         self._limit = RestartLimit(config.restart_every_s, config.restarts_per_day)
         self._told_limit = False
+        self._output: RestartOutput | None = None
+        """Of the last run: what that left running may print on."""
 
     async def watch(self, wanted: Callable[[], bool] = lambda: True) -> None:
         """Look each second while `wanted()`: it is not, for instance, once another backend has taken the name."""
-        while wanted():
-            await asyncio.sleep(LOOK_EVERY_S)
-            now = self._clock()
-            reason = restart_reason(
-                mute=self._backend.mute,
-                away_since=self._backend.away_since,
-                after_s=self._config.restart_after_s,
-                now=now,
+        try:
+            while wanted():
+                await asyncio.sleep(LOOK_EVERY_S)
+                if self._output is not None:
+                    self._output.bound()
+                await self._look()
+        finally:
+            if self._output is not None:
+                self._output.close()
+
+    async def _look(self) -> None:
+        now = self._clock()
+        reason = restart_reason(
+            mute=self._backend.mute,
+            away_since=self._backend.away_since,
+            after_s=self._config.restart_after_s,
+            now=now,
+        )
+        if reason is None:
+            self._told_limit = False
+        elif now >= self._limit.next_at():
+            self._limit.note(now)
+            self._told_limit = False
+            await self._run(reason)
+        elif not self._told_limit:
+            self._told_limit = True
+            logger.warning(
+                "backend %s is %s; its restart command may run again in %.0f s (restart_every_s %g, "
+                "restarts_per_day %d)",
+                self._backend.name,
+                reason,
+                self._limit.next_at() - now,
+                self._config.restart_every_s,
+                self._config.restarts_per_day,
             )
-            if reason is None:
-                self._told_limit = False
-            elif now >= self._limit.next_at():
-                self._limit.note(now)
-                self._told_limit = False
-                await self._run(reason)
-            elif not self._told_limit:
-                self._told_limit = True
-                logger.warning(
-                    "backend %s is %s; its restart command may run again in %.0f s (restart_every_s %g, "
-                    "restarts_per_day %d)",
-                    self._backend.name,
-                    reason,
-                    self._limit.next_at() - now,
-                    self._config.restart_every_s,
-                    self._config.restarts_per_day,
-                )
 
     async def _run(self, reason: str) -> None:
-        name, command = self._backend.name, self._config.restart_command
+        port = urlsplit(self._backend.address.http).port
+        command = [
+            argument.replace(PORT, "" if port is None else str(port)) for argument in self._config.restart_command
+        ]
         # The arguments may hold what is nobody's business: the program alone is named.
-        logger.warning("backend %s is %s: its restart command %s runs", name, reason, PurePath(command[0]).name)
+        logger.warning("backend %s is %s: its restart command %s runs", self._backend.name, reason, _program(command))
         self._ran()
+        if self._output is not None:
+            self._output.close()
+        self._output = output = RestartOutput()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=subprocess.DEVNULL,
+                stdout=output.file,
+                stderr=subprocess.STDOUT,
+                env=restart_environment(self._backend, reason),
+                **_own_group(),
+            )
+        except (OSError, ValueError, NotImplementedError) as error:
+            logger.error("backend %s: its restart command can't be run: %s", self._backend.name, error)
+            return
+        try:
+            await self._follow(process, output)
+        except asyncio.CancelledError:
+            await _end(process)
+            raise
+
+    async def _follow(self, process: asyncio.subprocess.Process, output: RestartOutput) -> None:
+        """Until the command ends, or has to be ended."""
         began_at = self._clock()
-        # A file, not a pipe: what the command leaves running may go on writing when we have stopped reading.
-        with _output_file() as output:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=restart_environment(self._backend, reason),
-                    **_own_group(),
-                )
-            except (OSError, ValueError, NotImplementedError) as error:
-                logger.error("backend %s: its restart command can't be run: %s", name, error)
-                return
-            try:
-                async with asyncio.timeout(self._config.restart_timeout_s):
-                    code = await process.wait()
-            except TimeoutError:
+        ending = asyncio.ensure_future(process.wait())
+        while not ending.done():
+            left_s = began_at + self._config.restart_timeout_s - self._clock()
+            if left_s <= 0:
                 await _end(process)
+                await ending
                 logger.error(
                     "backend %s: its restart command was ended after %g s (restart_timeout_s); it said: %s",
-                    name,
+                    self._backend.name,
                     self._config.restart_timeout_s,
-                    _tail(output),
+                    output.tail(),
                 )
                 return
-            except asyncio.CancelledError:
-                await _end(process)
-                raise
-            log = logger.info if code == 0 else logger.error
-            took_s = self._clock() - began_at
-            log("backend %s: its restart command gave %d after %.1f s: %s", name, code, took_s, _tail(output))
+            await asyncio.wait([ending], timeout=min(LOOK_EVERY_S, left_s))
+            output.bound()
+        code, took_s = ending.result(), self._clock() - began_at
+        log = logger.info if code == 0 else logger.error
+        words = "backend %s: its restart command gave %d after %.1f s: %s"
+        log(words, self._backend.name, code, took_s, output.tail())
 
 
-def _output_file() -> IO[bytes]:
-    """For what the command prints; where the disk takes no file its words are lost, and it runs all the same."""
-    try:
-        return tempfile.TemporaryFile()
-    except OSError:
-        return open(os.devnull, "r+b")
+def _program(command: list[str]) -> str:
+    return PurePath(command[0]).name
 
 
 def _own_group() -> dict[str, Any]:
@@ -189,15 +210,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             return
         except TimeoutError:
             continue
-
-
-def _tail(output: IO[bytes]) -> str:
-    """The end of the output as one printable line."""
-    size = output.seek(0, os.SEEK_END)
-    output.seek(max(0, size - TAIL_BYTES))
-    text = output.read(TAIL_BYTES).decode("utf-8", "replace")
-    lines = (" ".join(line.split()) for line in text.splitlines())
-    return "".join(c if c.isprintable() else "?" for c in " | ".join(line for line in lines if line)) or "nothing"
 
 
 async def watch_over(bridge: Bridge, backend: ComfyBackend, config: BackendConfig) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from bridge.app.backend_headers import headers_for, parse_header, trust
 from bridge.app.config import BackendConfig, Config, find_config, load_config
+from bridge.app.config_backend import single_backends
 from bridge.errors import ConfigError
 from bridge.types import Mode
 
@@ -26,7 +27,11 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 def add_comfy(parser: argparse.ArgumentParser) -> None:
     """`--comfy` and what opens its door, `--workflows`."""
     parser.add_argument(
-        "--comfy", metavar="URL", action="append", help="a ComfyUI, e.g. http://127.0.0.1:8188; may be given again"
+        "--comfy",
+        metavar="URL",
+        action="append",
+        help="a ComfyUI, e.g. http://127.0.0.1:8188, or several: http://127.0.0.1:8188-8191, commas between hosts; may"
+        " be given again",
     )
     add_comfy_headers(parser)
     parser.add_argument(
@@ -83,7 +88,10 @@ def comfy_door(options: argparse.Namespace) -> ComfyDoor | None:
                 " configuration, write headers, headers_file and ca_file below each [[backend]]"
             )
         return None
-    return backend_door(BackendConfig(url=options.comfy, **keys))
+    named = single_backends([BackendConfig(url=options.comfy, **keys)])
+    if len(named) > 1:
+        raise ConfigError(f"--comfy names {len(named)} ComfyUIs; this command asks one")
+    return backend_door(named[0])
 
 
 def backend_door(backend: BackendConfig) -> ComfyDoor:

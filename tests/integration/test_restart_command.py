@@ -94,7 +94,7 @@ def test_a_comfyui_that_is_mute_or_away_is_restarted_once(tmp_path, log, trouble
 
         async with operator(calls, restart) as port:
             rig.more_of_backend = {
-                "restart_command": [sys.executable, "-c", COMMAND, port, "it's one; argument", "0"],
+                "restart_command": [sys.executable, "-c", COMMAND, port, "it's one; argument {port}", "0"],
                 "restart_after_s": 1.0,
             }
             async with rig:
@@ -111,9 +111,16 @@ def test_a_comfyui_that_is_mute_or_away_is_restarted_once(tmp_path, log, trouble
                 assert end.outcome == "done"
                 assert calls == [["comfy", trouble, rig.comfy.url, "-"]]
                 assert rig.bridge.counts["restarts"] == 1
+                return rig.comfy.port
 
-    run(test)
-    assert "begun anew; $HOME & friends: it's one; argument" in log.text  # no shell had a look at it
+    ports = []
+
+    async def noted():
+        ports.append(await test())
+
+    run(noted)
+    # No shell had a look at it.
+    assert f"begun anew; $HOME & friends: it's one; argument {ports[0]}" in log.text
 
 
 def test_a_restart_is_not_made_again_too_soon(tmp_path, log):
