@@ -1,1 +1,1 @@
-"""What one subscriber gets next: credit and the latest slot. Pure, time is passed in."""
+"""What one subscriber gets next: credit, the latest slot, the lossless window. Pure, time is passed in."""

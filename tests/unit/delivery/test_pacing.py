@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.delivery.pacing import RateLimit
+from bridge.delivery.pacing import Pace, RateLimit
 
 
 def test_a_line_is_busy_for_as_long_as_what_was_sent_takes():
@@ -42,3 +42,27 @@ def test_in_the_long_run_no_more_than_the_rate_goes_out():
 def test_a_rate_is_over_nothing(rate):
     with pytest.raises(ValueError, match="max_mbps"):
         RateLimit(rate)
+
+
+def test_a_pace_is_steady_whatever_the_delays():
+    pace = Pace(10)
+    assert pace.is_due(5.0)
+    pace.released(5.0)
+    assert not pace.is_due(5.09)
+    pace.released(5.13)  # 30 ms late
+    assert pace.due_at == pytest.approx(5.2)
+    pace.released(5.2)
+    assert pace.due_at == pytest.approx(5.3)
+
+
+def test_after_a_gap_nothing_is_caught_up():
+    pace = Pace(10)
+    pace.released(5.0)
+    pace.released(7.0)
+    assert pace.due_at == pytest.approx(7.1)
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("nan")])
+def test_a_pace_is_over_nothing(fps):
+    with pytest.raises(ValueError, match="fps"):
+        Pace(fps)
