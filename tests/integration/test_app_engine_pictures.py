@@ -295,7 +295,7 @@ def test_what_pictures_take_is_part_of_the_lead(tmp_path):
             engine = await rig.engine()
             for number in range(3):
                 await engine.finish(await engine.run(params={"picture": plain(number)}), await engine.run("plain"))
-            estimates = rig.bridge.scheduler._backends["comfy"].estimates
+            estimates = rig.bridge.scheduler._ledger.backends["comfy"].estimates
             streams = rig.bridge.streams
             taken = estimates.preparation(streams.find("main").number)
             assert taken > 0

@@ -58,7 +58,7 @@ def test_the_way_of_a_prompt_is_counted_from_when_its_pictures_are_there():
     table = live("a")
     table.values(2)
     generation(table, prepared_s=0.5)
-    estimates = table.scheduler._backends["a"].estimates
+    estimates = table.scheduler._ledger.backends["a"].estimates
     assert estimates.preparation(STREAM) == 0.5
     assert estimates.lead("other", STREAM + 1) < 0.02
 

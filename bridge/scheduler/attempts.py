@@ -1,0 +1,193 @@
+"""The life of an attempt: submitted, posted, started, over, its result settled; or refused, failed, lost."""
+
+from __future__ import annotations
+
+from math import inf
+
+from bridge.errors import BackendError, TexbridgeError
+from bridge.scheduler import policy
+from bridge.scheduler.events import AttemptEnded, AttemptPrepared, AttemptRefused, ResultSettled, Submit
+from bridge.scheduler.faults import lost_at
+from bridge.scheduler.ledger import Ledger
+from bridge.scheduler.state import Attempt, Backend, Request, is_warm
+from bridge.types import Outcome
+
+
+class AttemptEvents:
+    """Follows each prompt at its backend; unknown ones, and those that are over, are ignored."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    # --- questions -----------------------------------------------------------------------------------------
+
+    def wants(self, number: int) -> bool:
+        """True if a picture of this attempt would be released now."""
+        known = self._ledger.attempts.get(number)
+        return (
+            known is not None
+            and not known.withdrawn
+            and not self._ledger.panicked
+            and not policy.is_stale(known.request.stream.config.mode, known.order, known.request.stream.last_released)
+        )
+
+    def release(self, number: int) -> bool:
+        """True if a picture of this attempt may be shown; it then counts as the newest of its stream."""
+        if not self.wants(number):
+            return False
+        known = self._ledger.attempts[number]
+        known.released = True
+        stream = known.request.stream
+        stream.last_released = max(stream.last_released, known.order)
+        stream.failures = 0
+        return True
+
+    def is_older(self, number: int, other: int) -> bool:
+        """True if the values of one were bound before those of `other`; unknown ones are older than none."""
+        one, two = self._ledger.attempts.get(number), self._ledger.attempts.get(other)
+        return one is not None and two is not None and one.order < two.order
+
+    # --- on its way ----------------------------------------------------------------------------------------
+
+    def submit(self, request: Request, backend: Backend, now: float) -> None:
+        """Make the next attempt of a waiting request, at a backend."""
+        ledger, stream = self._ledger, request.stream
+        late = request.only is None and policy.binds_late(stream.config.mode, request.generation)
+        revision = stream.revision if late else request.revision
+        number = ledger.next_attempt
+        ledger.next_attempt += 1
+        # The same values tried again are as old as they were: they keep their place among the results.
+        order = number if late or request.order is None else request.order
+        attempt = Attempt(number, request, backend, stream.config.cost_key, late, revision, now, order)
+        ledger.attempts[attempt.number] = attempt
+        backend.prompts.append(attempt)
+        request.attempt = attempt
+        request.order = order
+        request.bound_revision = revision if request.only is None else None
+        request.tries += 1
+        request.fail_at = inf
+        stream.waiting -= 1
+        if attempt.revision == stream.revision and request.only is None:
+            stream.bound_revision = attempt.revision
+            stream.dirty_since = now
+        ledger.commands.append(
+            Submit(
+                attempt.number,
+                request.number,
+                stream.number,
+                backend.name,
+                None if late else request.revision,
+                request.generation,
+            )
+        )
+
+    def prepared(self, event: AttemptPrepared, now: float) -> None:
+        """What the prompt needs is at the backend."""
+        attempt = self._ledger.attempts.get(event.attempt)
+        if attempt is not None:
+            attempt.prepared(now)
+
+    def posted(self, number: int, now: float) -> None:
+        """ComfyUI took the prompt."""
+        attempt = self._ledger.attempts.get(number)
+        if attempt is not None and attempt.posted_at is None and not attempt.ended:
+            attempt.arrived(now)
+            attempt.posted_at = now
+
+    def started(self, number: int, now: float) -> None:
+        """ComfyUI runs the prompt."""
+        attempt = self._ledger.attempts.get(number)
+        if attempt is not None and attempt.started_at is None and not attempt.ended:
+            attempt.arrived(now)
+            attempt.started_at = now
+
+    # --- its end -------------------------------------------------------------------------------------------
+
+    def ended(self, event: AttemptEnded, now: float) -> None:
+        """The prompt is over at its backend; what it made, if it did not fail, is still to settle."""
+        ledger = self._ledger
+        attempt = self._over(event.attempt)
+        if attempt is None:
+            return
+        if event.error is None and attempt.started_at is not None and not attempt.withdrawn:
+            warm = is_warm(ledger.backends.values(), attempt.cost_key)
+            attempt.backend.estimates.add_duration(attempt.cost_key, now - attempt.started_at)
+            for request in () if warm else ledger.requests.values():  # deadlines count from the stream being warm
+                if request.stream.config.cost_key == attempt.cost_key:
+                    ledger.agenda.arm(request, now)
+        if attempt.withdrawn or event.error is None:
+            return
+        retry = isinstance(event.error, BackendError) and event.error.retry
+        self._failed(attempt, event.error, retry, now)
+
+    def refused(self, event: AttemptRefused, now: float) -> None:
+        """ComfyUI did not take the prompt."""
+        attempt = self._over(event.attempt)
+        if attempt is not None and not attempt.withdrawn:
+            self._failed(attempt, event.error, event.retry, now)
+
+    def lost(self, number: int, now: float) -> None:
+        """The prompt is gone: lost, or withdrawn before it ran."""
+        ledger = self._ledger
+        attempt = self._over(number)
+        if attempt is None or attempt.withdrawn:
+            return
+        del ledger.attempts[number]
+        request = attempt.request
+        error = lost_at(attempt.backend.name, request.number, request.tries)
+        if request.generation:  # made anew, with newer values, as soon as a backend is there
+            ledger.end_request(request.number, Outcome.FAILED, error)
+        elif request.may_try_again:
+            self._wait_again(request)
+            ledger.agenda.fail_at(request, now + ledger.backend_lost_after_s)
+        else:
+            ledger.end_request(request.number, Outcome.FAILED, error)
+
+    def settled(self, event: ResultSettled, now: float) -> None:
+        """Every picture of an ended attempt is shown or dropped: its request can be answered."""
+        attempt = self._ledger.attempts.get(event.attempt)
+        if attempt is None or not attempt.ended:
+            return
+        if event.error is not None:
+            self._failed(attempt, event.error, False, now)
+            return
+        stream = attempt.request.stream
+        stale = policy.is_stale(stream.config.mode, attempt.order, stream.last_released)
+        dropped = not attempt.released and (event.overtaken or stale)
+        self._ledger.end_request(attempt.request.number, Outcome.SUPERSEDED if dropped else Outcome.DONE)
+
+    def _over(self, number: int) -> Attempt | None:
+        """Take an attempt off its backend; None if it is unknown or over already."""
+        attempt = self._ledger.attempts.get(number)
+        if attempt is None or attempt.ended:
+            return None
+        attempt.ended = True
+        attempt.backend.prompts.remove(attempt)
+        if attempt.withdrawn:
+            del self._ledger.attempts[number]
+        return attempt
+
+    def _failed(self, attempt: Attempt, error: TexbridgeError, retry: bool, now: float) -> None:
+        request, stream = attempt.request, attempt.request.stream
+        self._ledger.attempts.pop(attempt.number, None)
+        if retry and not request.generation and request.may_try_again:
+            self._wait_again(request)
+            return
+        if request.generation:
+            stream.failures += 1
+            stream.hold_until = now + policy.hold_after_failure(stream.failures)
+        self._ledger.end_request(request.number, Outcome.FAILED, error)
+
+    def _wait_again(self, request: Request) -> None:
+        """Back into the queue with its old place, unless something newer was shown, or has taken its place."""
+        ledger, stream = self._ledger, request.stream
+        request.attempt = None
+        ledger.agenda.enqueue(request)
+        overtaken = request.order is not None and policy.is_stale(
+            stream.config.mode, request.order, stream.last_released
+        )
+        if overtaken or (
+            policy.replaces_waiting(stream.config.mode)
+            and any(r.stream is stream and r.number > request.number for r in ledger.requests.values())
+        ):
+            ledger.end_request(request.number, Outcome.SUPERSEDED)
