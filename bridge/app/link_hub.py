@@ -85,6 +85,7 @@ class LinkHub:
                 session = back.session
                 old = self._connections.get(session.id)
                 if old is not None and old is not connection:
+                    self._take_back(session, old, now)
                     old.state = None
                     old.close(NotAllowedError("this session is taken up elsewhere", code=ErrorCode.SESSION_TAKEN))
         resumed = session is not None
@@ -103,7 +104,15 @@ class LinkHub:
         self._actions.streams.session_back(session.id, now)
         self._frames.back(connection, session)
         for answer in session.requests.take_finished(connection):
-            connection.send(answer, after_frames=True)  # type: ignore[arg-type]
+            connection.send(answer)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _take_back(session: Session, connection: Connection, now: float) -> None:
+        """Answers that still waited to be written on a connection that is over are for the next one."""
+        for data in connection.take_unsent():
+            message = m.decode_answer(data)
+            if isinstance(message, m.Finished):
+                session.requests.not_told(message.request, message.key, message, connection, now)
 
     def gone(self, connection: Connection) -> None:
         """A connection has ended; its session waits 30 s for another."""
@@ -113,6 +122,7 @@ class LinkHub:
             return
         del self._connections[session.id]
         now = self._bridge.clock()
+        self._take_back(session, connection, now)
         if self._actions.sessions.disconnect(session, connection, now):
             self._actions.streams.session_away(session.id, now)
             self._frames.away(session)

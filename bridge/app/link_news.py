@@ -49,7 +49,7 @@ class LinkNews:
             key = session.requests.key_of(request.number)
             if session.requests.finish(request.number, finished(request, command, key, now), now):
                 connection = self._connections.get(session.id)
-                if connection is not None:
+                if connection is not None and connection.is_open:  # else the next one has it
                     for answer in session.requests.take_finished(connection):
                         connection.send(answer, after_frames=True)  # type: ignore[arg-type]
         elif request.generation:

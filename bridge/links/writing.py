@@ -109,6 +109,7 @@ class LinkWriter(ABC):
         self._woken = asyncio.Event()
         self._queue: deque[bytes] = deque()
         self._after: deque[bytes] = deque()
+        self._unsent: list[bytes] = []
         self._queued_bytes = 0
         self._frames_since_after = 0
         self._parts_sent = 0
@@ -170,7 +171,17 @@ class LinkWriter(ABC):
             self._queue.append(data)
         self._woken.set()
 
+    def take_unsent(self) -> list[bytes]:
+        """Give, once, the control messages that were not even begun to be written and will not be any more."""
+        self._forget_queues()
+        unsent, self._unsent = self._unsent, []
+        return unsent
+
     def _forget_queues(self) -> None:
+        self._unsent += (*self._queue, *self._after)
+        self._clear_queues()
+
+    def _clear_queues(self) -> None:
         self._queue.clear()
         self._after.clear()
         self._queued_bytes = 0
@@ -231,7 +242,7 @@ class LinkWriter(ABC):
             return
         try:
             messages = list(self._queue)
-            self._forget_queues()
+            self._clear_queues()
             if frame.before is not None:
                 messages.append(frame.before)
             # In one piece with the frame's header: every write wakes the peer.

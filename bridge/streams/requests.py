@@ -151,6 +151,19 @@ class SessionRequests:
             self._delivered(asked)
         return [asked.answer for asked in told]
 
+    def not_told(self, request: int, key: Key | None, answer: object, connection: Hashable, now: float) -> None:
+        """Take back an answer that `take_finished` or `repeat_finished` gave to `connection`, which was lost before it
+        could be said: the next connection has it.
+        """
+        asked = self._finished.get(request)
+        if asked is None and key is None and request not in self._asked:  # forgotten when it was given
+            if len(self._undelivered) >= MAX_UNDELIVERED:
+                return
+            asked = self._asked[request] = self._finished[request] = _Asked(request, None, answer, now, connection)
+        if asked is not None and asked.had_by == connection:
+            asked.had_by = None
+            self._undelivered[request] = asked
+
     def repeat_finished(self, request: int, connection: Hashable) -> object | None:
         """Give the answer of a request whose key came again, unless this connection has had it, or there is none."""
         asked = self._finished.get(request)

@@ -112,6 +112,29 @@ def test_a_repeated_answer_is_not_sent_twice(requests):
     assert requests.take_finished("A") == []
 
 
+@pytest.mark.parametrize("key", [None, "k"])
+def test_an_answer_that_was_lost_unsaid_is_for_the_next_connection(requests, key):
+    requests.remember(1, key, 0.0)
+    requests.finish(1, "answer", 0.0)
+    assert requests.take_finished("A") == ["answer"]
+    requests.not_told(1, key, "answer", "A", 1.0)
+    assert requests.take_finished("B") == ["answer"]
+    assert requests.take_finished("C") == []
+    requests.not_told(1, "k", "answer", "A", 1.0)  # B has had it
+    assert requests.take_finished("C") == []
+
+
+def test_answers_lost_unsaid_are_bounded_and_kept_for_30_s(requests):
+    for number in range(2 * MAX_UNDELIVERED):
+        requests.not_told(number, None, number, "A", 5.0)
+    assert requests.lookup(None, 34.9) is None
+    assert len(requests.take_finished("B")) == MAX_UNDELIVERED
+    requests.not_told(1, None, "x", "B", 5.0)
+    requests.lookup(None, 35.0)
+    assert requests.take_finished("C") == []
+    assert len(requests) == 0
+
+
 def test_over_the_cap_the_oldest_finished_key_goes(requests):
     for number in range(MAX_KEYS):
         requests.remember(number + 1, number, 0.0)
