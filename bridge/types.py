@@ -279,13 +279,14 @@ class OutputSpec:
 class FeedbackRule:
     """The last picture of `output` (its place) goes back into the image parameter `parameter` for the next one.
 
-    `sized` brings it to the stream's size on the way, where that has one.
+    `sized` brings it to the stream's size on the way, where that has one. `switch` is the parameter that says whether.
     """
 
     parameter: str
     output: int = 0
     edge: Edge = Edge.MIRROR
     sized: bool = False
+    switch: str = "feedback"
 
 
 @dataclass(frozen=True, slots=True)

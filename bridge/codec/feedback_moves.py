@@ -17,10 +17,12 @@ picture isn't blown up. The node pack does the same in ComfyUI's memory (protoco
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from bridge.codec.pixels import Channels, Pixels, grey8
 from bridge.types import ColorMatch, Edge, PictureMove, Size
@@ -32,8 +34,9 @@ MOST_GAIN: Final = 2.0
 FLAT: Final = 1 / 1024
 """A deviation below this says nothing of contrast: the gain is 1."""
 
-_BAND_PIXELS: Final = 1 << 16
-"""So many pixels are sampled at once: what they need stays in the processor's cache."""
+MOST_FRAME: Final = 6
+"""A picture is given a frame of what lies beyond its edges, and sampled by Pillow, which knows no edges; but not where
+it would become so many times larger."""
 
 Array = NDArray[Any]
 
@@ -41,9 +44,14 @@ Array = NDArray[Any]
 def color_statistics(pixels: Pixels) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation of each colour channel, 0..1; alpha is left out, 16 bits count as 8."""
     colors, _ = _planes(pixels)
-    flat = colors.reshape(-1, colors.shape[2]).astype(np.float32)
-    mean, deviation = flat.mean(axis=0, dtype=np.float64) / 255, flat.std(axis=0, dtype=np.float64) / 255
-    return tuple(float(number) for number in mean), tuple(float(number) for number in deviation)
+    levels = np.arange(256) / 255
+    means, deviations = [], []
+    for channel in range(colors.shape[2]):
+        shares = np.bincount(colors[..., channel].reshape(-1), minlength=256) / (colors.shape[0] * colors.shape[1])
+        mean = float(shares @ levels)
+        means.append(mean)
+        deviations.append(math.sqrt(max(0.0, float(shares @ (levels - mean) ** 2))))
+    return tuple(means), tuple(deviations)
 
 
 def match_gains(
@@ -76,15 +84,22 @@ def move_picture(
     gains: tuple[tuple[float, float], ...] = ()
     if match is not None and match.amount:
         gains = match_gains(*color_statistics(pixels), match)
-    planes = colors if alpha is None else np.concatenate((colors, alpha), axis=2)
-    floats = planes.astype(np.float32)
-    if moved:
-        floats = _sampled(floats, move, size)
-    for channel, (scale, offset) in enumerate(gains):
-        floats[..., channel] = floats[..., channel] * np.float32(scale) + np.float32(offset * 255)
-    floats += np.float32(0.5)
-    np.clip(floats, 0.5, 255.5, out=floats)
-    return _pixels(floats.astype(np.uint8), pixels.channels)
+    planes = [colors[..., channel] for channel in range(colors.shape[2])]
+    if alpha is not None:
+        planes.append(alpha[..., 0])
+    result = np.empty((size.height, size.width, pixels.array.shape[2]), np.uint8)
+    if pixels.channels is Channels.RGB:
+        result[..., 3] = 255
+    sampled = _sampled(planes, move, size) if moved else (plane.astype(np.float32) for plane in planes)
+    for channel, plane in enumerate(sampled):
+        scale, offset = gains[channel] if channel < len(gains) else (1.0, 0.0)
+        if scale != 1.0:
+            plane *= np.float32(scale)
+        plane += np.float32(offset * 255 + 0.5)
+        if gains:
+            np.clip(plane, 0, 255.5, out=plane)
+        result[..., channel] = plane  # the fraction is dropped: rounded, as a half was added
+    return Pixels(result, pixels.channels)
 
 
 def _planes(pixels: Pixels) -> tuple[Array, Array | None]:
@@ -102,49 +117,47 @@ def _planes(pixels: Pixels) -> tuple[Array, Array | None]:
             return pixels.array, None
 
 
-def _pixels(array: Array, channels: Channels) -> Pixels:
-    if channels is Channels.RGB:
-        wide = np.full((*array.shape[:2], 4), 255, np.uint8)
-        wide[..., :3] = array
-        array = wide
-    return Pixels(np.ascontiguousarray(array), channels)
-
-
-def _sampled(source: Array, move: PictureMove, size: Size) -> Array:
-    """`source` [height, width, n] of floats, sampled for each pixel of a picture of `size`."""
-    height, width = source.shape[:2]
-    u = np.arange(size.width, dtype=np.float64) + 0.5 - size.width / 2 - move.x * size.width
-    v = np.arange(size.height, dtype=np.float64) + 0.5 - size.height / 2 - move.y * size.height
+def _sampled(planes: list[Array], move: PictureMove, size: Size) -> Iterator[Array]:
+    """Planes [height, width] of bytes, sampled for each pixel of a picture of `size`: arrays of floats of one's own."""
+    height, width = planes[0].shape
     turn = math.radians(move.rotate)
     cosine, sine = math.cos(turn) / move.zoom, math.sin(turn) / move.zoom
+    if not math.remainder(move.rotate, 90):
+        cosine, sine = round(math.cos(turn)) / move.zoom, round(math.sin(turn)) / move.zoom
     across, down = width / size.width, height / size.height
-    if not math.remainder(move.rotate, 360):  # rows and columns can be sampled one after the other
-        rows, columns = v / move.zoom * down + height / 2 - 0.5, u / move.zoom * across + width / 2 - 0.5
-        upper, lower, share = _between(rows, height, move.edge)
-        tall = source[upper]
-        tall += (source[lower] - tall) * share[:, None, None]
-        left, right, share = _between(columns, width, move.edge)
-        result: Array = tall[:, left]
-        result += (tall[:, right] - result) * share[None, :, None]
-        return result
-    flat = np.ascontiguousarray(source).reshape(height * width, -1)
-    result = np.empty((size.height, size.width, source.shape[2]), np.float32)
-    step = max(1, _BAND_PIXELS // size.width)
-    for top in range(0, size.height, step):
-        part = v[top : top + step, None]
-        columns = (u[None] * cosine + part * sine) * across + width / 2 - 0.5
-        rows = (part * cosine - u[None] * sine) * down + height / 2 - 0.5
-        left, right, share_x = _between(columns, width, move.edge)
-        upper, lower, share_y = _between(rows, height, move.edge)
-        upper, lower = upper * width, lower * width
-        share_x, share_y = share_x[..., None], share_y[..., None]
-        above = flat.take(upper + left, axis=0)
-        above += (flat.take(upper + right, axis=0) - above) * share_x
-        below = flat.take(lower + left, axis=0)
-        below += (flat.take(lower + right, axis=0) - below) * share_x
-        above += (below - above) * share_y
-        result[top : top + step] = above
-    return result
+    left, top = -size.width / 2 - move.x * size.width, -size.height / 2 - move.y * size.height
+    # The place in the source, in pixels from its left and upper edge, of a place (x, y) of the result.
+    to_x = (across * cosine, across * sine, across * (left * cosine + top * sine) + width / 2)
+    to_y = (-down * sine, down * cosine, down * (top * cosine - left * sine) + height / 2)
+    corners = [(x, y) for x in (0, size.width) for y in (0, size.height)]
+    columns, rows = ([a * x + b * y + c for x, y in corners] for a, b, c in (to_x, to_y))
+    margins = (
+        (max(0, math.ceil(-min(rows))) + 1, max(0, math.ceil(max(rows) - height)) + 1),
+        (max(0, math.ceil(-min(columns))) + 1, max(0, math.ceil(max(columns) - width)) + 1),
+    )
+    framed = (height + sum(margins[0])) * (width + sum(margins[1]))
+    if framed > MOST_FRAME * (width + 4) * (height + 4):
+        yield from _gathered(planes, move.edge, size, to_x, to_y)
+        return
+    mode: Literal["symmetric", "edge"] = "symmetric" if move.edge is Edge.MIRROR else "edge"
+    places = (*to_x[:2], to_x[2] + margins[1][0], *to_y[:2], to_y[2] + margins[0][0])
+    for plane in planes:
+        image = Image.fromarray(np.pad(plane, margins, mode).astype(np.float32))
+        yield np.array(image.transform(size, Image.Transform.AFFINE, places, Image.Resampling.BILINEAR))
+
+
+def _gathered(
+    planes: list[Array], edge: Edge, size: Size, to_x: tuple[float, ...], to_y: tuple[float, ...]
+) -> Iterator[Array]:
+    """The same for places far outside, where a frame around the picture would be many times larger than it."""
+    height, width = planes[0].shape
+    x, y = np.arange(size.width)[None] + 0.5, np.arange(size.height)[:, None] + 0.5
+    left, right, share_x = _between(to_x[0] * x + to_x[1] * y + (to_x[2] - 0.5), width, edge)
+    upper, lower, share_y = _between(to_y[0] * x + to_y[1] * y + (to_y[2] - 0.5), height, edge)
+    for plane in planes:
+        above = plane[upper, left] * (1 - share_x) + plane[upper, right] * share_x
+        below = plane[lower, left] * (1 - share_x) + plane[lower, right] * share_x
+        yield above * (1 - share_y) + below * share_y
 
 
 def _between(places: Array, count: int, edge: Edge) -> tuple[Array, Array, Array]:

@@ -11,9 +11,10 @@ import math
 from typing import Final
 
 from bridge.errors import WorkflowError
-from bridge.types import ParameterType, PictureRule, Size, WorkflowSpec
+from bridge.types import FeedbackRule, ParameterType, PictureRule, Size, WorkflowSpec
 from bridge.workflow.binding_file import BindingFile, ParameterEntry, parse_binding_file
 from bridge.workflow.digest import workflow_digest
+from bridge.workflow.feedback import feedback_parameters, feedback_rule
 from bridge.workflow.names import label_of, parameter_name_problem, workflow_name_problem
 from bridge.workflow.object_info import ObjectInfo
 from bridge.workflow.outputs import place_outputs
@@ -76,6 +77,8 @@ class _Loader:
         widths, heights = (tuple(self.targets.pop(word, ())) for word in ("@width", "@height"))
         parameters = self._parameters()
         size = self._size(widths, heights)
+        pictures = self._picture_rules(parameters)
+        feedback, parameters = self._feedback(parameters, pictures)
         self._refuse_shared_inputs(seeds, widths, heights)
         for target in seeds:
             if target.info is not None and target.info.type != "INT":
@@ -95,6 +98,7 @@ class _Loader:
             size_minimum=1 if size is None else size.minimum,
             size_maximum=DEFAULT_SIZE_MAXIMUM if size is None else size.maximum,
             digest=self.digest,
+            feedback=feedback,
         )
         bound_seeds = tuple(BoundInput(t.node.id, t.input, seed_writer("seed", t)) for t in seeds)
         return Workflow(
@@ -106,8 +110,24 @@ class _Loader:
             self.outputs.node_ids,
             self.outputs.notes,
             self.file.description,
-            self._picture_rules(parameters),
+            pictures,
         )
+
+    def _feedback(
+        self, parameters: tuple[Parameter, ...], pictures: dict[str, PictureRule]
+    ) -> tuple[FeedbackRule | None, tuple[Parameter, ...]]:
+        """The loop that the file names, and the parameters with those that it brings."""
+        entry = self.file.feedback
+        if entry is None:
+            return None, parameters
+        rule = feedback_rule(
+            entry,
+            parameters,
+            self.outputs.specs,
+            pictures,
+            lambda fault: self.problems.append(f"[feedback]: {fault}"),
+        )
+        return rule, (parameters if rule is None else (*parameters, *feedback_parameters(entry)))
 
     def _picture_rules(self, parameters: tuple[Parameter, ...]) -> dict[str, PictureRule]:
         return {

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from bridge.errors import WorkflowError
 from bridge.types import Curve, OutputKind, ParameterType
+from bridge.workflow.feedback_entry import FEEDBACK_KEYS, FeedbackEntry, read_feedback
 from bridge.workflow.names import name_problem, nearest, parameter_name_problem
 from bridge.workflow.picture_rules import PICTURE_KEYS, read_picture_keys
 
@@ -66,9 +67,10 @@ class BindingFile:
     seed: tuple[str, ...] = ()
     parameters: Mapping[str, ParameterEntry] = field(default_factory=dict)
     outputs: tuple[OutputEntry, ...] = ()
+    feedback: FeedbackEntry | None = None
 
 
-_TOP_KEYS: Final = ("label", "description", "size", "seed", "parameters", "outputs")
+_TOP_KEYS: Final = ("label", "description", "size", "seed", "parameters", "outputs", "feedback")
 _SIZE_KEYS: Final = ("width", "height", "step", "maximum")
 _SEED_KEYS: Final = ("input", "inputs")
 _PARAMETER_KEYS: Final = (
@@ -148,7 +150,14 @@ class _Reader:
             seed=self._inputs(seed, "[seed]"),
             parameters=self._parameters(document),
             outputs=self._outputs(document),
+            feedback=self._feedback(document),
         )
+
+    def _feedback(self, document: dict[str, Any]) -> FeedbackEntry | None:
+        if "feedback" not in document:
+            return None
+        table = self._table(document, "feedback", FEEDBACK_KEYS)
+        return read_feedback(table, lambda fault: self.problems.append(f"[feedback]: {fault}"))
 
     def _parameters(self, document: dict[str, Any]) -> dict[str, ParameterEntry]:
         result: dict[str, ParameterEntry] = {}

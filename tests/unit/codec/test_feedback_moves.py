@@ -70,6 +70,7 @@ def test_nothing_to_do_is_the_same_picture():
         {"rotate": -200, "zoom": 0.7},
         {"x": 0.25, "y": -0.1},
         {"x": 3.2},
+        {"x": 29.3, "y": -17.2, "rotate": 10},
         {"zoom": 1.02, "rotate": 1.5, "x": 0.01, "y": 0.02},
     ],
 )

@@ -76,7 +76,10 @@ def test_an_empty_file_says_nothing() -> None:
 
 PROBLEMS = [
     ("lable = 'x'", "binding.toml: unknown key 'lable'; did you mean 'label'?"),
-    ("zzz = 1", "binding.toml: unknown key 'zzz'; keys here are label, description, size, seed, parameters, outputs"),
+    (
+        "zzz = 1",
+        "binding.toml: unknown key 'zzz'; keys here are label, description, size, seed, parameters, outputs, feedback",
+    ),
     ("label = 3", "binding.toml: label must be a text, not '3'"),
     ("size = 3", "[size]: must be a table, not 3"),
     ("[size]\nwidth = '1.w'", "[size]: needs both width and height"),
