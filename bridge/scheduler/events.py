@@ -46,6 +46,28 @@ class BackendRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class BackendDrained:
+    """An operator wants a backend empty: it ends what it has and gets nothing new, up or not, until `BackendKept`."""
+
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackendKept:
+    """A drained backend takes prompts again, as soon as it is up."""
+
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlacesChanged:
+    """Backends that lack nodes or models of a stream's workflow: none of its requests goes there. Replaces the last."""
+
+    stream: int
+    unfit: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class StreamConfigured:
     """A stream exists with these settings, new or changed.
 
@@ -192,6 +214,9 @@ Event: TypeAlias = (
     | BackendDoubted
     | BackendDown
     | BackendRemoved
+    | BackendDrained
+    | BackendKept
+    | PlacesChanged
     | StreamConfigured
     | StreamClosed
     | ValuesChanged
