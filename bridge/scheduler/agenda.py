@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Mapping
 from math import inf
 
-from bridge.scheduler.state import Request
+from bridge.scheduler.state import Request, Stream
 
 
 class OrderedNumbers:
@@ -54,6 +54,12 @@ class Agenda:
         self._queue.push(request.key, request.number)
         request.stream.waiting += 1
 
+    def look_again(self, stream: Stream) -> None:
+        """A stream holds back no more: its requests, which were passed over meanwhile, are in the line again."""
+        for request in self._requests.values():
+            if request.stream is stream and request.attempt is None:
+                self._queue.push(request.key, request.number)
+
     def first_waiting(self) -> Request | None:
         """Give the waiting request that comes first by priority and age."""
         first = self._queue.first()
@@ -85,7 +91,9 @@ class Agenda:
 
     def _is_queued(self, key: float, number: int) -> bool:
         request = self._requests.get(number)
-        return request is not None and request.attempt is None and request.key == key
+        if request is None or request.attempt is not None or request.key != key:
+            return False
+        return request.only is not None or not request.stream.holds_back
 
     def _is_deadline(self, at: float, number: int) -> bool:
         request = self._requests.get(number)

@@ -61,6 +61,8 @@ class AttemptEvents:
         attempt = Attempt(number, request, backend, stream.config.cost_key, late, revision, now, order)
         ledger.attempts[attempt.number] = attempt
         backend.prompts.append(attempt)
+        if request.attempt is None and request.only is None:
+            stream.posted += 1
         request.attempt = attempt
         request.order = order
         request.bound_revision = revision if request.only is None else None
@@ -182,6 +184,7 @@ class AttemptEvents:
         """Back into the queue with its old place, unless something newer was shown, or has taken its place."""
         ledger, stream = self._ledger, request.stream
         request.attempt = None
+        ledger.unpost(request)
         ledger.agenda.enqueue(request)
         overtaken = request.order is not None and policy.is_stale(
             stream.config.mode, request.order, stream.last_released

@@ -69,7 +69,7 @@ def _first_work(first: Request | None, streams: Iterable[Stream], now: float) ->
     best_key = inf if first is None else first.key
     wake_at = inf
     for stream in streams:
-        if stream.config.mode is not Mode.LIVE or not stream.viewers or stream.waiting:
+        if stream.config.mode is not Mode.LIVE or not stream.viewers or stream.waiting or stream.holds_back:
             continue
         if stream.bound_revision == stream.revision and not policy.goes_on(
             stream.config.varies, stream.changed_at, stream.config.idle_after_s, now

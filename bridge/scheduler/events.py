@@ -75,7 +75,8 @@ class StreamConfigured:
     `varies` is true when every picture differs even if no value changed (seed policy not fixed).
     `max_fps` limits a live stream's own generations; None is no limit. One that varies rests `idle_after_s` after the
     last change, None is never. A `revision` that is new says what
-    `ValuesChanged` says too, so that another workflow with its values is one picture, not two.
+    `ValuesChanged` says too, so that another workflow with its values is one picture, not two. Of a `chained` stream
+    each picture is made of the one before: its next prompt goes out only when the last one's result has settled.
     """
 
     stream: int
@@ -85,6 +86,7 @@ class StreamConfigured:
     max_fps: float | None = None
     revision: int = 0
     idle_after_s: float | None = None
+    chained: bool = False
 
 
 @dataclass(frozen=True, slots=True)

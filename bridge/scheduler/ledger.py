@@ -56,7 +56,17 @@ class Ledger:
             stream.waiting -= 1
         else:
             self.withdraw(request.attempt)
+            self.unpost(request)
         self.commands.append(Finish(number, stream.number, outcome, error, request.generation))
+
+    def unpost(self, request: Request) -> None:
+        """A request that had an attempt is over, or waits again: what its stream held back for it may go."""
+        stream = request.stream
+        if request.only is None:
+            held_back = stream.holds_back
+            stream.posted -= 1
+            if held_back and not stream.holds_back:
+                self.agenda.look_again(stream)
 
     def withdraw(self, attempt: Attempt) -> None:
         """Have a prompt taken out of the way; its result counts no more."""

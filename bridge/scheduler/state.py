@@ -34,6 +34,13 @@ class Stream:
     """The `order` of the newest attempt of which a picture was shown."""
     waiting: int = 0
     """Requests in the queue."""
+    posted: int = 0
+    """Requests that have an attempt, warm-ups left out."""
+
+    @property
+    def holds_back(self) -> bool:
+        """True while the next picture waits for the one that it is made of."""
+        return self.config.chained and self.posted > 0
 
 
 @dataclass(slots=True, eq=False)

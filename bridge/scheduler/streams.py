@@ -30,7 +30,10 @@ class StreamEvents:
             stream.dirty_since = stream.changed_at = now
         if event.max_fps != stream.config.max_fps:
             stream.next_generation = -inf
+        held_back = stream.holds_back
         stream.config = event
+        if held_back and not stream.holds_back:
+            self._ledger.agenda.look_again(stream)
 
     def viewers_changed(self, event: ViewersChanged, now: float) -> None:
         """Somebody looks, or looks away."""
