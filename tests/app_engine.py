@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosedError
 
 from bridge.codec.bridge_messages import Accepted, Error, Finished, Subscribed, Welcome
 from bridge.codec.frame import FrameHeader, decode_frame
@@ -127,6 +128,8 @@ class Engine:
             async for message in socket:
                 assert isinstance(message, bytes)
                 self._take(message)
+        except ConnectionClosedError:
+            pass  # the close code tells
         finally:
             self.close_code = socket.close_code
             self.ended = True
@@ -143,7 +146,8 @@ class Engine:
             header, payload = decode_frame(message)
             frame = Frame(header, bytes(payload))
             self.log.append(frame)
-            if self.acks and not frame.held and frame.has(FrameFlags.LAST_OF_SET):
+            whole = frame.has(FrameFlags.LAST_OF_SET) and not frame.has(FrameFlags.PREVIEW)
+            if self.acks and not frame.held and whole:
                 self.send(Ack(stream=header.stream, number=header.number))
         else:
             self.log.append(decode_answer(message))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import gc
 import signal
 import threading
 from pathlib import Path
@@ -50,6 +51,8 @@ def where(path: Path) -> str:
 
 
 def trees() -> list[tuple[str, ast.Module]]:
+    # In CPython 3.11 a collection in the middle of ast.parse that runs Python code ends it with a SystemError.
+    gc.collect()
     return [(where(path), ast.parse(path.read_text(encoding="utf-8"))) for path in sorted(FILES)]
 
 

@@ -15,6 +15,7 @@ public sealed class LiveQuad : MonoBehaviour
     readonly Dictionary<string, float> positions = new Dictionary<string, float>();
     TexBridgeConnection connection;
     System.Threading.Tasks.Task<Described> described;
+    float askAgainAt;
     string shown = "waiting for the bridge at ";
 
     void Start()
@@ -44,8 +45,14 @@ public sealed class LiveQuad : MonoBehaviour
     {
         if (described == null || !described.IsCompleted) return;
         var answer = described;
+        if (answer.IsFaulted) // the stream isn't open yet: the texture opens it
+        {
+            if (connection.Client == null || Time.unscaledTime < askAgainAt) return;
+            askAgainAt = Time.unscaledTime + 0.5f;
+            described = connection.Client.DescribeStream(stream);
+            return;
+        }
         described = null;
-        if (answer.IsFaulted) return; // the stream isn't open yet; the next greeting asks again
         sliders.Clear();
         foreach (var parameter in answer.Result.Parameters)
         {
