@@ -110,9 +110,11 @@ class TexbridgeError(Exception):
         field: the message field or parameter that is at fault, or None.
         value: what was given, shortened, or None.
         limit: what would have been right, or None.
+        stream: the number of the stream whose message was refused, or None; who knows it adds it.
     """
 
     default_code: ClassVar[ErrorCode] = ErrorCode.INTERNAL
+    stream: int | None = None
 
     def __init__(
         self,

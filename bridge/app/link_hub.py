@@ -17,7 +17,14 @@ from bridge.app.link_frames import LinkFrames
 from bridge.app.link_memory import LinkMemory
 from bridge.app.link_news import LinkNews
 from bridge.codec import messages as m
-from bridge.errors import BridgeError, ErrorCode, MessageDecodeError, NotAllowedError, UnknownNameError
+from bridge.errors import (
+    BridgeError,
+    ErrorCode,
+    MessageDecodeError,
+    NotAllowedError,
+    TexbridgeError,
+    UnknownNameError,
+)
 from bridge.links.connection import Connection, OutgoingFrame
 from bridge.streams.session import Session
 from bridge.streams.stream import Stream
@@ -143,7 +150,18 @@ class LinkHub:
                 value=message.op,
             )
         self._actions.switches.by = (session.client, connection.address)
-        handler(connection, session, message)
+        try:
+            handler(connection, session, message)
+        except TexbridgeError as error:
+            error.stream = self._number_of(message)
+            raise
+
+    def _number_of(self, message: m.EngineMessage) -> int | None:
+        """The stream that a message names, for an error without an id; None if it names none that is there."""
+        try:
+            return None if (named := getattr(message, "stream", None)) is None else self._stream(named).number
+        except UnknownNameError:
+            return None
 
     def next_frame(self, connection: Connection) -> OutgoingFrame | None:
         """Give the next frame for a connection, its streams in turn."""

@@ -125,7 +125,7 @@ class LinkNews:
 
     def stream_trouble(self, stream: Stream, error: BackendError) -> None:
         """Tell everybody attached why a stream's workflow can't run."""
-        self._broadcast(stream, m.error_message(error))
+        self._broadcast(stream, m.error_message(error, stream=stream.number))
 
     def stream_closed(self, stream: Stream) -> None:
         """It had nobody attached."""

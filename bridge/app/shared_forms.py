@@ -105,7 +105,7 @@ class SharedForms:
         if not self.available or spec.format in ENCODED_FORMATS:
             return False
         with self._lock:
-            form = self._forms.setdefault((stream, spec), Form(self))
+            form = self._forms.setdefault((stream, spec), Form(self, stream))
             slots = max(1, outputs) * (max(1, credit) + SPARE_SETS)
             form.slots = max(form.slots, min(MAX_SLOTS, slots))
             form.readers[reader] = session
@@ -206,7 +206,8 @@ class SharedForms:
 class Form:
     """One stream's pictures by one `PayloadSpec`, in shared memory where that can be had: a `Sink`."""
 
-    def __init__(self, forms: SharedForms) -> None:
+    def __init__(self, forms: SharedForms, stream: int) -> None:
+        self.stream = stream
         self.slots = MIN_SLOTS
         self.readers: dict[object, int] = {}
         """Who reads, each with its session."""
@@ -281,6 +282,7 @@ class Form:
         if self._refused is None:
             self._forms.refused += 1
             logger.warning("%s", error.message)
+            error.stream = self.stream
             self._forms.tell(self.sessions, error)
         self._refused = (self._forms.clock() + TRY_AGAIN_S, payload_bytes)
         return None

@@ -199,7 +199,7 @@ class Finished(Message, frozen=True, kw_only=True, tag="finished"):
 
 
 class Error(Message, frozen=True, kw_only=True, tag="error"):
-    """What went wrong with the message `id`, or with the connection (`fatal`: it closes now)."""
+    """What went wrong with the message `id`, with a stream, or with the connection (`fatal`: it closes now)."""
 
     code: int
     name: str
@@ -207,6 +207,7 @@ class Error(Message, frozen=True, kw_only=True, tag="error"):
     field: str | None = None
     value: Any = None
     limit: Any = None
+    stream: U32 | None = None
     fatal: bool = False
 
 

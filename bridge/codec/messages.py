@@ -204,11 +204,14 @@ def close_code(error: TexbridgeError) -> int:
     return 4000 + int(error.code)
 
 
-def error_message(error: TexbridgeError, id: int | None = None, fatal: bool = False) -> Error:
+def error_message(
+    error: TexbridgeError, id: int | None = None, fatal: bool = False, stream: int | None = None
+) -> Error:
     """Give the `error` message for an error, ready to encode.
 
-    `id` is that of the message it answers; without it, the one that a MessageDecodeError found. Values and limits are
-    shortened; a token's or session's value is left out.
+    `id` is that of the message it answers; without it, the one that a MessageDecodeError found. `stream` is the number
+    of the stream that it is about, else the error's own. Values and limits are shortened; a token's or session's value
+    is left out.
     """
     if id is None and isinstance(error, MessageDecodeError):
         id = error.id
@@ -221,6 +224,7 @@ def error_message(error: TexbridgeError, id: int | None = None, fatal: bool = Fa
         field=None if error.field is None else _clean(error.field, _MAX_SHOWN),
         value=None if is_secret else shortened(error.value),
         limit=None if is_secret else shortened(error.limit),
+        stream=error.stream if stream is None else stream,
         fatal=fatal,
     )
 

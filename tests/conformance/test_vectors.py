@@ -417,7 +417,7 @@ def judge(vector: Vector) -> None:
             assert caught.value.code == vector.error[0], f"{caught.value}, {len(items[0])} bytes"
 
 
-FOLDERS = {"frame": 44, "part": 26, "framing": 14, "message": 92, "osc": 55, "memory": 22, "node": 18}
+FOLDERS = {"frame": 44, "part": 26, "framing": 14, "message": 93, "osc": 55, "memory": 22, "node": 18}
 ALL = [vector for folder in FOLDERS for vector in load(folder)]
 
 

@@ -37,7 +37,7 @@ def test_a_configured_stream_is_warmed_once_and_nobody_sees_it(tmp_path):
             await engine.subscribe("main")
             assert (await engine.frame(held=True)).header.number == 0
             (end,) = await engine.finish(await engine.run("main", params={"fill": color(3)}))
-            assert (end.outcome, end.number) == ("done", 1)
+            assert (end.outcome, end.number, end.request) == ("done", 1, 3)  # numbers are everybody's
             (end,) = await engine.finish(await engine.run("dice"))
             assert end.seed == 5  # the warm-up moved nothing
             assert rig.gate.begun == 4

@@ -306,6 +306,7 @@ def test_over_the_limit_frames_come_over_the_link_and_words_are_said(tmp_path: P
             await engine.until(lambda: bool(engine.of(Error)))
             (error,) = engine.of(Error)
             assert (error.code, error.name, error.id, error.fatal) == (605, "shared_memory_full", None, False)
+            assert error.stream == 1
             assert "shared_memory_mb" in error.message
             await engine.subscribe(**SHARED)
             await engine.run(params={"fill": color(4)})
