@@ -60,8 +60,19 @@ class BackendKept:
 
 
 @dataclass(frozen=True, slots=True)
+class BackendMuted:
+    """A backend's socket tells nothing of the prompts that it runs, or speaks again: others are better meanwhile."""
+
+    backend: str
+    mute: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PlacesChanged:
-    """Backends that lack nodes or models of a stream's workflow: none of its requests goes there. Replaces the last."""
+    """Backends that lack nodes or models of a stream's workflow: none of its requests goes there. Replaces the last.
+
+    If all that there are lack something its requests go anywhere, since ComfyUI's own error tells what is missing.
+    """
 
     stream: int
     unfit: frozenset[str]
@@ -127,6 +138,39 @@ class RequestAdded:
     priority: int = 5
     deadline_s: float | None = None
     backend: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceAdded:
+    """A sequence was accepted: one request, of which each frame 0..frames-1 is a prompt of its own (`Submit.index`).
+
+    Frames bind the values that `revision` stands for, whatever the stream's mode. Only those below `until` may be
+    begun; `SequenceMoved` says how far it is later. `deadline_s` counts from now.
+    """
+
+    request: int
+    stream: int
+    revision: int
+    frames: int
+    until: int
+    priority: int = 5
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceMoved:
+    """From now on the frames of a sequence below `until` may be begun; those that are stay as they are."""
+
+    request: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFailed:
+    """Whoever carries out the commands can't go on with a request: it ends `failed`. Unknown ones are ignored."""
+
+    request: int
+    error: TexbridgeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +262,16 @@ Event: TypeAlias = (
     | BackendRemoved
     | BackendDrained
     | BackendKept
+    | BackendMuted
     | PlacesChanged
     | StreamConfigured
     | StreamClosed
     | ValuesChanged
     | ViewersChanged
     | RequestAdded
+    | SequenceAdded
+    | SequenceMoved
+    | RequestFailed
     | RequestCancelled
     | Panicked
     | Resumed
@@ -244,7 +292,8 @@ Event: TypeAlias = (
 class Submit:
     """Bind the values of `revision` (None: the newest of this moment) and post them at `backend` at once.
 
-    `generation` is true for a live stream's own picture, which nobody asked for by `run`.
+    `generation` is true for a live stream's own picture, which nobody asked for by `run`. `index` is the frame of a
+    sequence.
     """
 
     attempt: int
@@ -253,6 +302,7 @@ class Submit:
     backend: str
     revision: int | None
     generation: bool = False
+    index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
