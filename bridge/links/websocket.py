@@ -179,10 +179,6 @@ class WebSocketDoor(LinkDoor):
         self._hosts: frozenset[str] = frozenset()
         self._peers: set[_Peer] = set()
 
-    def allow_origin(self, origin: str) -> None:
-        """Let pages of this origin connect, e.g. the monitor's own, whose port is known only after its start."""
-        self._origins.add(origin.lower().rstrip("/"))
-
     async def _listen(self, listener: socket.socket, host: str) -> None:
         self._hosts = host_names(host, int(listener.getsockname()[1]), self._more_hosts)
         limits = self._shared.limits

@@ -117,17 +117,6 @@ def test_path(path, status):
     run(test)
 
 
-def test_a_later_origin():
-    async def test():
-        async with Rig("websocket") as rig:
-            rig.door.allow_origin("http://127.0.0.1:5000")
-            got, _, _, writer = await handshake(rig.door.address, "Origin: http://127.0.0.1:5000")
-            assert got == 101
-            await finish(writer)
-
-    run(test)
-
-
 @pytest.mark.parametrize(
     "bytes_in",
     [

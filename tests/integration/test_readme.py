@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 
+import numpy as np
 import pytest
 from cli_rig import DOORS, FREE, FREE_DOORS, LIMIT_S, REPOSITORY, Home
 from ui_files import ui_file
@@ -184,7 +185,7 @@ def test_the_other_commands_one_after_the_other(home):
 
 def test_the_ten_lines_of_python(home):
     """As they stand, but for the address."""
-    (code,) = fenced(README, "python")
+    code = fenced(README, "python")[0]
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     assert '"127.0.0.1:9402"' in code
     with home.serve("--embedded") as running:
@@ -199,6 +200,22 @@ def test_the_ten_lines_of_python(home):
         )
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(r"[1-9]\d* \(512, 512, 4\)\n", done.stdout)
+
+
+def test_the_line_with_an_array(home):
+    (line,) = fenced(README, "python")[1:]
+    with (
+        home.serve("--embedded", "--stream", "camera=camera_blend:oneshot") as running,
+        BlockingClient(running.addresses["tcp"]) as client,
+    ):
+        exec(line.strip(), {"client": client, "numpy": np})
+        frames = client.subscribe("camera", format="rgb8")
+        client.run("camera", {"amount": 0.0, "noise": 0.0})
+        frame = frames.next(timeout_s=LIMIT_S)
+        while frame.held:
+            frame = frames.next(timeout_s=LIMIT_S)
+        assert frame.pixels.shape == (512, 512, 3)
+        assert not frame.pixels.any()
 
 
 def test_the_doors_of_the_table_are_the_defaults():
