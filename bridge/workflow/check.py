@@ -27,18 +27,20 @@ class ProblemKind(StrEnum):
 
 
 class Problem(str):
-    """One line naming node, input and what would be right; `kind` is for a program.
+    """One line naming node, input and what would be right; `kind` and the node's `class_type` are for a program.
 
     `stops` is False for what doesn't keep ComfyUI from running the graph: an input that it ignores, a picture that
     is uploaded when it is needed.
     """
 
-    __slots__ = ("kind",)
+    __slots__ = ("class_type", "kind")
     kind: ProblemKind
+    class_type: str
 
-    def __new__(cls, kind: ProblemKind, text: str) -> Problem:
+    def __new__(cls, kind: ProblemKind, text: str, class_type: str = "") -> Problem:
         problem = super().__new__(cls, text)
         problem.kind = kind
+        problem.class_type = class_type
         return problem
 
     @property
@@ -81,9 +83,12 @@ def check_against(
         info = object_info.get(node.class_type)
         if info is None:
             hint = _missing_hint(node.class_type, object_info, packs)
-            problems.append(Problem(ProblemKind.MISSING_NODE, f"{node.words}: this ComfyUI has no such node; {hint}"))
-        else:
-            problems.extend(_input_problems(node, info, graph, object_info))
+            words = f"{node.words}: this ComfyUI has no such node; {hint}"
+            problems.append(Problem(ProblemKind.MISSING_NODE, words, node.class_type))
+            continue
+        for problem in _input_problems(node, info, graph, object_info):
+            problem.class_type = node.class_type
+            problems.append(problem)
     return tuple(problems)
 
 

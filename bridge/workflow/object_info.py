@@ -121,6 +121,26 @@ class ObjectInfo:
         """All classes of both; where both know one, `other` holds."""
         return ObjectInfo({**self._nodes, **other._nodes})
 
+    def united(self, other: ObjectInfo) -> ObjectInfo:
+        """All classes of both; where both know one, this one holds, with the choices that `other` has besides."""
+        nodes = {**other._nodes, **self._nodes}
+        for class_type in self._nodes.keys() & other._nodes.keys():
+            one, more = self._nodes[class_type], other._nodes[class_type]
+            if one != more:
+                nodes[class_type] = replace(one, inputs=MappingProxyType(_united_inputs(one, more)))
+        return ObjectInfo(nodes)
+
+
+def _united_inputs(one: NodeInfo, more: NodeInfo) -> dict[str, InputInfo]:
+    inputs = dict(one.inputs)
+    for name, known in one.inputs.items():
+        there = more.inputs.get(name)
+        if there is not None and known.type == there.type == "COMBO":
+            # `1 == True` in Python, not in a choice.
+            choices = {(type(choice), choice): choice for choice in (*known.choices, *there.choices)}
+            inputs[name] = replace(known, choices=tuple(choices.values()))
+    return inputs
+
 
 def _parse_node(class_type: str, entry: Any) -> NodeInfo | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("input"), dict):

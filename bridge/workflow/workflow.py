@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from bridge.errors import ErrorCode, InvalidValueError, UnknownNameError
@@ -147,6 +147,22 @@ class Workflow:
                 for node_id, name in places:
                     _inputs_of(prompt, touched, node_id)[name] = pixels
         return BoundPrompt(prompt, self._output_nodes)
+
+    def graph_with(self, choices: Mapping[str, Value]) -> Graph:
+        """The graph with these values written in, as `check_against` takes it: which model files it would read.
+
+        Unknown names are left out, and a value that its parameter doesn't take.
+        """
+        nodes = dict(self.graph.nodes)
+        for name, value in choices.items():
+            parameter = self._parameters.get(name)
+            for bound in () if parameter is None else parameter.inputs:
+                node = nodes[bound.node_id]
+                try:
+                    nodes[bound.node_id] = replace(node, inputs={**node.inputs, bound.input: bound.write(value)})
+                except InvalidValueError:
+                    continue
+        return Graph(nodes)
 
     def _unknown(self, name: str) -> UnknownNameError:
         near = nearest(name, self._parameters)

@@ -1,5 +1,7 @@
 """Graphs against an object_info: the exact line for each way that a ComfyUI can't run one."""
 
+import json
+
 import pytest
 from workflow_files import INFO, blurred, empty_image, graph, load, node
 
@@ -168,3 +170,18 @@ def test_a_workflow_is_checked_as_it_will_be_posted() -> None:
     # SaveImage is replaced in memory, its file name with it.
     assert check_against(load(data), INFO) == ()
     assert len(check_against(parse_template(data), INFO)) == 1
+
+
+def test_values_that_name_other_files_are_checked_in_place_of_the_graphs_own() -> None:
+    data = graph(
+        n1=node("CheckpointLoaderSimple", "@model:ckpt_name", ckpt_name="a.safetensors"),
+        n2=empty_image("@tint:color"),
+        n3=node("SaveImageWebsocket", images=["2", 0]),
+    )
+    entry = {"input": {"required": {"ckpt_name": [["b.safetensors"], {}]}}, "output": ["MODEL", "CLIP", "VAE"]}
+    info = INFO.merged(ObjectInfo.from_json(json.dumps({"CheckpointLoaderSimple": entry}).encode()))
+    workflow = load(data)
+    (problem,) = check_against(workflow, info)
+    assert (problem.kind, problem.class_type) == (K.MISSING_MODEL, "CheckpointLoaderSimple")
+    assert check_against(workflow.graph_with({"model": "b.safetensors", "nothing": 1, "tint": "no"}), info) == ()
+    assert workflow.graph.nodes["1"].inputs["ckpt_name"] == "a.safetensors"

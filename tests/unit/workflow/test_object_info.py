@@ -103,3 +103,18 @@ def test_merged_takes_the_other_ones_word() -> None:
     new = parse(A={"input": {}, "output": ["Y"]})
     merged = old.merged(new)
     assert {name: node.outputs for name, node in merged.nodes.items()} == {"A": ("Y",), "B": ("X",)}
+
+
+def test_united_has_the_choices_of_both_and_the_first_ones_word_on_the_rest() -> None:
+    def loader(*choices: object, top: int = 9) -> dict[str, object]:
+        return {"input": {"required": {"file": [list(choices)], "n": ["INT", {"max": top}]}}, "output": ["X"]}
+
+    one = parse(A=loader("a", "b", 1), B={"input": {}, "output": []})
+    more = parse(A=loader("b", "c", True, top=5), C={"input": {}, "output": []})
+    united = one.united(more)
+    assert set(united.nodes) == {"A", "B", "C"}
+    inputs = united.nodes["A"].inputs
+    assert list(inputs["file"].choices) == ["a", "b", 1, "c", True]
+    assert inputs["n"].maximum == 9
+    assert one.nodes["A"].inputs["file"].choices == ("a", "b", 1)
+    assert one.united(one).nodes == one.nodes
