@@ -76,6 +76,8 @@ class ErrorCode(IntEnum):
     NOT_SUBSCRIBED = 412
     HELLO_REPEATED = 413
     MEMORY_FULL = 414
+    WINDOW_FULL = 415
+    PICTURE_MISSING = 416
     # 5xx backend
     BACKEND_LOST = 501
     BACKEND_UNAVAILABLE = 502

@@ -90,26 +90,43 @@ class Run(Message, frozen=True, kw_only=True, tag="run"):
 
 
 class Sequence(Message, frozen=True, kw_only=True, tag="sequence"):
-    """Asks for `frames` pictures; `tracks` maps a parameter to `[[frame, value, easing?], ...]`."""
+    """Asks for `frames` pictures; `tracks` maps a parameter to `[[frame, value, easing?], ...]`.
+
+    Frame i is number `first + i` of the tracks. `images` are the parameters whose pictures come frame by frame, by
+    `Image`. `fps` is the rate of `paced` subscribers that named none. Answers: `Accepted`, later `Finished`.
+    """
 
     stream: StreamRef
-    frames: Annotated[int, Meta(ge=1, le=1_000_000)]
+    frames: Annotated[int, Meta(ge=1)]
     tracks: dict[str, list[list[Any]]]
+    first: int = 0
     fps: Positive | None = None
+    images: abc.Sequence[str] | None = None
     key: Key | None = None
+    deadline_ms: NotNegative | None = None
     priority: Priority = 5
+    seed: U64 | None = None
 
     def __post_init__(self) -> None:
         check_key(self.key)
 
 
 class Image(Message, frozen=True, kw_only=True, tag="image"):
-    """Short for `Set` of an image parameter: {width, height, format, origin, data}, {encoded} or {slot, seq}."""
+    """Short for `Set` of an image parameter: {width, height, format, origin, data}, {encoded} or {slot, seq}.
+
+    With `request` and `index` it is the picture of one frame of a sequence, and changes no values of the stream.
+    """
 
     stream: StreamRef
     param: str
     value: dict[str, Any]
+    request: RequestNumber | None = None
+    index: Annotated[int, Meta(ge=0)] | None = None
     client_time: U64 | None = None
+
+    def __post_init__(self) -> None:
+        if (self.request is None) is not (self.index is None):
+            raise ValueError("request and index come together")
 
 
 class Cancel(Message, frozen=True, kw_only=True, tag="cancel"):
