@@ -5,6 +5,7 @@ import json
 import pytest
 from workflow_files import INFO, blurred, empty_image, graph, load, node
 
+from bridge.workflow.binding import load_workflow
 from bridge.workflow.check import Problem, ProblemKind, check_against
 from bridge.workflow.object_info import ObjectInfo
 from bridge.workflow.template import parse_template
@@ -178,10 +179,15 @@ def test_values_that_name_other_files_are_checked_in_place_of_the_graphs_own() -
         n2=empty_image("@tint:color"),
         n3=node("SaveImageWebsocket", images=["2", 0]),
     )
-    entry = {"input": {"required": {"ckpt_name": [["b.safetensors"], {}]}}, "output": ["MODEL", "CLIP", "VAE"]}
-    info = INFO.merged(ObjectInfo.from_json(json.dumps({"CheckpointLoaderSimple": entry}).encode()))
-    workflow = load(data)
-    (problem,) = check_against(workflow, info)
+
+    def having(*files: str) -> ObjectInfo:
+        entry = {"input": {"required": {"ckpt_name": [list(files), {}]}}, "output": ["MODEL", "CLIP", "VAE"]}
+        return INFO.merged(ObjectInfo.from_json(json.dumps({"CheckpointLoaderSimple": entry}).encode()))
+
+    workflow = load_workflow("try", data, None, having("a.safetensors", "b.safetensors"))
+    (problem,) = check_against(workflow, having("b.safetensors"))
     assert (problem.kind, problem.class_type) == (K.MISSING_MODEL, "CheckpointLoaderSimple")
-    assert check_against(workflow.graph_with({"model": "b.safetensors", "nothing": 1, "tint": "no"}), info) == ()
+    other = workflow.graph_with({"model": "b.safetensors", "nothing": 1, "tint": "no"})
+    assert check_against(other, having("b.safetensors")) == ()
+    assert check_against(other, having("a.safetensors")) != ()
     assert workflow.graph.nodes["1"].inputs["ckpt_name"] == "a.safetensors"
