@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
+from bisect import bisect_left, insort
+from collections.abc import Callable, Collection, Mapping
 from math import inf
 
-from bridge.scheduler.state import Request, Stream
+from bridge.scheduler.state import Lane, Request
 
 
 class OrderedNumbers:
@@ -42,28 +43,48 @@ class OrderedNumbers:
 
 
 class Agenda:
-    """The waiting requests in their order, and the deadlines of all. `requests` are the unfinished ones by number."""
+    """The waiting requests in their order, and the deadlines of all. `requests` are the unfinished ones by number.
+
+    Those of one stream that may go to the same backends stand in one lane: when the first of them can go nowhere now,
+    the others can't either, and what stands in other lanes is not held up by them.
+    """
 
     def __init__(self, requests: Mapping[int, Request]) -> None:
         self._requests = requests
-        self._queue = OrderedNumbers(self._is_queued)
+        self._lanes: dict[object, Lane] = {}
         self._deadlines = OrderedNumbers(self._is_deadline)
 
     def enqueue(self, request: Request) -> None:
         """Put a request among those that wait."""
-        self._queue.push(request.key, request.number)
-        request.stream.waiting += 1
+        frames = request.part_of is not None
+        key = (request.stream.number, request.only, request.avoided, frames)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(request.stream, request.only, request.avoided, frames)
+        insort(lane.entries, (request.key, request.number))
+        request.lane = lane
+        if request.only is None:
+            request.stream.waiting += 1
 
-    def look_again(self, stream: Stream) -> None:
-        """A stream holds back no more: its requests, which were passed over meanwhile, are in the line again."""
-        for request in self._requests.values():
-            if request.stream is stream and request.attempt is None:
-                self._queue.push(request.key, request.number)
+    def leave(self, request: Request) -> None:
+        """Take a request out of those that wait; one that doesn't wait is ignored."""
+        lane = request.lane
+        if lane is None:
+            return
+        request.lane = None
+        del lane.entries[bisect_left(lane.entries, (request.key, request.number))]
+        if not lane.entries:
+            del self._lanes[lane.stream.number, lane.only, lane.avoided, lane.frames]
+        if request.only is None:
+            request.stream.waiting -= 1
 
-    def first_waiting(self) -> Request | None:
-        """Give the waiting request that comes first by priority and age."""
-        first = self._queue.first()
-        return None if first is None else self._requests[first[1]]
+    def lanes(self) -> Collection[Lane]:
+        """Give the lanes; none is empty."""
+        return self._lanes.values()
+
+    def request(self, lane: Lane, place: int = 0) -> Request:
+        """Give the request at a place of a lane, 0 is the first by priority and age."""
+        return self._requests[lane.entries[place][1]]
 
     def arm(self, request: Request, now: float) -> None:
         """Let a request's deadline, if it has one, count from now."""
@@ -88,12 +109,6 @@ class Agenda:
         """Give when `take_due` will have one, `inf` for never."""
         first = self._deadlines.first()
         return inf if first is None else first[0]
-
-    def _is_queued(self, key: float, number: int) -> bool:
-        request = self._requests.get(number)
-        if request is None or request.attempt is not None or request.key != key:
-            return False
-        return request.only is not None or not request.stream.holds_back
 
     def _is_deadline(self, at: float, number: int) -> bool:
         request = self._requests.get(number)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from math import inf
 
 from bridge.errors import BackendError, TexbridgeError
-from bridge.scheduler import policy
+from bridge.scheduler import placement, policy
+from bridge.scheduler.dispatch import expected
 from bridge.scheduler.events import AttemptEnded, AttemptPrepared, AttemptRefused, ResultSettled, Submit
 from bridge.scheduler.faults import lost_at
 from bridge.scheduler.ledger import Ledger
-from bridge.scheduler.state import Attempt, Backend, Request, is_warm
+from bridge.scheduler.state import Attempt, Backend, Request
 from bridge.types import Outcome
 
 
@@ -58,9 +59,19 @@ class AttemptEvents:
         ledger.next_attempt += 1
         # The same values tried again are as old as they were: they keep their place among the results.
         order = number if late or request.order is None else request.order
-        attempt = Attempt(number, request, backend, stream.config.cost_key, late, revision, now, order)
+        cost_key = stream.config.cost_key
+        cold = cost_key not in backend.recent
+        takes_s, load_s = expected(ledger, backend, cost_key)
+        attempt = Attempt(
+            number, request, backend, cost_key, late, revision, now, order, cold=cold, expected_s=takes_s + load_s
+        )
+        ledger.agenda.leave(request)
         ledger.attempts[attempt.number] = attempt
+        if late:
+            ledger.late[attempt.number] = attempt
         backend.prompts.append(attempt)
+        if cold or backend.recent[-1] != cost_key:
+            backend.recent = placement.use_key(backend.recent, cost_key)
         if request.attempt is None and request.only is None:
             stream.posted += 1
         request.attempt = attempt
@@ -68,7 +79,8 @@ class AttemptEvents:
         request.bound_revision = revision if request.only is None else None
         request.tries += 1
         request.fail_at = inf
-        stream.waiting -= 1
+        if request.only is None:
+            stream.last_turn = now
         if attempt.revision == stream.revision and request.only is None:
             stream.bound_revision = attempt.revision
             stream.dirty_since = now
@@ -102,45 +114,45 @@ class AttemptEvents:
         if attempt is not None and attempt.started_at is None and not attempt.ended:
             attempt.arrived(now)
             attempt.started_at = now
+            self._ledger.late.pop(number, None)
 
     # --- its end -------------------------------------------------------------------------------------------
 
     def ended(self, event: AttemptEnded, now: float) -> None:
         """The prompt is over at its backend; what it made, if it did not fail, is still to settle."""
-        ledger = self._ledger
         attempt = self._over(event.attempt)
         if attempt is None:
             return
-        if event.error is None and attempt.started_at is not None and not attempt.withdrawn:
-            warm = is_warm(ledger.backends.values(), attempt.cost_key)
-            attempt.backend.estimates.add_duration(attempt.cost_key, now - attempt.started_at)
-            for request in () if warm else ledger.requests.values():  # deadlines count from the stream being warm
-                if request.stream.config.cost_key == attempt.cost_key:
-                    ledger.agenda.arm(request, now)
-        if attempt.withdrawn or event.error is None:
-            return
-        retry = isinstance(event.error, BackendError) and event.error.retry
-        self._failed(attempt, event.error, retry, now)
+        if event.error is None:
+            self._succeeded(attempt, now)
+        elif not attempt.withdrawn:
+            retry = isinstance(event.error, BackendError) and event.error.retry
+            self._blame(attempt, now, certain=False)
+            self._failed(attempt, event.error, retry, now)
 
     def refused(self, event: AttemptRefused, now: float) -> None:
         """ComfyUI did not take the prompt."""
         attempt = self._over(event.attempt)
         if attempt is not None and not attempt.withdrawn:
+            self._blame(attempt, now, certain=event.retry)
             self._failed(attempt, event.error, event.retry, now)
 
-    def lost(self, number: int, now: float) -> None:
-        """The prompt is gone: lost, or withdrawn before it ran."""
+    def lost(self, number: int, now: float, *, with_backend: bool = False) -> None:
+        """The prompt is gone: lost, or withdrawn before it ran; `with_backend` if its backend is gone as well."""
         ledger = self._ledger
         attempt = self._over(number)
         if attempt is None or attempt.withdrawn:
             return
         del ledger.attempts[number]
+        attempt.backend.lost += 1
+        if not with_backend:
+            attempt.backend.breaker.failed(None, now)
         request = attempt.request
         error = lost_at(attempt.backend.name, request.number, request.tries)
         if request.generation:  # made anew, with newer values, as soon as a backend is there
             ledger.end_request(request.number, Outcome.FAILED, error)
         elif request.may_try_again:
-            self._wait_again(request)
+            self._wait_again(request, attempt.backend)
             ledger.agenda.fail_at(request, now + ledger.backend_lost_after_s)
         else:
             ledger.end_request(request.number, Outcome.FAILED, error)
@@ -165,6 +177,7 @@ class AttemptEvents:
             return None
         attempt.ended = True
         attempt.backend.prompts.remove(attempt)
+        self._ledger.late.pop(number, None)
         if attempt.withdrawn:
             del self._ledger.attempts[number]
         return attempt
@@ -173,24 +186,56 @@ class AttemptEvents:
         request, stream = attempt.request, attempt.request.stream
         self._ledger.attempts.pop(attempt.number, None)
         if retry and not request.generation and request.may_try_again:
-            self._wait_again(request)
+            self._wait_again(request, attempt.backend)
             return
         if request.generation:
             stream.failures += 1
             stream.hold_until = now + policy.hold_after_failure(stream.failures)
         self._ledger.end_request(request.number, Outcome.FAILED, error)
 
-    def _wait_again(self, request: Request) -> None:
-        """Back into the queue with its old place, unless something newer was shown, or has taken its place."""
+    def _succeeded(self, attempt: Attempt, now: float) -> None:
+        """A prompt ran to its end: that tells how long such ones take, and that its backend is well."""
+        ledger, backend, key = self._ledger, attempt.backend, attempt.cost_key
+        backend.breaker.succeeded()
+        ledger.failures.succeeded(key)
+        backend.done += 1
+        if attempt.started_at is None or attempt.withdrawn:
+            return
+        first = ledger.known.duration(key) is None
+        for estimates in (backend.estimates, ledger.known):
+            estimates.add_duration(key, now - attempt.started_at, attempt.cold)
+        for request in ledger.requests.values() if first else ():  # deadlines count from the stream being warm
+            if request.stream.config.cost_key == key:
+                ledger.agenda.arm(request, now)
+
+    def _blame(self, attempt: Attempt, now: float, *, certain: bool) -> None:
+        """Find whose fault a failure is; `certain` if it can't be the workflow's."""
+        ledger, backend, key = self._ledger, attempt.backend, attempt.cost_key
+        backend.failed += 1
+        if certain:
+            backend.breaker.failed(None, now)
+            return
+        able = [other.name for other in ledger.backends.values() if other.estimates.duration(key) is not None]
+        to_blame, forgiven = ledger.failures.failed(key, backend.name, able)
+        if to_blame:
+            backend.breaker.failed(key, now)
+        for name in forgiven & ledger.backends.keys():
+            ledger.backends[name].breaker.forgive(key)
+
+    def _wait_again(self, request: Request, backend: Backend) -> None:
+        """Back into the queue with its old place, unless something newer was shown, or has taken its place.
+
+        It is tried at another backend than the one where it failed, if there is another.
+        """
         ledger, stream = self._ledger, request.stream
         request.attempt = None
+        request.avoided |= {backend.name}
         ledger.unpost(request)
         ledger.agenda.enqueue(request)
         overtaken = request.order is not None and policy.is_stale(
             stream.config.mode, request.order, stream.last_released
         )
         if overtaken or (
-            policy.replaces_waiting(stream.config.mode)
-            and any(r.stream is stream and r.number > request.number for r in ledger.requests.values())
+            policy.replaces_waiting(stream.config.mode) and any(number > request.number for number in stream.requests)
         ):
             ledger.end_request(request.number, Outcome.SUPERSEDED)

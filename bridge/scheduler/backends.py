@@ -1,9 +1,10 @@
-"""What happens to backends: up, doubted, down, removed."""
+"""What happens to backends: up, doubted, down, removed, drained, mute."""
 
 from __future__ import annotations
 
 from bridge.scheduler.attempts import AttemptEvents
-from bridge.scheduler.events import BackendDown, BackendRemoved
+from bridge.scheduler.estimates import Estimates
+from bridge.scheduler.events import BackendDown, BackendMuted, BackendRemoved
 from bridge.scheduler.ledger import Ledger
 from bridge.scheduler.state import Backend
 
@@ -16,8 +17,8 @@ class BackendEvents:
         self._attempts = attempts
 
     def up(self, name: str) -> None:
-        """A backend takes prompts; one that is not known yet is one more."""
-        self._ledger.backends.setdefault(name, Backend(name)).open = True
+        """A backend takes prompts, unless it is drained; one that is not known yet is one more."""
+        self._known(name).open = True
 
     def shut(self, name: str) -> Backend | None:
         """Submit nothing more at a backend until it is up again."""
@@ -26,10 +27,32 @@ class BackendEvents:
             backend.open = False
         return backend
 
+    def drained(self, name: str, drained: bool) -> None:
+        """An operator wants a backend empty, or wants it back; one that is not there yet is when it comes."""
+        self._known(name).drained = drained
+
+    def muted(self, event: BackendMuted) -> None:
+        """A backend's socket tells nothing, or speaks again."""
+        backend = self._ledger.backends.get(event.backend)
+        if backend is not None:
+            backend.mute = event.mute
+
     def down(self, event: BackendDown | BackendRemoved, now: float) -> None:
         """A backend is gone, for now or for good, and every prompt there with it."""
-        backend = self.shut(event.backend)
-        for attempt in [] if backend is None else list(backend.prompts):
-            self._attempts.lost(attempt.number, now)
+        ledger, backend = self._ledger, self.shut(event.backend)
+        if backend is None:
+            return
+        if any(prompt.started_at is not None and not prompt.withdrawn for prompt in backend.prompts):
+            backend.breaker.failed(None, now)  # once, however many it had
+        backend.recent = ()
+        backend.mute = False
+        for attempt in list(backend.prompts):
+            self._attempts.lost(attempt.number, now, with_backend=True)
         if isinstance(event, BackendRemoved):
-            self._ledger.backends.pop(event.backend, None)
+            ledger.backends.pop(event.backend, None)
+            ledger.failures.forget(event.backend)
+            if not ledger.backends:
+                ledger.known = Estimates()
+
+    def _known(self, name: str) -> Backend:
+        return self._ledger.backends.setdefault(name, Backend(name))

@@ -1,14 +1,26 @@
-"""What is to be posted next, and where: choices made by looking at the state, which they leave as it is."""
+"""What is to be posted next, and where: choices made by looking at the ledger, which they leave as it is.
+
+Work is looked at in the order of priority and age. Each piece goes to the backend where it is expected to be done
+first, at once or when that backend will be ready for it; what comes behind it reckons with that. So nothing that can
+go nowhere now holds up anything that can, and nothing takes a place away that a piece before it waits for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from math import inf
-from typing import NamedTuple
+from collections.abc import Hashable
+from math import inf, isfinite
+from typing import Final, NamedTuple
 
-from bridge.scheduler import policy
-from bridge.scheduler.state import Attempt, Backend, Request, Stream
+from bridge.scheduler import placement, policy
+from bridge.scheduler.ledger import Ledger
+from bridge.scheduler.state import Attempt, Backend, Lane, Request, Stream
 from bridge.types import Mode
+
+LOOK_AHEAD: Final = 64
+"""Pieces of work looked at in one choice. Each stream has one, and few have more."""
+
+LOOK_AGAIN_S: Final = 0.05
+"""A backend that is waited for beside others that could begin may be late: then the choice is another one."""
 
 
 class Submission(NamedTuple):
@@ -25,111 +37,296 @@ class Refresh(NamedTuple):
     newer: Request | None
 
 
-def choose_submission(
-    first: Request | None, streams: Iterable[Stream], backends: Mapping[str, Backend], now: float
-) -> tuple[Submission | None, float]:
-    """Give what may be submitted at `now` and when to look again if nothing may (`inf`: when something happens).
+class _Work(NamedTuple):
+    """The first of a lane, or a live stream that is due (`lane` None)."""
 
-    `first` is the first of the waiting requests.
-    """
-    open_backends = [backend for backend in backends.values() if backend.open]
-    if not open_backends:
+    rank: tuple[float, float, float]
+    """By turns, and within a stream by priority and age."""
+    stream: Stream
+    lane: Lane | None
+
+    @property
+    def late(self) -> bool:
+        """True if its values are bound when it is posted."""
+        if self.lane is None:
+            return True
+        return self.lane.only is None and not self.lane.frames and policy.binds_late(self.stream.config.mode, False)
+
+
+class _Place:
+    """One open backend while a choice is made; `free_s` grows by what is expected to go there before others."""
+
+    __slots__ = ("backend", "free_s", "in_flight", "room")
+
+    def __init__(self, backend: Backend, now: float) -> None:
+        self.backend = backend
+        self.in_flight = len(backend.prompts)
+        self.room = backend.has_room()
+        self.free_s = backend.free_s(now) if self.in_flight else 0.0
+
+
+# --- what is known -----------------------------------------------------------------------------------------------
+
+
+def expected(ledger: Ledger, backend: Backend, cost_key: Hashable) -> tuple[float, float]:
+    """Give what a prompt takes at a backend, and what loading adds to it, in seconds."""
+    pool_s = ledger.known.duration(cost_key)
+    takes_s = backend.estimates.duration(cost_key)
+    if takes_s is None:
+        takes_s = placement.UNKNOWN_S if pool_s is None else pool_s
+    if cost_key in backend.recent:
+        return takes_s, 0.0
+    load_s = placement.load_time(False, backend.estimates.load(cost_key), ledger.known.load(cost_key), pool_s)
+    return takes_s, load_s
+
+
+def has_place(ledger: Ledger, request: Request) -> bool:
+    """True if a waiting request is only waiting for its turn: a backend is there that it may go to."""
+    places = [backend for backend in ledger.backends.values() if backend.takes]
+    if request.only is not None:
+        return any(backend.name == request.only for backend in places)
+    fit = placement.fitting((b.name for b in places), request.stream.unfit, _down(ledger))
+    return bool(fit)
+
+
+def _down(ledger: Ledger) -> list[str]:
+    return [backend.name for backend in ledger.backends.values() if not backend.open and not backend.drained]
+
+
+# --- the next prompt ---------------------------------------------------------------------------------------------
+
+
+def choose_submission(ledger: Ledger, now: float) -> tuple[Submission | None, float]:
+    """Give what may be submitted at `now` and when to look again if nothing may (`inf`: when something happens)."""
+    places = [_Place(backend, now) for backend in ledger.backends.values() if backend.takes]
+    if not any(place.room for place in places):
         return None, inf
-    work, wake_at = _first_work(first, streams, now)
-    if work is None:
-        return None, wake_at
-    stream = work if isinstance(work, Stream) else work.stream
-    only = None if isinstance(work, Stream) else work.only
-    late = only is None and policy.binds_late(stream.config.mode, isinstance(work, Stream))
-    key = stream.config.cost_key
-    for place in policy.prefer(policy.Place(b.name, len(b.prompts), b.estimates.duration(key)) for b in open_backends):
-        backend = backends[place.backend]
-        if only is not None and backend.name != only:
-            continue
-        active = backend.active()
-        if not policy.has_room(len(active), len(backend.prompts) - len(active)):
-            continue
-        if late and any(prompt.request.stream is stream and prompt.started_at is None for prompt in active):
-            continue  # this stream's next picture waits there already; it is bound again, not doubled
-        at = policy.submit_at(
-            in_flight=len(backend.prompts),
+    return _Choice(ledger, places, now).make()
+
+
+class _Choice:
+    """One look at all that waits."""
+
+    def __init__(self, ledger: Ledger, places: list[_Place], now: float) -> None:
+        self._ledger = ledger
+        self._places = places
+        self._now = now
+        self._broken = frozenset(
+            place.backend.name
+            for place in places
+            if not place.backend.breaker.closed
+            and not placement.is_free(False, place.backend.breaker.until, place.in_flight, now)
+        )
+        self._wake_at = inf
+        self._late_from: float | None = None
+
+    def make(self) -> tuple[Submission | None, float]:
+        works = self._works()
+        for place in self._places if works and self._broken else ():
+            if place.room and self._now < place.backend.breaker.until:
+                self._wake_at = min(self._wake_at, place.backend.breaker.until)
+        best: Submission | None = None
+        best_place: _Place | None = None
+        limit = inf
+        for work in works:
+            if work.rank[0] >= limit:
+                break  # nothing that is warm comes near enough to the first
+            found = self._find(work)
+            if found is None:
+                continue
+            submission, place, load_s = found
+            if best is None:
+                best, best_place = submission, place
+                limit = work.rank[0] + policy.load_patience(load_s)
+            elif place is best_place and load_s == 0.0:
+                best = submission
+                break
+        return best, self._wake_at
+
+    def _works(self) -> list[_Work]:
+        """What waits, by priority and age; each stream's own share of turns counts as age."""
+        works: list[_Work] = []
+        for lane in self._ledger.agenda.lanes():
+            stream = lane.stream
+            if lane.only is None and stream.holds_back:
+                continue
+            first = self._ledger.agenda.request(lane)
+            last_turn = stream.last_turn if lane.only is None else -inf
+            turn = policy.turn_key(first.priority, first.accepted_at, last_turn)
+            works.append(_Work((turn, *lane.entries[0]), stream, lane))
+        for stream in self._ledger.streams.values():
+            if stream.config.mode is Mode.LIVE and (rank := self._due(stream)) is not None:
+                works.append(_Work(rank, stream, None))
+        if len(works) > 1:
+            works.sort(key=lambda work: work.rank)
+        return works[:LOOK_AHEAD]
+
+    def _due(self, stream: Stream) -> tuple[float, float, float] | None:
+        """The rank of a live stream that is due for a picture of its own, None if it isn't."""
+        if not stream.viewers or stream.waiting or stream.holds_back:
+            return None
+        config = stream.config
+        if stream.bound_revision == stream.revision and not policy.goes_on(
+            config.varies, stream.changed_at, config.idle_after_s, self._now
+        ):
+            return None
+        due = max(stream.next_generation, stream.hold_until)
+        if len(self._places) > 1:
+            known_s = self._ledger.known.duration(config.cost_key)
+            due = max(due, stream.last_turn + placement.spacing(known_s, len(self._places)))
+        if due > self._now:
+            self._wake_at = min(self._wake_at, due)
+            return None
+        since = max(stream.dirty_since, due)
+        turn = policy.turn_key(policy.GENERATION_PRIORITY, since, stream.last_turn)
+        return turn, policy.order_key(policy.GENERATION_PRIORITY, since), inf
+
+    def _candidates(self, work: _Work) -> list[_Place]:
+        """The places that a piece of work may go to now or soon."""
+        lane, unfit = work.lane, work.stream.unfit
+        only = None if lane is None else lane.only
+        if only is not None:
+            return [place for place in self._places if place.backend.name == only]
+        avoided = frozenset[str]() if lane is None else lane.avoided
+        if not unfit and not avoided and not self._broken:
+            return self._places
+        by_name = {place.backend.name: place for place in self._places}
+        fit = placement.fitting(by_name, unfit, _down(self._ledger) if unfit else ())
+        return [by_name[name] for name in placement.usable(fit or [], self._broken, avoided)]
+
+    def _offer(self, place: _Place, cost_key: Hashable) -> placement.Offer:
+        takes_s, load_s = expected(self._ledger, place.backend, cost_key)
+        free_s = place.free_s + placement.MUTE_S if place.backend.mute else place.free_s
+        return placement.Offer(free_s, takes_s, load_s)
+
+    def _find(self, work: _Work) -> tuple[Submission, _Place, float] | None:
+        """Where a piece of work goes now. If nowhere, the place that it waits for is kept for it, and when to look."""
+        late = work.late
+        if late and not self._is_time_for_late():
+            return None
+        candidates = self._candidates(work)
+        if not candidates:
+            return None
+        key = work.stream.config.cost_key
+        if len(candidates) == 1:
+            (best,) = candidates
+            offer = self._offer(best, key)
+            offers = {}
+        else:
+            offers = {place: self._offer(place, key) for place in candidates}
+            best = min(offers, key=lambda place: _order(place, offers[place]))
+            offer = offers[best]
+        at = self._ready_at(work, best, late)
+        if at <= self._now:
+            return Submission(self._first(work), best.backend), best, offer.load_s
+        if not late and work.lane is not None and len(work.lane.entries) > 1:
+            helper = self._helper(work.lane, offers)
+            if helper is not None:
+                place, request = helper
+                return Submission(request, place.backend), place, offers[place].load_s
+        if isfinite(at):
+            self._wake_at = min(self._wake_at, at)
+        elif any(place.room and place is not best for place in offers):
+            self._wake_at = min(self._wake_at, self._now + max(LOOK_AGAIN_S, 0.25 * offer.takes_s))
+        best.room = False
+        best.free_s += offer.load_s + offer.takes_s
+        return None
+
+    def _first(self, work: _Work) -> Request | Stream:
+        return work.stream if work.lane is None else self._ledger.agenda.request(work.lane)
+
+    def _helper(self, lane: Lane, offers: dict[_Place, placement.Offer]) -> tuple[_Place, Request] | None:
+        """A place that can begin now, and the request far enough back in the lane to be done sooner there."""
+        free = [place for place in offers if place.room]
+        if not free:
+            return None
+        place = min(free, key=lambda place: _order(place, offers[place]))
+        ahead = placement.ahead(offers[place], (offer for other, offer in offers.items() if other is not place))
+        if ahead >= len(lane.entries):
+            return None
+        return place, self._ledger.agenda.request(lane, int(ahead))
+
+    def _is_time_for_late(self) -> bool:
+        """False while no backend is near enough to its end for anything that is bound late; sets when to look."""
+        if self._late_from is None:
+            self._late_from = inf
+            for place in self._places:
+                if place.in_flight == 0:
+                    self._late_from = -inf
+                    break
+                end = place.backend.expected_end() if place.room else None
+                if end is not None:
+                    self._late_from = min(self._late_from, end - place.backend.estimates.longest_lead())
+        if self._late_from <= self._now:
+            return True
+        self._wake_at = min(self._wake_at, self._late_from)
+        return False
+
+    def _ready_at(self, work: _Work, place: _Place, late: bool) -> float:
+        """When a piece of work may be posted at a place; `inf`: when something happens there."""
+        backend, stream = place.backend, work.stream
+        if not place.room:
+            return inf
+        if late and any(
+            prompt.request.stream is stream and prompt.started_at is None and not prompt.withdrawn
+            for prompt in backend.prompts
+        ):
+            return inf  # this stream's next picture waits there already; it is bound again, not doubled
+        return policy.submit_at(
+            in_flight=place.in_flight,
             late=late,
-            expected_end=backend.expected_end(),
-            lead_s=backend.estimates.lead(key, stream.number),
+            expected_end=backend.expected_end() if late and place.in_flight else None,
+            lead_s=backend.estimates.lead(stream.config.cost_key, stream.number) if late else 0.0,
+        )
+
+
+def _order(place: _Place, offer: placement.Offer) -> tuple[float, int, float, str]:
+    return offer.free_s + offer.load_s + offer.takes_s, place.in_flight, offer.takes_s, place.backend.name
+
+
+# --- newer values ------------------------------------------------------------------------------------------------
+
+
+def choose_refresh(ledger: Ledger, now: float) -> tuple[Refresh | None, float]:
+    """Give a waiting late-bound prompt to be posted again with newer values, and when to look again if none is due."""
+    wake_at = inf
+    for attempt in ledger.late.values():
+        backend, stream = attempt.backend, attempt.request.stream
+        if attempt.posted_at is None or not backend.takes or len(backend.prompts) > policy.RUNNING_AND_WAITING:
+            continue
+        newer = _newer_run(attempt.request)
+        if newer is None and attempt.revision == stream.revision:
+            continue
+        if _is_behind(attempt):
+            continue  # bound again it would come after a newer run, and be an older one's picture
+        at = policy.refresh_at(
+            posted_at=attempt.posted_at,
+            expected_start=backend.expected_end(before=attempt),
+            estimate_s=backend.estimates.duration(attempt.cost_key),
+            lead_s=backend.estimates.lead(attempt.cost_key, stream.number),
+            now=now,
         )
         if at <= now:
-            return Submission(work, backend), wake_at
+            return Refresh(attempt, newer), wake_at
         wake_at = min(wake_at, at)
     return None, wake_at
 
 
-def _first_work(first: Request | None, streams: Iterable[Stream], now: float) -> tuple[Request | Stream | None, float]:
-    """Give the waiting request or live stream that comes first by priority and age."""
-    best: Request | Stream | None = first
-    best_key = inf if first is None else first.key
-    wake_at = inf
-    for stream in streams:
-        if stream.config.mode is not Mode.LIVE or not stream.viewers or stream.waiting or stream.holds_back:
-            continue
-        if stream.bound_revision == stream.revision and not policy.goes_on(
-            stream.config.varies, stream.changed_at, stream.config.idle_after_s, now
-        ):
-            continue
-        due = max(stream.next_generation, stream.hold_until)
-        if due > now:
-            wake_at = min(wake_at, due)
-            continue
-        key = policy.order_key(policy.GENERATION_PRIORITY, max(stream.dirty_since, due))
-        if key < best_key:
-            best, best_key = stream, key
-    return best, wake_at
-
-
-def choose_refresh(
-    requests: Mapping[int, Request], backends: Iterable[Backend], now: float
-) -> tuple[Refresh | None, float]:
-    """Give a waiting late-bound prompt to be posted again with newer values, and when to look again if none is due."""
-    wake_at = inf
-    for backend in backends:
-        if not backend.open or len(backend.prompts) > policy.RUNNING_AND_WAITING:
-            continue
-        for attempt in backend.prompts:
-            if attempt.withdrawn or not attempt.late or attempt.started_at is not None or attempt.posted_at is None:
-                continue
-            newer = _newer_run(requests, attempt.request)
-            if newer is None and attempt.revision == attempt.request.stream.revision:
-                continue
-            if _is_behind(requests, attempt):
-                continue  # bound again it would come after a newer run, and be an older one's picture
-            at = policy.refresh_at(
-                posted_at=attempt.posted_at,
-                expected_start=backend.expected_end(before=attempt),
-                estimate_s=backend.estimates.duration(attempt.cost_key),
-                lead_s=backend.estimates.lead(attempt.cost_key, attempt.request.stream.number),
-                now=now,
-            )
-            if at <= now:
-                return Refresh(attempt, newer), wake_at
-            wake_at = min(wake_at, at)
-    return None, wake_at
-
-
-def _is_behind(requests: Mapping[int, Request], attempt: Attempt) -> bool:
+def _is_behind(attempt: Attempt) -> bool:
     """True if a newer run of the same `latest` stream was shown, or is at another backend already."""
     request, stream = attempt.request, attempt.request.stream
     if request.generation or not policy.replaces_waiting(stream.config.mode):
         return False
     return policy.is_stale(stream.config.mode, attempt.order, stream.last_released) or any(
-        other.stream is stream and other.attempt is not None and other.number > request.number
-        for other in requests.values()
+        other.attempt is not None and other.number > request.number for other in stream.requests.values()
     )
 
 
-def _newer_run(requests: Mapping[int, Request], request: Request) -> Request | None:
+def _newer_run(request: Request) -> Request | None:
     """The run that waits behind a posted `latest` request of the same stream."""
     if request.generation or not request.stream.waiting or not policy.replaces_waiting(request.stream.config.mode):
         return None
-    for other in requests.values():
-        if other.stream is request.stream and other.attempt is None and other.number > request.number:
+    for other in request.stream.requests.values():
+        if other.lane is not None and other.only is None and other.number > request.number:
             return other
     return None

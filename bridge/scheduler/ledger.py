@@ -8,6 +8,8 @@ from __future__ import annotations
 from bridge.errors import TexbridgeError
 from bridge.scheduler import policy
 from bridge.scheduler.agenda import Agenda
+from bridge.scheduler.breaker import Failures
+from bridge.scheduler.estimates import Estimates
 from bridge.scheduler.events import Command, Finish, Withdraw
 from bridge.scheduler.state import NEVER_BOUND, Attempt, Backend, Request, Stream
 from bridge.types import Outcome
@@ -29,7 +31,12 @@ class Ledger:
         self.backends: dict[str, Backend] = {}
         self.requests: dict[int, Request] = {}
         self.attempts: dict[int, Attempt] = {}
+        self.late: dict[int, Attempt] = {}
+        """Late-bound attempts that have not begun to run: newer values may take their place."""
         self.agenda = Agenda(self.requests)
+        self.known = Estimates()
+        """What all backends together have shown of durations."""
+        self.failures = Failures()
         self.panicked = False
         self.commands: list[Command] = []
 
@@ -38,6 +45,12 @@ class Ledger:
         number = self.next_request
         self.next_request += 1
         return number
+
+    def add_request(self, request: Request) -> None:
+        """A request begins to wait."""
+        self.requests[request.number] = request
+        request.stream.requests[request.number] = request
+        self.agenda.enqueue(request)
 
     def take_commands(self) -> list[Command]:
         """Give what was said in this step, in order."""
@@ -52,25 +65,23 @@ class Ledger:
         stream = request.stream
         if policy.still_owed(outcome, request.generation) and request.bound_revision == stream.bound_revision:
             stream.bound_revision = NEVER_BOUND
+        del stream.requests[number]
         if request.attempt is None:
-            stream.waiting -= 1
+            self.agenda.leave(request)
         else:
             self.withdraw(request.attempt)
             self.unpost(request)
         self.commands.append(Finish(number, stream.number, outcome, error, request.generation))
 
     def unpost(self, request: Request) -> None:
-        """A request that had an attempt is over, or waits again: what its stream held back for it may go."""
-        stream = request.stream
+        """A request that had an attempt is over, or waits again."""
         if request.only is None:
-            held_back = stream.holds_back
-            stream.posted -= 1
-            if held_back and not stream.holds_back:
-                self.agenda.look_again(stream)
+            request.stream.posted -= 1
 
     def withdraw(self, attempt: Attempt) -> None:
         """Have a prompt taken out of the way; its result counts no more."""
         attempt.withdrawn = True
+        self.late.pop(attempt.number, None)
         if attempt.ended:
             self.attempts.pop(attempt.number, None)
         else:

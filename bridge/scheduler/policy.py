@@ -6,8 +6,6 @@ Source: wire contract, Scheduling.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from math import inf
 from typing import Final
 
@@ -23,6 +21,7 @@ MAXIMUM_TRIES: Final = 3
 """Times a request is posted before it ends `failed`."""
 
 GENERATION_PRIORITY: Final = 5
+LONGEST_LOAD_PATIENCE_S: Final = 0.9
 FIRST_HOLD_S: Final = 0.25
 LONGEST_HOLD_S: Final = 30.0
 
@@ -34,6 +33,24 @@ def order_key(priority: int, accepted_at: float) -> float:
     comparison age alike, so the order never changes with time and the key needs no clock.
     """
     return accepted_at - priority
+
+
+def turn_key(priority: int, waits_since: float, last_turn: float) -> float:
+    """Sort key of one stream's first work beside that of others: waiting counts from the stream's last turn.
+
+    So streams of one priority take turns, however much of the one waits: a single run comes after at most one of each
+    other stream, and a stream with a higher priority goes before one with a lower until that has waited as many
+    seconds as there are steps between them.
+    """
+    return order_key(priority, max(waits_since, last_turn))
+
+
+def load_patience(load_s: float) -> float:
+    """How many seconds of waiting others lose, so that a backend isn't made to load one model after the other.
+
+    Never as much as a step of priority is worth.
+    """
+    return min(load_s, LONGEST_LOAD_PATIENCE_S)
 
 
 def replaces_waiting(mode: Mode) -> bool:
@@ -123,17 +140,3 @@ def still_owed(outcome: Outcome, generation: bool) -> bool:
 def is_stale(mode: Mode, order: int, last_released: int) -> bool:
     """True if a result must be dropped because a newer one was already released."""
     return mode is not Mode.ONESHOT and order < last_released
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One backend as a choice for the next prompt."""
-
-    backend: str
-    in_flight: int
-    estimate_s: float | None
-
-
-def prefer(places: Iterable[Place]) -> list[Place]:
-    """Backends in the order in which they are offered work: the emptiest, then the fastest known, then by name."""
-    return sorted(places, key=lambda p: (p.in_flight, inf if p.estimate_s is None else p.estimate_s, p.backend))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bridge.scheduler import policy
+from bridge.scheduler.dispatch import has_place
 from bridge.scheduler.events import Finish, RequestAdded
 from bridge.scheduler.faults import nowhere_to_go
 from bridge.scheduler.ledger import Ledger
-from bridge.scheduler.state import Request, Stream, is_warm, new_request
+from bridge.scheduler.state import Request, Stream, new_request
 from bridge.scheduler.streams import StreamEvents
 from bridge.types import Outcome
 
@@ -31,27 +32,20 @@ class RequestEvents:
             return
         request = new_request(event, stream, now)
         if policy.replaces_waiting(stream.config.mode) and request.only is None:
-            for other in [r for r in ledger.requests.values() if r.stream is stream and not r.generation]:
-                if other.attempt is None:
+            for other in list(stream.requests.values()):
+                if other.lane is not None and other.only is None and policy.replaces_waiting(other.mode):
+                    # Who takes a place in the line waits since then, or one who is replaced all the time never comes.
+                    request.accepted_at = min(request.accepted_at, other.accepted_at)
                     ledger.end_request(other.number, Outcome.SUPERSEDED)
-        ledger.requests[request.number] = request
-        ledger.agenda.enqueue(request)
-        if is_warm(ledger.backends.values(), stream.config.cost_key):
+        ledger.add_request(request)
+        if ledger.known.duration(stream.config.cost_key) is not None:
             ledger.agenda.arm(request, now)
 
     def new_generation(self, stream: Stream, dirty_since: float) -> Request:
         """Make the request of a live stream's own picture."""
-        ledger = self._ledger
-        request = Request(
-            ledger.take_number(),
-            stream,
-            stream.revision,
-            accepted_at=dirty_since,
-            key=policy.order_key(policy.GENERATION_PRIORITY, dirty_since),
-            generation=True,
-        )
-        ledger.requests[request.number] = request
-        ledger.agenda.enqueue(request)
+        number = self._ledger.take_number()
+        request = Request(number, stream, stream.revision, accepted_at=dirty_since, generation=True)
+        self._ledger.add_request(request)
         return request
 
     def cancel_all(self) -> None:
@@ -65,7 +59,7 @@ class RequestEvents:
         while (request := ledger.agenda.take_due(now)) is not None:
             if request.deadline_at <= now:
                 ledger.end_request(request.number, Outcome.EXPIRED)
-            elif any(backend.open for backend in ledger.backends.values()):
+            elif has_place(ledger, request):
                 # A backend is there: it waits for its turn, not for a backend.
                 ledger.agenda.fail_at(request, now + ledger.backend_lost_after_s)
             else:

@@ -9,7 +9,8 @@ Theory of operation. A request is *waiting*, then it has an *attempt* (a prompt 
 that stops counting (superseded, cancelled, expired, bound again) is *withdrawn*: it takes a place at its backend
 until the backend says that it is gone, but its result is dropped. A live stream's own pictures are requests too,
 made here. What happens to whom stands in `streams`, `requests`, `attempts` and `backends`, which share the `ledger`;
-rules are in `policy`, choices in `dispatch`, who is first in `agenda`, what was learned of durations in `estimates`.
+rules are in `policy` (time) and `placement` (backends), choices in `dispatch`, who is first in `agenda`, what was
+learned of durations in `estimates`, of failures in `breaker`.
 """
 
 from __future__ import annotations
@@ -30,11 +31,15 @@ from bridge.scheduler.events import (
     AttemptWithdrawn,
     BackendDoubted,
     BackendDown,
+    BackendDrained,
+    BackendKept,
+    BackendMuted,
     BackendRemoved,
     BackendUp,
     Command,
     Event,
     Panicked,
+    PlacesChanged,
     RequestAdded,
     RequestCancelled,
     ResultSettled,
@@ -46,7 +51,7 @@ from bridge.scheduler.events import (
 )
 from bridge.scheduler.ledger import Ledger
 from bridge.scheduler.requests import RequestEvents
-from bridge.scheduler.state import Running, Stream, running_prompts
+from bridge.scheduler.state import Place, Running, Stream, place_of, running_prompts
 from bridge.scheduler.streams import StreamEvents
 from bridge.types import Outcome
 
@@ -101,6 +106,12 @@ class Scheduler:
                 self._backends.shut(event.backend)
             case BackendDown() | BackendRemoved():
                 self._backends.down(event, now)
+            case BackendDrained() | BackendKept():
+                self._backends.drained(event.backend, isinstance(event, BackendDrained))
+            case BackendMuted():
+                self._backends.muted(event)
+            case PlacesChanged():
+                self._streams.places_changed(event)
             case StreamConfigured():
                 self._streams.configured(event, now)
             case ViewersChanged():
@@ -157,12 +168,17 @@ class Scheduler:
 
     def running(self) -> list[Running]:
         """The prompts that run now, withdrawn ones left out."""
-        return running_prompts(self._ledger.backends.values())
+        return running_prompts(self._ledger.backends.values(), self._ledger.known)
 
     def is_idle(self, backend: str) -> bool:
         """True if a backend takes prompts and has none of ours."""
         known = self._ledger.backends.get(backend)
-        return known is not None and known.open and not known.prompts
+        return known is not None and known.takes and not known.prompts
+
+    def place(self, backend: str, now: float) -> Place | None:
+        """How a backend stands; None if it is not known."""
+        known = self._ledger.backends.get(backend)
+        return None if known is None else place_of(known, now)
 
     # --- the step ------------------------------------------------------------------------------------------
 
@@ -177,7 +193,7 @@ class Scheduler:
     def _refresh(self, now: float) -> None:
         ledger = self._ledger
         while True:
-            refresh, wake_at = choose_refresh(ledger.requests, ledger.backends.values(), now)
+            refresh, wake_at = choose_refresh(ledger, now)
             if refresh is None:
                 self._wake_at = min(self._wake_at, wake_at)
                 return
@@ -187,7 +203,6 @@ class Scheduler:
                 newer = self._requests.new_generation(request.stream, request.accepted_at)
             if newer is None:  # values were set without a run: the same request, with a newer attempt
                 request.tries -= 1
-                request.stream.waiting += 1
                 self._attempts.submit(request, backend, now)
                 ledger.withdraw(attempt)
             else:
@@ -197,9 +212,7 @@ class Scheduler:
     def _dispatch(self, now: float) -> None:
         ledger = self._ledger
         while True:
-            submission, wake_at = choose_submission(
-                ledger.agenda.first_waiting(), ledger.streams.values(), ledger.backends, now
-            )
+            submission, wake_at = choose_submission(ledger, now)
             if submission is None:
                 self._wake_at = min(self._wake_at, wake_at)
                 return

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final, NamedTuple
 
-from bridge.scheduler import policy
+from bridge.scheduler import placement, policy
+from bridge.scheduler.breaker import Breaker
 from bridge.scheduler.estimates import Estimates
 from bridge.scheduler.events import RequestAdded, StreamConfigured
+from bridge.types import Mode
 
 NEVER_BOUND: Final = -1
 
@@ -33,14 +35,56 @@ class Stream:
     last_released: int = 0
     """The `order` of the newest attempt of which a picture was shown."""
     waiting: int = 0
-    """Requests in the queue."""
+    """Requests in the queue, warm-ups left out."""
+    sequences: int = 0
+    """Those that are not over: a live stream makes no pictures of its own meanwhile."""
     posted: int = 0
     """Requests that have an attempt, warm-ups left out."""
+
+    requests: dict[int, Request] = field(default_factory=dict)
+    """Those without a terminal answer, in the order of their numbers."""
+    unfit: frozenset[str] = frozenset()
+    """Backends that lack what its workflow needs."""
+    last_turn: float = -inf
+    """When something of it was last submitted: between streams, waiting counts from then."""
+
+    def has_newer_run(self, number: int) -> bool:
+        """True if a run after `number` has no terminal answer yet."""
+        return any(
+            other.number > number and other.sequence is None and other.only is None for other in self.requests.values()
+        )
 
     @property
     def holds_back(self) -> bool:
         """True while the next picture waits for the one that it is made of."""
         return self.config.chained and self.posted > 0
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """Where the frames of a sequence are: those below `begun` are waiting, at a backend, settling, or done."""
+
+    frames: int
+    until: int
+    begun: int = 0
+    done: int = 0
+    waiting: Request | None = None
+    """The frame that waits for its first try: one at a time, so that each waits from when its turn came."""
+    in_work: dict[int, Request] = field(default_factory=dict)
+    """The frames that are begun and not done, by index."""
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """The waiting requests of one stream that may go to the same backends, by priority and age."""
+
+    stream: Stream
+    only: str | None
+    avoided: frozenset[str]
+    frames: bool
+    """True if they are frames of sequences, of which each is made as it was asked for."""
+    entries: list[tuple[float, int]] = field(default_factory=list)
+    """(key, number) of each."""
 
 
 @dataclass(slots=True, eq=False)
@@ -51,7 +95,8 @@ class Request:
     stream: Stream
     revision: int
     accepted_at: float
-    key: float
+    """Since when it waits: of a run that took the place of another one, since that did."""
+    priority: int = policy.GENERATION_PRIORITY
     generation: bool = False
     deadline_s: float | None = None
     deadline_at: float = inf
@@ -66,6 +111,34 @@ class Request:
     """The prompt that counts; None while the request waits."""
     only: str | None = None
     """The backend of a warm-up, which goes nowhere else."""
+    avoided: frozenset[str] = frozenset()
+    """Backends that lost it, or where it failed: it is tried there again only if there is no other."""
+    lane: Lane | None = None
+    """Where it waits."""
+    sequence: Sequence | None = None
+    """Of a sequence: where its frames are. Itself it neither waits nor has an attempt."""
+    part_of: Request | None = None
+    """Of a frame, which is a request of its own here, with a negative number: its sequence."""
+    index: int | None = None
+    """Of a frame."""
+    tried_at: list[str] = field(default_factory=list)
+    """The backends where a frame was tried, in order."""
+
+    @property
+    def key(self) -> float:
+        """Its place among those that wait; the smallest is first."""
+        return policy.order_key(self.priority, self.accepted_at)
+
+    @property
+    def mode(self) -> Mode:
+        """The mode whose rules it follows: every frame of a sequence is made and shown, whatever its stream does."""
+        is_sequence = self.sequence is not None or self.part_of is not None
+        return Mode.ONESHOT if is_sequence else self.stream.config.mode
+
+    @property
+    def submitted_as(self) -> int:
+        """The number by which the outside knows it."""
+        return self.number if self.part_of is None else self.part_of.number
 
     @property
     def may_try_again(self) -> bool:
@@ -86,6 +159,10 @@ class Attempt:
     submitted_at: float
     order: int
     """Its place among the stream's results: its number, or that of the first try with the same values."""
+    cold: bool = False
+    """Its workflow and size were not run at its backend lately: something has to be loaded first."""
+    expected_s: float = placement.UNKNOWN_S
+    """What it was expected to take when it was submitted, loading included."""
     posted_at: float | None = None
     started_at: float | None = None
     withdrawn: bool = False
@@ -108,14 +185,48 @@ class Backend:
     """One ComfyUI, and our prompts there in the order in which they were posted."""
 
     name: str
-    open: bool = True
+    open: bool = False
     """False while doubted or down: nothing is submitted."""
+    drained: bool = False
+    """An operator wants it empty: nothing is submitted, open or not."""
+    mute: bool = False
     prompts: list[Attempt] = field(default_factory=list)
     estimates: Estimates = field(default_factory=Estimates)
+    breaker: Breaker = field(default_factory=Breaker)
+    recent: tuple[Hashable, ...] = ()
+    """Cost keys of which the models are there, the newest last, once all prompts there have run."""
+    done: int = 0
+    failed: int = 0
+    lost: int = 0
+
+    @property
+    def takes(self) -> bool:
+        """True if something may be submitted there."""
+        return self.open and not self.drained
 
     def active(self) -> list[Attempt]:
         """The prompts that still count."""
         return [prompt for prompt in self.prompts if not prompt.withdrawn]
+
+    def has_room(self) -> bool:
+        """True if one more prompt may be posted there."""
+        count = len(self.prompts)
+        if count == 0:
+            return True
+        withdrawing = sum(prompt.withdrawn for prompt in self.prompts)
+        return policy.has_room(count - withdrawing, withdrawing)
+
+    def free_s(self, now: float) -> float:
+        """In how many seconds all that is there will be done, as far as anybody knows."""
+        seconds = 0.0
+        for prompt in self.prompts:
+            if prompt.started_at is None:
+                seconds += 0.0 if prompt.withdrawn else prompt.expected_s
+            elif prompt.withdrawn:
+                seconds += placement.INTERRUPT_S
+            else:
+                seconds += placement.remaining(prompt.expected_s, now - prompt.started_at)
+        return seconds
 
     def expected_end(self, before: Attempt | None = None) -> float | None:
         """When the prompt that runs (before `before`, if given) will end; None if none runs or nobody knows."""
@@ -143,22 +254,57 @@ def new_request(event: RequestAdded, stream: Stream, now: float) -> Request:
         stream,
         event.revision,
         accepted_at=now,
-        key=policy.order_key(event.priority, now),
+        priority=event.priority,
         deadline_s=event.deadline_s,
         only=event.backend,
     )
 
 
-def running_prompts(backends: Collection[Backend]) -> list[Running]:
-    """The prompts that run and still count; a warm-up whose workflow and size another backend has warm doesn't."""
+def running_prompts(backends: Iterable[Backend], known: Estimates) -> list[Running]:
+    """The prompts that run and still count; a warm-up of what is `known` already doesn't."""
     return [
         Running(prompt.request.stream.number, prompt.started_at, backend.estimates.duration(prompt.cost_key))
         for backend in backends
         for prompt in backend.active()
-        if prompt.started_at is not None and not (prompt.request.only and is_warm(backends, prompt.cost_key))
+        if prompt.started_at is not None and not (prompt.request.only and known.duration(prompt.cost_key) is not None)
     ]
 
 
-def is_warm(backends: Iterable[Backend], cost_key: Hashable) -> bool:
-    """True once a prompt of this key has run to its end somewhere."""
-    return any(backend.estimates.duration(cost_key) is not None for backend in backends)
+class Place(NamedTuple):
+    """How one backend stands, for a person or a program that watches; times in seconds."""
+
+    open: bool
+    drained: bool
+    mute: bool
+    broken_until: float | None
+    """When its breaker lets the next prompt through; None: it holds nothing back."""
+    running: int
+    waiting: int
+    free_s: float
+    """In how long all that is there is expected to be done."""
+    done: int
+    failed: int
+    lost: int
+    durations: Mapping[Hashable, float]
+    """The median of each workflow and size that ran there."""
+    warm: tuple[Hashable, ...]
+    """The workflows and sizes whose models are taken to be there, the newest last."""
+
+
+def place_of(backend: Backend, now: float) -> Place:
+    """How a backend stands at `now`."""
+    running = sum(prompt.started_at is not None for prompt in backend.prompts)
+    return Place(
+        backend.open,
+        backend.drained,
+        backend.mute,
+        None if backend.breaker.closed else backend.breaker.until,
+        running,
+        len(backend.prompts) - running,
+        backend.free_s(now),
+        backend.done,
+        backend.failed,
+        backend.lost,
+        backend.estimates.durations(),
+        backend.recent,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from bridge.scheduler import policy
-from bridge.scheduler.events import StreamConfigured, ViewersChanged
+from bridge.scheduler.events import PlacesChanged, StreamConfigured, ViewersChanged
 from bridge.scheduler.ledger import Ledger
 from bridge.scheduler.state import NEVER_BOUND, Stream
 from bridge.types import Mode, Outcome
@@ -30,10 +30,7 @@ class StreamEvents:
             stream.dirty_since = stream.changed_at = now
         if event.max_fps != stream.config.max_fps:
             stream.next_generation = -inf
-        held_back = stream.holds_back
         stream.config = event
-        if held_back and not stream.holds_back:
-            self._ledger.agenda.look_again(stream)
 
     def viewers_changed(self, event: ViewersChanged, now: float) -> None:
         """Somebody looks, or looks away."""
@@ -56,9 +53,15 @@ class StreamEvents:
             # New values may well mend what failed: don't make them wait out a long hold.
             stream.hold_until = min(stream.hold_until, now + policy.FIRST_HOLD_S)
 
+    def places_changed(self, event: PlacesChanged) -> None:
+        """Other backends than before have what the workflow needs."""
+        stream = self._ledger.streams.get(event.stream)
+        if stream is not None:
+            stream.unfit = event.unfit
+
     def closed(self, number: int) -> None:
         """A stream is gone: its requests end `cancelled`."""
         stream = self._ledger.streams.pop(number, None)
         if stream is not None:
-            for request in [r for r in self._ledger.requests.values() if r.stream is stream]:
-                self._ledger.end_request(request.number, Outcome.CANCELLED)
+            for request in list(stream.requests):
+                self._ledger.end_request(request, Outcome.CANCELLED)

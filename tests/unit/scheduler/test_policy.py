@@ -129,12 +129,23 @@ def test_is_stale(mode: Mode, order: int, last_released: int, stale: bool) -> No
     assert policy.is_stale(mode, order, last_released) is stale
 
 
-def test_prefer() -> None:
-    places = [
-        policy.Place("busy", 1, 0.1),
-        policy.Place("unknown", 0, None),
-        policy.Place("slow", 0, 2.0),
-        policy.Place("fast", 0, 0.5),
-        policy.Place("a_fast", 0, 0.5),
-    ]
-    assert [place.backend for place in policy.prefer(places)] == ["a_fast", "fast", "slow", "unknown", "busy"]
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        # (priority, waits since, its stream's last turn)
+        ((5, 0.0, -inf), (5, 1.0, -inf)),  # two streams that had no turn: the older first
+        ((5, 9.0, -inf), (5, 0.0, 9.5)),  # a single run beside the rest of a flood that had one just now
+        ((5, 0.0, 8.0), (5, 0.0, 9.0)),  # two floods: by turns
+        ((5, 9.0, 8.0), (5, 0.0, 9.5)),  # a live stream that changed beside a flood
+        ((9, 0.0, 9.0), (5, 6.0, -inf)),  # four steps beat three seconds, even of a flood that had its turn just now
+        ((5, 4.5, -inf), (9, 0.0, 9.0)),  # and not four and a half: nothing starves
+        ((0, 0.0, -inf), (9, 0.0, 9.5)),
+    ],
+)
+def test_turn_key(first: tuple[int, float, float], second: tuple[int, float, float]) -> None:
+    assert policy.turn_key(*first) < policy.turn_key(*second)
+
+
+@pytest.mark.parametrize(("load_s", "patience"), [(0.0, 0.0), (0.25, 0.25), (60.0, 0.9)])
+def test_load_patience(load_s: float, patience: float) -> None:
+    assert policy.load_patience(load_s) == patience
