@@ -23,7 +23,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "embedded": (),
     "app": (*IO, *PURE, *BASE),
     "client": ("codec", *BASE),
-    "cli": ("app", "client", "embedded", "codec", "workflow", *BASE),
+    "render": ("client", "codec", "streams", *BASE),
+    "cli": ("app", "client", "render", "embedded", "codec", "workflow", *BASE),
     "__main__": ("cli",),
 }
 IMPURE_MODULES = {"asyncio", "socket", "time", "os", "logging", "threading", "subprocess", "random", "secrets"}
