@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from server import PromptServer
 
-from . import event
+from . import event, moves
+from .kept import KeptPictures
 from .pictures import Pictures
 from .pixels import Converter, channel_mask, eight_bits, encode, tensors
 from .sender import Sender
@@ -39,7 +40,9 @@ def _pause():
     time.sleep(0.002)
 
 
-PICTURES = Pictures(time.monotonic, keep_s=float(os.environ.get("TEXBRIDGE_NODES_KEEP_S") or 120.0))
+_KEEP_S = float(os.environ.get("TEXBRIDGE_NODES_KEEP_S") or 120.0)
+PICTURES = Pictures(time.monotonic, keep_s=_KEEP_S)
+KEPT = KeptPictures(time.monotonic, keep_s=_KEEP_S)
 _CONVERTER = Converter()
 _SENDER = Sender(PromptServer.instance, pause=_pause)
 _ENCODERS = concurrent.futures.ThreadPoolExecutor(
@@ -64,6 +67,7 @@ class TexBridgeOutput:
                 "quality": ("INT", {"default": 90, "min": 1, "max": 100, "tooltip": "webp at 100 is lossless"}),
                 "output": ("INT", {"default": 0, "min": 0, "max": 255, "tooltip": "told to the client"}),
                 "linear": ("BOOLEAN", {"default": False, "tooltip": "told to the client: numbers, not sRGB colours"}),
+                "keep": ("STRING", {"default": "", "tooltip": "name for the last picture, for a later prompt"}),
             },
             "hidden": {"unique_id": "UNIQUE_ID"},
         }
@@ -78,7 +82,9 @@ class TexBridgeOutput:
     def IS_CHANGED(cls, **inputs):
         return float("nan")  # whatever is cached: each prompt gets its pictures
 
-    def send(self, images=None, mask=None, format="raw", quality=90, output=0, linear=False, unique_id=None):
+    def send(self, images=None, mask=None, format="raw", quality=90, output=0, linear=False, keep="", unique_id=None):
+        if keep:
+            _keep(keep, _batch(images, mask)[-1:])
         client_id = PromptServer.instance.client_id
         if client_id is None:
             return {}  # a prompt without a client: there is nobody to send to
@@ -156,6 +162,13 @@ def _batch(images, mask):
     return torch.cat((images, alpha), dim=-1)
 
 
+def _keep(name, picture):
+    """Keep a picture [1, height, width, channel], without a copy where nothing else of its batch would stay with it."""
+    if picture.untyped_storage().nbytes() > 2 * picture.nelement() * picture.element_size():
+        picture = picture.clone()
+    KEPT.keep(name, picture, picture.nelement() * picture.element_size())
+
+
 class _Input:
     @classmethod
     def VALIDATE_INPUTS(cls, picture, **inputs):
@@ -219,14 +232,69 @@ class TexBridgeInputMask(_Input):
         return (channel_mask(_entry(picture), channel, PICTURES.max_pixels),)
 
 
+def _numbers(text):
+    """The numbers of a text, separated by white space. Raises ValueError."""
+    return [float(word) for word in text.split()]
+
+
+class TexBridgeFeedback:
+    """Gives the picture that a TexBridgeOutput kept in an earlier prompt, moved, as LoadImage would."""
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        number = {"step": 0.001}
+        return {
+            "required": {
+                "kept": ("STRING", {"default": "", "tooltip": "what the output was told to keep it as"}),
+                "zoom": ("FLOAT", {"default": 1.0, "min": 0.01, "max": 100.0, **number}),
+                "rotate": ("FLOAT", {"default": 0.0, "min": -36000.0, "max": 36000.0, **number}),
+                "x": ("FLOAT", {"default": 0.0, "min": -100.0, "max": 100.0, **number}),
+                "y": ("FLOAT", {"default": 0.0, "min": -100.0, "max": 100.0, **number}),
+                "edge": (list(moves.PADDING),),
+            },
+            "optional": {
+                "width": ("INT", {"default": 0, "min": 0, "max": 16384, "tooltip": "0: its own"}),
+                "height": ("INT", {"default": 0, "min": 0, "max": 16384, "tooltip": "0: its own"}),
+                "match": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, **number}),
+                "mean": ("STRING", {"default": "", "tooltip": "of each channel, that colours are brought to"}),
+                "deviation": ("STRING", {"default": "", "tooltip": "of each channel, likewise"}),
+            },
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, kept):
+        return True if KEPT.get(kept) is not None else _not_kept(kept)
+
+    RETURN_TYPES = ("IMAGE", "MASK")
+    FUNCTION = "load"
+    CATEGORY = CATEGORY
+    DESCRIPTION = "The last picture of a loop, from ComfyUI's own memory: zoomed, turned, shifted, its colours held."
+
+    def load(self, kept, zoom, rotate, x, y, edge, width=0, height=0, match=0.0, mean="", deviation=""):
+        image = KEPT.get(kept)
+        if image is None:
+            raise ValueError(_not_kept(kept))
+        found = moves.gains(image, match, _numbers(mean), _numbers(deviation))
+        return moves.image_and_mask(moves.matched(moves.moved(image, zoom, rotate, x, y, edge, width, height), found))
+
+
+def _not_kept(name):
+    return (
+        f"kept picture {str(name)[:140]!r} is not here: no output of this ComfyUI kept it, it was not used for "
+        f"{KEPT.keep_s:g} s, or two later ones of its loop have come"
+    )
+
+
 NODE_CLASS_MAPPINGS = {
     "TexBridgeOutput": TexBridgeOutput,
     "TexBridgeInput": TexBridgeInput,
     "TexBridgeInputMask": TexBridgeInputMask,
+    "TexBridgeFeedback": TexBridgeFeedback,
 }
 
 NODE_DISPLAY_NAME_MAPPINGS = {
     "TexBridgeOutput": "texbridge output",
     "TexBridgeInput": "texbridge input",
     "TexBridgeInputMask": "texbridge input (as mask)",
+    "TexBridgeFeedback": "texbridge feedback",
 }

@@ -4,10 +4,11 @@ import asyncio
 import logging
 
 from aiohttp import web
+from server import PromptServer
 
 from . import event
 from .nodes import ENCODED_FORMATS as OUT_ENCODED
-from .nodes import PICTURES, RAW_FORMATS
+from .nodes import KEPT, PICTURES, RAW_FORMATS
 from .pictures import ENCODED_FORMATS, ORIGINS, PIXEL_FORMATS, Description, RefusedPicture, session_of
 from .version import VERSION, WIRE
 
@@ -25,6 +26,7 @@ def info():
         "event": event.EVENT,
         "output": {"formats": [*RAW_FORMATS, *OUT_ENCODED]},
         "input": {"formats": [*PIXEL_FORMATS, *ENCODED_FORMATS], "origins": list(ORIGINS)},
+        "feedback": 1,
         "limits": PICTURES.limits(),
     }
 
@@ -61,7 +63,8 @@ def _expire():
     global _timer
     _timer = None
     PICTURES.expire()
-    if len(PICTURES):
+    KEPT.expire()
+    if len(PICTURES) or len(KEPT):
         _look_again()
 
 
@@ -96,6 +99,7 @@ async def _body(request, wanted):
 
 def add_routes(routes):
     """Add all of them to ComfyUI's route table, which serves each under /api too."""
+    KEPT.on_keep = lambda: PromptServer.instance.loop.call_soon_threadsafe(_look_again)
     routes.get("/texbridge/info")(get_info)
     routes.post("/texbridge/image")(post_image)
     routes.delete("/texbridge/image")(delete_images)

@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from bridge.backends.comfy import ComfyBackend
 from bridge.codec.picture_header import PictureLimits, read_picture_header
 from bridge.types import OutputKind, Picture, RawPicture
-from bridge.workflow.nodes import PictureTicket, node_prompt, takes_tickets
+from bridge.workflow.nodes import Keep, PictureTicket, node_prompt, takes_tickets
 from bridge.workflow.template import Prompt, Scalar
 from bridge.workflow.workflow import BoundPrompt, Workflow
 
 
-def prompt_for(backend: ComfyBackend, bound: BoundPrompt, workflow: Workflow) -> tuple[Prompt, bool]:
+def prompt_for(
+    backend: ComfyBackend, bound: BoundPrompt, workflow: Workflow, keep: Keep | None = None
+) -> tuple[Prompt, bool]:
     """The prompt as this backend is to get it now, and whether its outputs write files (a mute ComfyUI).
 
-    Called for each attempt: another backend, or this one after its pack has failed, gets another prompt.
+    `keep` names a picture that the pack keeps for the next prompt. Called for each attempt: another backend, or this
+    one after its pack has failed, gets another prompt.
     """
     if backend.mute:
         return (node_prompt(bound, None) | _files(bound) if backend.nodes.usable else bound.with_files()), True
@@ -25,12 +28,15 @@ def prompt_for(backend: ComfyBackend, bound: BoundPrompt, workflow: Workflow) ->
 
     def settings(output: int) -> Mapping[str, Scalar]:
         kind = workflow.spec.outputs[output].kind
-        return {
+        inputs: dict[str, Scalar] = {
             "format": transfer.word(kind),
             "quality": transfer.quality,
             "output": output,
             "linear": kind is not OutputKind.COLOR,
         }
+        if keep is not None and keep.output == output:
+            inputs["keep"] = keep.name
+        return inputs
 
     return node_prompt(bound, settings), False
 

@@ -35,6 +35,11 @@ class ShownSets:
         known = self._shown.get(stream)
         return None if known is None else (known[0], known[1].sources)
 
+    def newest(self, stream: int) -> tuple[ReleasedSet, dict[int, PayloadSource]] | None:
+        """The set that came last, which a frozen stream doesn't show yet."""
+        known = self._newer.get(stream) or self._shown.get(stream)
+        return None if known is None else (known[0], known[1].sources)
+
     async def held_set(self, stream: int, wants: Wants) -> ViewerSet | None:
         """The set that a stream shows now as a held one in this form, owned by the caller; None if there is none.
 

@@ -85,20 +85,25 @@ class PictureUploads:
         attempt: int,
         request: Request,
         pictures: Mapping[str, Picture | RawPicture],
+        rules: Mapping[str, PictureRule] | None = None,
     ) -> dict[str, str]:
         """Bring a request's pictures to a backend; gives, by parameter, what the input there takes.
 
-        `attempt` uses them until `release`, and nothing is written over them until then.
+        `rules` hold in place of the workflow's own, by parameter. `attempt` uses the pictures until `release`, and
+        nothing is written over them until then.
 
         Raises:
             TexbridgeError: a BackendError, or a picture that can't be decoded.
         """
         workflow, stream = request.workflow, request.stream.number
         size = request.size or workflow.spec.size
+        chosen = {**workflow.picture_rules, **(rules or {})}
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = {
-                    name: group.create_task(self._bring(backend, attempt, workflow, (stream, name), picture, size))
+                    name: group.create_task(
+                        self._bring(backend, attempt, workflow, (stream, name), picture, size, chosen[name])
+                    )
                     for name, picture in pictures.items()
                 }
         except BaseExceptionGroup as group_of_errors:
@@ -120,8 +125,8 @@ class PictureUploads:
         place: tuple[int, str],
         picture: Picture | RawPicture,
         size: Size | None,
+        rule: PictureRule,
     ) -> str:
-        rule = workflow.picture_rules[place[1]]
         size = size if rule.fit is not None else None
         by_nodes = backend.nodes.takes_pictures and takes_tickets(workflow, place[1])
         if by_nodes and (isinstance(picture, Picture) or backend.nodes.raw_in):
@@ -215,7 +220,11 @@ def _file(
 
 def _raw(picture: Picture | RawPicture, rule: PictureRule, size: Size | None, limits: PictureLimits) -> RawPicture:
     """In a thread: the pixels that a rule makes of a picture, raw."""
-    pixels: Pixels = picture_pixels(picture, rule, size, limits)
+    return raw_picture(picture_pixels(picture, rule, size, limits))
+
+
+def raw_picture(pixels: Pixels) -> RawPicture:
+    """Pixels as the value of an image parameter: `r8`, `r16` or `rgba8`, which is opaque where they have no alpha."""
     array, form = pixels.array, PixelFormat.RGBA8
     if pixels.channels is Channels.L:
         form = PixelFormat.R8

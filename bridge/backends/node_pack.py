@@ -20,7 +20,7 @@ from bridge.backends.transfer import Transfer, TransferMode
 from bridge.codec.node_events import NODE_EVENT
 from bridge.errors import BackendError, ErrorCode
 from bridge.types import Origin
-from bridge.workflow.nodes import INPUT_MASK_NODE, INPUT_NODE, NODE_CLASSES, OUTPUT_NODE, PictureTicket
+from bridge.workflow.nodes import FEEDBACK_NODE, INPUT_MASK_NODE, INPUT_NODE, NODE_CLASSES, OUTPUT_NODE, PictureTicket
 
 logger = logging.getLogger("bridge.backends")
 
@@ -44,6 +44,8 @@ class PackFacts:
     input_formats: frozenset[str]
     picture_bytes: int
     keep_s: float
+    keeps: bool = False
+    """It keeps the last picture of a loop for its next prompt."""
 
 
 def read_facts(info: Mapping[str, Any]) -> PackFacts | None:
@@ -57,7 +59,8 @@ def read_facts(info: Mapping[str, Any]) -> PackFacts | None:
     if not isinstance(most, int) or not isinstance(keep_s, int | float):
         return None
     formats = frozenset(word for word in given["formats"] if isinstance(word, str))
-    return PackFacts(str(info.get("version"))[:40], formats, most, float(keep_s))
+    keeps = info.get("feedback") == 1
+    return PackFacts(str(info.get("version"))[:40], formats, most, float(keep_s), keeps)
 
 
 class NodePack:
@@ -74,6 +77,8 @@ class NodePack:
         self._rest_until = 0.0
         self._rest_s = _FIRST_REST_S
         self._pictures_from = 0.0
+        self.learned = 0
+        """How often it was asked what it is: what a ComfyUI kept before the last time may be gone."""
 
     @property
     def facts(self) -> PackFacts | None:
@@ -95,6 +100,11 @@ class NodePack:
         return self.usable and time.perf_counter() >= self._pictures_from
 
     @property
+    def keeps_pictures(self) -> bool:
+        """Whether a loop's last picture can stay in its memory now."""
+        return self.usable and self._facts is not None and self._facts.keeps
+
+    @property
     def raw_in(self) -> bool:
         """Whether pictures should be sent raw: the pack takes them, and the link is fast."""
         return self.takes_pictures and self.transfer.word() == "raw"
@@ -109,6 +119,7 @@ class NodePack:
     async def learn(self, object_info: bytes | None) -> None:
         """Find out whether this ComfyUI has it. Raises BackendError."""
         self._facts, self.problem = None, ""
+        self.learned += 1
         self._tickets.clear()
         self._rest_until, self._rest_s = 0.0, _FIRST_REST_S
         self._pictures_from = 0.0
@@ -194,6 +205,8 @@ class NodePack:
         """A node failed or was refused. True if it was the pack's: the prompt may be tried again without."""
         if class_type not in NODE_CLASSES:
             return False
+        if class_type == FEEDBACK_NODE and _GONE in message:
+            return True  # whoever asked for it has the picture too
         if class_type in (INPUT_NODE, INPUT_MASK_NODE) and _GONE in message:
             self._tickets.clear()  # sent again, with whatever else may be gone
             return True

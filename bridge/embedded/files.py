@@ -8,6 +8,7 @@ import re
 from threading import Lock
 from typing import Final, NamedTuple
 
+from bridge.embedded.kept import KeptStore
 from bridge.embedded.pictures import PictureStore
 
 FOLDERS: Final = ("input", "temp", "output")
@@ -48,6 +49,8 @@ class FileStore:
         self._lock = Lock()
         self.pictures = PictureStore(limit_bytes)
         """Pictures sent to `/texbridge/image`, beside the files."""
+        self.kept = KeptStore()
+        """Last pictures of loops, for their next prompts."""
 
     @staticmethod
     def key(folder: str, subfolder: str, name: str) -> FileKey:
@@ -125,6 +128,7 @@ class FileStore:
             self._digests.clear()
             self._bytes = 0
         self.pictures.clear()
+        self.kept.clear()
 
     def _remove(self, key: FileKey) -> None:
         self._digests.pop(key, None)

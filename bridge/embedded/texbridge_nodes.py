@@ -17,6 +17,8 @@ from PIL import Image
 from bridge.embedded.catalog import Answer, node
 from bridge.embedded.files import FileStore
 from bridge.embedded.job import Job
+from bridge.embedded.kept import KEEP_S as KEPT_S
+from bridge.embedded.kept import matched, moved
 from bridge.embedded.mask_nodes import Mask
 from bridge.embedded.pictures import FILES, KEEP_S, ORIGINS, RAW, SentPicture, as_floats
 from bridge.embedded.resize import Pixels, to_bytes
@@ -38,6 +40,7 @@ def info(limits: Mapping[str, int | float]) -> dict[str, Any]:
         "event": EVENT,
         "output": {"formats": [*RAW_WORDS, *_FILE_NUMBERS]},
         "input": {"formats": [*RAW, *FILES], "origins": list(ORIGINS)},
+        "feedback": 1,
         "limits": dict(limits),
     }
 
@@ -55,6 +58,7 @@ def info(limits: Mapping[str, int | float]) -> dict[str, Any]:
         "quality": ["INT", {"default": 90, "min": 1, "max": 100}],
         "output": ["INT", {"default": 0, "min": 0, "max": 255}],
         "linear": ["BOOLEAN", {"default": False}],
+        "keep": ["STRING", {"default": ""}],
     },
     hidden={"unique_id": "UNIQUE_ID"},
     is_output=True,
@@ -68,8 +72,11 @@ def texbridge_output(
     quality: int = 90,
     output: int = 0,
     linear: bool = False,
+    keep: str = "",
 ) -> Answer:
     batch = _batch(images, mask)
+    if keep:
+        job.files.kept.keep(keep, batch[-1:])
     for index, picture in enumerate(batch):
         began = time.perf_counter()
         number, payload = _payload(picture, format, quality)
@@ -191,3 +198,68 @@ def texbridge_input_mask(job: Job, picture: str, channel: str) -> tuple[Mask]:
     if channel != "alpha":
         return (image[..., ("red", "green", "blue").index(channel)],)
     return (mask if mask.shape[1:] == image.shape[1:3] else np.zeros(image.shape[:3], np.float32),)
+
+
+# --- the last picture of a loop --------------------------------------------------------------------------------
+
+
+def _not_kept(name: object) -> str:
+    return (
+        f"kept picture {str(name)[:140]!r} is not here: no output of this ComfyUI kept it, it was not used for "
+        f"{KEPT_S:g} s, or two later ones of its loop have come"
+    )
+
+
+def _check_kept(files: FileStore, inputs: Mapping[str, Any]) -> str | None:
+    kept = inputs["kept"]
+    return None if isinstance(kept, str) and files.kept.get(kept) is not None else _not_kept(kept)
+
+
+@node(
+    "TexBridgeFeedback",
+    module=_MODULE,
+    category="texbridge",
+    display_name="texbridge feedback",
+    outputs=("IMAGE", "MASK"),
+    inputs={
+        "kept": ["STRING", {"default": ""}],
+        "zoom": ["FLOAT", {"default": 1.0, "min": 0.01, "max": 100.0, "step": 0.001}],
+        "rotate": ["FLOAT", {"default": 0.0, "min": -36000.0, "max": 36000.0, "step": 0.001}],
+        "x": ["FLOAT", {"default": 0.0, "min": -100.0, "max": 100.0, "step": 0.001}],
+        "y": ["FLOAT", {"default": 0.0, "min": -100.0, "max": 100.0, "step": 0.001}],
+        "edge": [["mirror", "clamp"]],
+    },
+    optional={
+        "width": ["INT", {"default": 0, "min": 0, "max": 16384}],
+        "height": ["INT", {"default": 0, "min": 0, "max": 16384}],
+        "match": ["FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.001}],
+        "mean": ["STRING", {"default": ""}],
+        "deviation": ["STRING", {"default": ""}],
+    },
+    checked=("kept",),
+    check=_check_kept,
+)
+def texbridge_feedback(
+    job: Job,
+    kept: str,
+    zoom: float,
+    rotate: float,
+    x: float,
+    y: float,
+    edge: str,
+    width: int = 0,
+    height: int = 0,
+    match: float = 0.0,
+    mean: str = "",
+    deviation: str = "",
+) -> tuple[Pixels, Mask]:
+    source = job.files.kept.get(kept)
+    if source is None:
+        raise ValueError(_not_kept(kept))
+    job.check_pixels(1, height or source.shape[1], width or source.shape[2])
+    wanted = [[float(word) for word in text.split()] for text in (mean, deviation)]
+    image = matched(moved(source, zoom, rotate, x, y, edge, width, height), source, match, *wanted)
+    channels = image.shape[3]
+    color = image[..., :3] if channels >= 3 else np.repeat(image[..., :1], 3, axis=3)
+    mask = 1 - image[..., -1] if channels in (2, 4) else np.zeros((1, 64, 64), np.float32)
+    return np.ascontiguousarray(color), mask

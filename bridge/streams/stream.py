@@ -114,7 +114,13 @@ class Stream:
     @property
     def varies(self) -> bool:
         """True when every picture differs even if no value changed."""
-        return self.workflow.has_seed and self.seed_policy is not SeedPolicy.FIXED
+        return self.feeds_back or (self.workflow.has_seed and self.seed_policy is not SeedPolicy.FIXED)
+
+    @property
+    def feeds_back(self) -> bool:
+        """True while each picture is made of the one before."""
+        rule = self.workflow.feedback
+        return rule is not None and rule.switch in self.parameters and self.values[rule.switch] is True
 
     @property
     def picture_size(self) -> Size | None:

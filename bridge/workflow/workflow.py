@@ -122,7 +122,8 @@ class Workflow:
             seed: 0..2^64-1, ignored by a workflow without a seed.
             size: pixels, or None for the graph's own; refused by a graph without size inputs.
             picture_names: for each image parameter whose value is a `Picture`, by parameter name, the file's name
-                in ComfyUI's input folder as the upload's answer gave it (`subfolder/name`).
+                in ComfyUI's input folder as the upload's answer gave it (`subfolder/name`). What is named here holds
+                whatever the value is.
 
         Raises:
             UnknownNameError: no such parameter (204).
@@ -177,7 +178,7 @@ class Workflow:
     def _picture_name(self, parameter: Parameter, value: Value, picture_names: Mapping[str, str]) -> str:
         """The file name to write. A text is taken only if it is the default: no one names files from outside."""
         name = parameter.spec.name
-        if isinstance(value, Picture | RawPicture) and name in picture_names:
+        if name in picture_names:
             return picture_names[name]
         if isinstance(value, Picture | RawPicture):
             raise InvalidValueError(f"{name}: the picture has not been uploaded to this ComfyUI", field=name)
