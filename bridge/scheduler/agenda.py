@@ -63,7 +63,7 @@ class Agenda:
             lane = self._lanes[key] = Lane(request.stream, request.only, request.avoided, frames)
         insort(lane.entries, (request.key, request.number))
         request.lane = lane
-        if request.only is None:
+        if request.only is None and request.part_of is None:
             request.stream.waiting += 1
 
     def leave(self, request: Request) -> None:
@@ -75,7 +75,7 @@ class Agenda:
         del lane.entries[bisect_left(lane.entries, (request.key, request.number))]
         if not lane.entries:
             del self._lanes[lane.stream.number, lane.only, lane.avoided, lane.frames]
-        if request.only is None:
+        if request.only is None and request.part_of is None:
             request.stream.waiting -= 1
 
     def lanes(self) -> Collection[Lane]:

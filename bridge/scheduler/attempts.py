@@ -29,7 +29,7 @@ class AttemptEvents:
             known is not None
             and not known.withdrawn
             and not self._ledger.panicked
-            and not policy.is_stale(known.request.stream.config.mode, known.order, known.request.stream.last_released)
+            and not policy.is_stale(known.request.mode, known.order, known.request.stream.last_released)
         )
 
     def release(self, number: int) -> bool:
@@ -39,7 +39,8 @@ class AttemptEvents:
         known = self._ledger.attempts[number]
         known.released = True
         stream = known.request.stream
-        stream.last_released = max(stream.last_released, known.order)
+        if known.request.part_of is None:
+            stream.last_released = max(stream.last_released, known.order)
         stream.failures = 0
         return True
 
@@ -53,7 +54,7 @@ class AttemptEvents:
     def submit(self, request: Request, backend: Backend, now: float) -> None:
         """Make the next attempt of a waiting request, at a backend."""
         ledger, stream = self._ledger, request.stream
-        late = request.only is None and policy.binds_late(stream.config.mode, request.generation)
+        late = request.only is None and policy.binds_late(request.mode, request.generation)
         revision = stream.revision if late else request.revision
         number = ledger.next_attempt
         ledger.next_attempt += 1
@@ -62,6 +63,7 @@ class AttemptEvents:
         cost_key = stream.config.cost_key
         cold = cost_key not in backend.recent
         takes_s, load_s = expected(ledger, backend, cost_key)
+        before_s = backend.free_s(now) if cold else 0.0
         attempt = Attempt(
             number, request, backend, cost_key, late, revision, now, order, cold=cold, expected_s=takes_s + load_s
         )
@@ -72,26 +74,31 @@ class AttemptEvents:
         backend.prompts.append(attempt)
         if cold or backend.recent[-1] != cost_key:
             backend.recent = placement.use_key(backend.recent, cost_key)
+        if cold:
+            backend.loads_again_at = placement.loads_again_at(now, before_s, load_s)
         if request.attempt is None and request.only is None:
             stream.posted += 1
         request.attempt = attempt
         request.order = order
-        request.bound_revision = revision if request.only is None else None
+        own = request.only is None and request.part_of is None  # of the stream's values as they were set
+        request.bound_revision = revision if own else None
         request.tries += 1
+        request.tried_at.append(backend.name)
         request.fail_at = inf
         if request.only is None:
             stream.last_turn = now
-        if attempt.revision == stream.revision and request.only is None:
+        if attempt.revision == stream.revision and own:
             stream.bound_revision = attempt.revision
             stream.dirty_since = now
         ledger.commands.append(
             Submit(
                 attempt.number,
-                request.number,
+                request.submitted_as,
                 stream.number,
                 backend.name,
                 None if late else request.revision,
                 request.generation,
+                request.index,
             )
         )
 
@@ -148,7 +155,7 @@ class AttemptEvents:
         if not with_backend:
             attempt.backend.breaker.failed(None, now)
         request = attempt.request
-        error = lost_at(attempt.backend.name, request.number, request.tries)
+        error = lost_at(attempt.backend.name, request.submitted_as, request.tries)
         if request.generation:  # made anew, with newer values, as soon as a backend is there
             ledger.end_request(request.number, Outcome.FAILED, error)
         elif request.may_try_again:
@@ -166,7 +173,7 @@ class AttemptEvents:
             self._failed(attempt, event.error, False, now)
             return
         stream = attempt.request.stream
-        stale = policy.is_stale(stream.config.mode, attempt.order, stream.last_released)
+        stale = policy.is_stale(attempt.request.mode, attempt.order, stream.last_released)
         dropped = not attempt.released and (event.overtaken or stale)
         self._ledger.end_request(attempt.request.number, Outcome.SUPERSEDED if dropped else Outcome.DONE)
 
@@ -185,6 +192,7 @@ class AttemptEvents:
     def _failed(self, attempt: Attempt, error: TexbridgeError, retry: bool, now: float) -> None:
         request, stream = attempt.request, attempt.request.stream
         self._ledger.attempts.pop(attempt.number, None)
+        retry = retry or self._may_go_elsewhere(request)
         if retry and not request.generation and request.may_try_again:
             self._wait_again(request, attempt.backend)
             return
@@ -222,6 +230,13 @@ class AttemptEvents:
         for name in forgiven & ledger.backends.keys():
             ledger.backends[name].breaker.forgive(key)
 
+    def _may_go_elsewhere(self, request: Request) -> bool:
+        """True for a frame, as long as there is a backend where it was not tried: much is lost with a sequence."""
+        return request.part_of is not None and any(
+            backend.takes and name not in request.tried_at and name not in request.stream.unfit
+            for name, backend in self._ledger.backends.items()
+        )
+
     def _wait_again(self, request: Request, backend: Backend) -> None:
         """Back into the queue with its old place, unless something newer was shown, or has taken its place.
 
@@ -232,10 +247,6 @@ class AttemptEvents:
         request.avoided |= {backend.name}
         ledger.unpost(request)
         ledger.agenda.enqueue(request)
-        overtaken = request.order is not None and policy.is_stale(
-            stream.config.mode, request.order, stream.last_released
-        )
-        if overtaken or (
-            policy.replaces_waiting(stream.config.mode) and any(number > request.number for number in stream.requests)
-        ):
+        overtaken = request.order is not None and policy.is_stale(request.mode, request.order, stream.last_released)
+        if overtaken or (policy.replaces_waiting(request.mode) and stream.has_newer_run(request.number)):
             ledger.end_request(request.number, Outcome.SUPERSEDED)

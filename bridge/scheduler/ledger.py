@@ -11,7 +11,8 @@ from bridge.scheduler.agenda import Agenda
 from bridge.scheduler.breaker import Failures
 from bridge.scheduler.estimates import Estimates
 from bridge.scheduler.events import Command, Finish, Withdraw
-from bridge.scheduler.state import NEVER_BOUND, Attempt, Backend, Request, Stream
+from bridge.scheduler.faults import frame_failed
+from bridge.scheduler.state import NEVER_BOUND, Attempt, Backend, Request, Sequence, Stream
 from bridge.types import Outcome
 
 
@@ -38,6 +39,8 @@ class Ledger:
         """What all backends together have shown of durations."""
         self.failures = Failures()
         self.panicked = False
+        self.sequences: dict[int, Request] = {}
+        """The requests that are sequences, by number."""
         self.commands: list[Command] = []
 
     def take_number(self) -> int:
@@ -66,12 +69,47 @@ class Ledger:
         if policy.still_owed(outcome, request.generation) and request.bound_revision == stream.bound_revision:
             stream.bound_revision = NEVER_BOUND
         del stream.requests[number]
+        self._take_away(request)
+        if request.part_of is not None:
+            self._end_frame(request, request.part_of, outcome, error)
+            return
+        if request.sequence is not None:
+            self._drop_frames(request, request.sequence)
+        self.commands.append(Finish(number, stream.number, outcome, error, request.generation))
+
+    def _take_away(self, request: Request) -> None:
+        """Out of those that wait, or off its backend."""
         if request.attempt is None:
             self.agenda.leave(request)
         else:
             self.withdraw(request.attempt)
             self.unpost(request)
-        self.commands.append(Finish(number, stream.number, outcome, error, request.generation))
+
+    def _end_frame(self, frame: Request, whole: Request, outcome: Outcome, error: TexbridgeError | None) -> None:
+        """A frame is over: with the last one its sequence is done, with one that failed it fails."""
+        sequence = whole.sequence
+        if sequence is None or frame.index is None or sequence.in_work.pop(frame.index, None) is None:
+            return
+        if outcome is not Outcome.DONE:
+            said = None if error is None else frame_failed(frame.index, sequence.frames, frame.tried_at, error)
+            self.end_request(whole.number, outcome, said)
+            return
+        sequence.done += 1
+        if sequence.done == sequence.frames:
+            self.end_request(whole.number, Outcome.DONE)
+
+    def _drop_frames(self, whole: Request, sequence: Sequence) -> None:
+        """A sequence is over, and so is every frame of it that still waits or runs."""
+        del self.sequences[whole.number]
+        stream = whole.stream
+        stream.sequences -= 1
+        stream.bound_revision = NEVER_BOUND  # what is shown is a frame: a live stream goes on with its own values
+        for frame in sequence.in_work.values():
+            if self.requests.pop(frame.number, None) is not None:
+                del stream.requests[frame.number]
+                self._take_away(frame)
+        sequence.in_work.clear()
+        sequence.waiting.clear()
 
     def unpost(self, request: Request) -> None:
         """A request that had an attempt is over, or waits again."""

@@ -50,7 +50,7 @@ class RequestEvents:
 
     def cancel_all(self) -> None:
         """End every request `cancelled`."""
-        for number in list(self._ledger.requests):
+        for number in [number for number, request in self._ledger.requests.items() if request.part_of is None]:
             self._ledger.end_request(number, Outcome.CANCELLED)
 
     def expire(self, now: float) -> None:
@@ -63,5 +63,5 @@ class RequestEvents:
                 # A backend is there: it waits for its turn, not for a backend.
                 ledger.agenda.fail_at(request, now + ledger.backend_lost_after_s)
             else:
-                error = nowhere_to_go(request.number, ledger.backend_lost_after_s)
+                error = nowhere_to_go(request.submitted_as, ledger.backend_lost_after_s)
                 ledger.end_request(request.number, Outcome.FAILED, error)

@@ -8,9 +8,9 @@ Theory of operation. A request is *waiting*, then it has an *attempt* (a prompt 
 *settling* (the backend is done, decoding is not), then it has its one terminal answer and is forgotten. An attempt
 that stops counting (superseded, cancelled, expired, bound again) is *withdrawn*: it takes a place at its backend
 until the backend says that it is gone, but its result is dropped. A live stream's own pictures are requests too,
-made here. What happens to whom stands in `streams`, `requests`, `attempts` and `backends`, which share the `ledger`;
-rules are in `policy` (time) and `placement` (backends), choices in `dispatch`, who is first in `agenda`, what was
-learned of durations in `estimates`, of failures in `breaker`.
+made here. What happens to whom stands in `streams`, `requests`, `sequences`, `attempts` and `backends`, which share
+the `ledger`; rules are in `policy` (time) and `placement` (backends), choices in `dispatch`, who is first in `agenda`,
+what was learned of durations in `estimates`, of failures in `breaker`.
 """
 
 from __future__ import annotations
@@ -42,8 +42,11 @@ from bridge.scheduler.events import (
     PlacesChanged,
     RequestAdded,
     RequestCancelled,
+    RequestFailed,
     ResultSettled,
     Resumed,
+    SequenceAdded,
+    SequenceMoved,
     StreamClosed,
     StreamConfigured,
     ValuesChanged,
@@ -51,6 +54,7 @@ from bridge.scheduler.events import (
 )
 from bridge.scheduler.ledger import Ledger
 from bridge.scheduler.requests import RequestEvents
+from bridge.scheduler.sequences import SequenceEvents
 from bridge.scheduler.state import Place, Running, Stream, place_of, running_prompts
 from bridge.scheduler.streams import StreamEvents
 from bridge.types import Outcome
@@ -68,6 +72,7 @@ class Scheduler:
         self._ledger = Ledger(backend_lost_after_s, first_request)
         self._streams = StreamEvents(self._ledger)
         self._requests = RequestEvents(self._ledger, self._streams)
+        self._sequences = SequenceEvents(self._ledger, self._streams)
         self._attempts = AttemptEvents(self._ledger)
         self._backends = BackendEvents(self._ledger, self._attempts)
         self._wake_at = inf
@@ -94,6 +99,12 @@ class Scheduler:
                 self._streams.values_changed(event.stream, event.revision, now)
             case RequestAdded():
                 self._requests.added(event, now)
+            case SequenceAdded():
+                self._sequences.added(event, now)
+            case SequenceMoved():
+                self._sequences.moved(event)
+            case RequestFailed():
+                self._ledger.end_request(event.request, Outcome.FAILED, event.error)
             case RequestCancelled():
                 self._ledger.end_request(event.request, Outcome.CANCELLED)
             case AttemptRefused():
@@ -164,7 +175,7 @@ class Scheduler:
 
     def open_requests(self) -> int:
         """How many requests have no terminal answer yet, live generations included."""
-        return len(self._ledger.requests)
+        return sum(request.part_of is None for request in self._ledger.requests.values())
 
     def running(self) -> list[Running]:
         """The prompts that run now, withdrawn ones left out."""
@@ -212,6 +223,7 @@ class Scheduler:
     def _dispatch(self, now: float) -> None:
         ledger = self._ledger
         while True:
+            self._sequences.fill(now)
             submission, wake_at = choose_submission(ledger, now)
             if submission is None:
                 self._wake_at = min(self._wake_at, wake_at)

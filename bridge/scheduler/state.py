@@ -35,7 +35,7 @@ class Stream:
     last_released: int = 0
     """The `order` of the newest attempt of which a picture was shown."""
     waiting: int = 0
-    """Requests in the queue, warm-ups left out."""
+    """Requests in the queue, warm-ups and frames of sequences left out."""
     sequences: int = 0
     """Those that are not over: a live stream makes no pictures of its own meanwhile."""
     posted: int = 0
@@ -68,8 +68,8 @@ class Sequence:
     until: int
     begun: int = 0
     done: int = 0
-    waiting: Request | None = None
-    """The frame that waits for its first try: one at a time, so that each waits from when its turn came."""
+    waiting: list[Request] = field(default_factory=list)
+    """The frames that wait for their first try: few at a time, so that each waits from when its turn came."""
     in_work: dict[int, Request] = field(default_factory=dict)
     """The frames that are begun and not done, by index."""
 
@@ -195,6 +195,8 @@ class Backend:
     breaker: Breaker = field(default_factory=Breaker)
     recent: tuple[Hashable, ...] = ()
     """Cost keys of which the models are there, the newest last, once all prompts there have run."""
+    loads_again_at: float = -inf
+    """Until then it uses what it has loaded, if there is work for that."""
     done: int = 0
     failed: int = 0
     lost: int = 0

@@ -63,5 +63,5 @@ class StreamEvents:
         """A stream is gone: its requests end `cancelled`."""
         stream = self._ledger.streams.pop(number, None)
         if stream is not None:
-            for request in list(stream.requests):
-                self._ledger.end_request(request, Outcome.CANCELLED)
+            for request in [request for request in stream.requests.values() if request.part_of is None]:
+                self._ledger.end_request(request.number, Outcome.CANCELLED)
