@@ -1,7 +1,8 @@
 """A few threads that decode pictures, so that the event loop and the sockets never wait for one.
 
 Work waits in one bounded line. Just before its turn the pool asks whether it is still wanted, on the event loop: a
-picture that a newer one has overtaken is dropped before it costs anything.
+picture that a newer one has overtaken is dropped before it costs anything. Slow work (a third of a second of BC7) never
+has all threads: what is quick goes past it.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ T = TypeVar("T")
 
 
 class DecodeLineFullError(BridgeError):
-    """So many pictures that are still wanted wait to be decoded that one more may not (603)."""
+    """So many pictures that are still wanted wait to be decoded that the oldest of them has to go (603)."""
 
 
 class DecodeStats(NamedTuple):
-    """What a pool does now, and what it did since it began. `dropped` were no longer wanted at their turn."""
+    """What a pool does now, and what it did since it began.
+
+    `dropped` were no longer wanted at their turn; `refused` had no place in the line any more.
+    """
 
     running: int
     waiting: int
@@ -45,6 +49,7 @@ class _Job:
     wanted: Callable[[], bool] | None
     dispose: Callable[[Any], None] | None
     future: asyncio.Future[Any]
+    slow: bool
 
     def overtaken(self) -> bool:
         return self.future.done() or (self.wanted is not None and not self.wanted())
@@ -70,6 +75,7 @@ class DecodePool:
         self._idle: asyncio.Event | None = None
         self._closed = False
         self._running = 0
+        self._slow_running = 0
         self._done = 0
         self._dropped = 0
         self._refused = 0
@@ -79,31 +85,29 @@ class DecodePool:
         work: Callable[[], T],
         wanted: Callable[[], bool] | None = None,
         dispose: Callable[[T], None] | None = None,
+        slow: bool = False,
     ) -> asyncio.Future[T | None]:
         """A future of what `work()` returns in a thread, or of None if it is no longer wanted at its turn.
 
         `wanted()` is asked on the event loop, just before work begins. A cancelled future drops work that waits;
         work that already runs ends, and `dispose` gets its result (a lease inside must be released by somebody).
+        `slow` work leaves one of the threads to the rest, where there are several.
+
+        A line that is full of wanted work lets the oldest picture in it go, whose future raises DecodeLineFullError
+        (603): newer ones are what people wait for. Work that can't say whether it is wanted stays.
 
         Raises:
-            DecodeLineFullError: the line is full of wanted work (603).
+            DecodeLineFullError: the line is full of work that stays (603).
             BridgeError: the pool is closed (601).
         """
         if self._closed:
             raise BridgeError("pictures are no longer decoded: the bridge is closing", code=ErrorCode.DRAINING)
+        if slow or len(self._waiting) >= self.max_waiting:
+            self._drop_overtaken()  # slow work would keep its pictures for long
         if len(self._waiting) >= self.max_waiting:
-            self._drop_overtaken()
-        if len(self._waiting) >= self.max_waiting:
-            self._refused += 1
-            raise DecodeLineFullError(
-                f"{len(self._waiting)} pictures wait to be decoded, {self.max_waiting} may; "
-                "they arrive faster than this machine decodes them",
-                code=ErrorCode.TOO_SLOW,
-                value=len(self._waiting),
-                limit=self.max_waiting,
-            )
+            self._make_room()
         future: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Job(work, wanted, dispose, future))
+        self._waiting.append(_Job(work, wanted, dispose, future, slow))
         self._start()
         return future
 
@@ -152,8 +156,13 @@ class DecodePool:
         self._executor.shutdown(wait=True)  # every thread is idle: nothing to wait for but their end
 
     def _start(self) -> None:
-        while self._waiting and self._running < self.workers:
-            job = self._waiting.popleft()
+        place = 0
+        while place < len(self._waiting) and self._running < self.workers:
+            job = self._waiting[place]
+            if job.slow and self._slow_running >= max(1, self.workers - 1):
+                place += 1
+                continue
+            del self._waiting[place]
             try:
                 if job.overtaken():
                     self._drop(job)
@@ -162,11 +171,13 @@ class DecodePool:
                 job.future.set_exception(error)  # the caller's own callback failed: the caller hears of it
                 continue
             self._running += 1
+            self._slow_running += job.slow
             tell = partial(_tell, job.future.get_loop(), self._finish, job)
             self._executor.submit(job.work).add_done_callback(tell)
 
     def _finish(self, job: _Job, ended: ThreadFuture[Any]) -> None:
         self._running -= 1
+        self._slow_running -= job.slow
         self._done += 1
         error = ended.exception()
         if job.future.done():
@@ -184,6 +195,22 @@ class DecodePool:
         self._dropped += 1
         if not job.future.done():
             job.future.set_result(None)
+
+    def _make_room(self) -> None:
+        """Let the oldest picture of the full line go. Raises DecodeLineFullError if there is none that may."""
+        self._refused += 1
+        error = DecodeLineFullError(
+            f"{len(self._waiting)} pictures wait to be decoded, {self.max_waiting} may; "
+            "they arrive faster than this machine decodes them",
+            code=ErrorCode.TOO_SLOW,
+            value=len(self._waiting),
+            limit=self.max_waiting,
+        )
+        oldest = next((place for place, job in enumerate(self._waiting) if job.wanted is not None), None)
+        if oldest is None:
+            raise error
+        self._waiting[oldest].future.set_exception(error)
+        del self._waiting[oldest]
 
     def _drop_overtaken(self) -> None:
         kept: deque[_Job] = deque()

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final, Protocol, cast
 
+from bridge.codec.payloads import PAYLOAD_FORMATS
 from bridge.codec.picture_header import Buffer
 from bridge.codec.pixels import PictureHeader, PictureLimits, Pixels, read_picture_header
 from bridge.errors import BridgeError, ErrorCode, PictureDecodeError, TexbridgeError
@@ -26,9 +28,13 @@ from bridge.frames.payloads import (
     payload_flags,
     payload_formats,
 )
-from bridge.types import ENCODED_FORMATS, Fit, Origin, OutputKind, PayloadSpec, Sink, Size
+from bridge.types import ENCODED_FORMATS, Fit, Origin, OutputKind, PayloadSpec, PixelFormat, Sink, Size
 
 __all__ = ["Payload", "PayloadSource", "Undecoded", "check_payload_spec", "payload_formats"]
+
+SLOW: Final = frozenset({PixelFormat.BC7})
+"""Forms that take a third of a second: they have the pixels from a decoding of its own, for which the others needn't
+wait, and never all of the pool's threads."""
 
 Wanted = Callable[[], bool]
 SinkFor = Callable[[PayloadSpec, Size], Sink]
@@ -256,15 +262,9 @@ class PayloadSource:
 
     def _normal(self, spec: PayloadSpec) -> PayloadSpec:
         """The same payload said in one way, so that equal ones are shared."""
-        check_payload_spec(spec, self.kind)
-        size = None if spec.size == self.size else spec.size
-        return replace(
-            spec,
-            origin=Origin.TOP_LEFT if spec.format in ENCODED_FORMATS else spec.origin,
-            size=size,
-            fit=Fit.STRETCH if size is None else spec.fit,
-            linear=spec.linear and self.kind is OutputKind.COLOR,
-        )
+        if spec.format not in PAYLOAD_FORMATS:  # whether blocks are made may change
+            check_payload_spec(spec, self.kind)
+        return _normal(spec, self.kind, self.size)
 
     def _ready(self, spec: PayloadSpec) -> Payload | None:
         if self._closed:
@@ -327,10 +327,13 @@ class PayloadSource:
         if self._broken is not None:
             self._settle(making, self._broken)
             return
-        if self._pixels is None and self._decoding:
-            self._queue.append(making)
-            return
         pixels, spec = self._pixels, making.spec
+        slow = spec.format in SLOW
+        if pixels is None and (slow or self._decoding):
+            self._queue.append(making)
+            if not self._decoding:
+                self._decode_alone()
+            return
         decoding = pixels is None
 
         def work() -> _Made:
@@ -343,12 +346,37 @@ class PayloadSource:
             return _Made(decoded, self._make(decoded, spec))
 
         try:
-            future = self._pool.submit(work, making.wanted, _Made.dispose)
+            future = self._pool.submit(work, making.wanted, _Made.dispose, slow)
         except TexbridgeError as error:
             self._settle(making, error)
             return
         self._decoding |= decoding
         future.add_done_callback(lambda ended: self._finished(making, decoding, ended))
+
+    def _decode_alone(self) -> None:
+        """Have the pixels made for those in the queue, and no payload."""
+        try:
+            future = self._pool.submit(self._decode, lambda: any(making.wanted() for making in self._queue))
+        except TexbridgeError as error:
+            self._decoded(error)
+            return
+        self._decoding = True
+        future.add_done_callback(lambda ended: self._decoded(ended.exception() or ended.result()))
+
+    def _decoded(self, result: Pixels | BaseException | None) -> None:
+        """On the loop: the pixels are there, or there won't be any, None if nobody wanted them."""
+        self._decoding = False
+        if isinstance(result, PictureDecodeError):
+            self._broken = result  # it would fail again for everybody else
+        elif isinstance(result, Pixels):
+            self._pixels = result
+        queue, self._queue = self._queue, []
+        for waiting in queue:
+            if isinstance(result, Pixels) or (result is None and waiting.wanted()):
+                self._begin(waiting)
+            else:
+                self._settle(waiting, result)
+        self._tidy()
 
     def _decode(self) -> Pixels:
         """Runs in a thread."""
@@ -403,6 +431,9 @@ class PayloadSource:
         queue, self._queue = self._queue, []
         for waiting in queue:
             self._begin(waiting)
+        self._tidy()
+
+    def _tidy(self) -> None:
         if not self._making and (self._closed or self._too_large()):
             self._forget_pixels()
 
@@ -437,3 +468,17 @@ class PayloadSource:
     def _forget_pixels(self) -> None:
         if not self._is_pixels and not self._making:
             self._pixels = None
+
+
+@lru_cache(maxsize=256)
+def _normal(spec: PayloadSpec, kind: OutputKind, size: Size) -> PayloadSpec:
+    """A spec, checked and said in one way for pictures of this size. Asked for each picture and viewer, hence kept."""
+    check_payload_spec(spec, kind)
+    wanted = None if spec.size == size else spec.size
+    return replace(
+        spec,
+        origin=Origin.TOP_LEFT if spec.format in ENCODED_FORMATS else spec.origin,
+        size=wanted,
+        fit=Fit.STRETCH if wanted is None else spec.fit,
+        linear=spec.linear and kind is OutputKind.COLOR,
+    )

@@ -12,7 +12,7 @@ import pytest
 from png_files import png8
 
 from bridge.errors import BridgeError, ErrorCode, PictureDecodeError
-from bridge.frames.decode import DecodePool, default_workers
+from bridge.frames.decode import DecodeLineFullError, DecodePool, default_workers
 
 LIMIT_S = 20.0
 
@@ -119,23 +119,84 @@ def test_wanted_is_asked_just_before_work_begins_and_on_the_loop() -> None:
     run(test)
 
 
-def test_a_full_line_first_drops_what_is_overtaken_then_refuses() -> None:
+def test_a_full_line_first_drops_what_is_overtaken_then_lets_the_oldest_picture_go() -> None:
     async def test() -> None:
-        pool = DecodePool(1, max_waiting=2)
+        pool = DecodePool(1, max_waiting=3)
         gate = Gate()
         running = pool.submit(gate)
         await gate.begun()
         overtaken = False
+        stays = pool.submit(lambda: 0)
         first = pool.submit(lambda: 1, lambda: not overtaken)
-        second = pool.submit(lambda: 2)
-        with pytest.raises(BridgeError, match="2 pictures wait") as caught:
-            pool.submit(lambda: 3)
+        second = pool.submit(lambda: 2, lambda: True)
+        third = pool.submit(lambda: 3, lambda: True)  # wanted like the first, and newer
+        with pytest.raises(DecodeLineFullError, match="3 pictures wait") as caught:
+            await first
         assert caught.value.code is ErrorCode.TOO_SLOW
+        fourth = pool.submit(lambda: 4, lambda: not overtaken)
+        with pytest.raises(DecodeLineFullError):
+            await second
         overtaken = True
-        third = pool.submit(lambda: 3)
+        fifth = pool.submit(lambda: 5, lambda: True)
         gate.let.set()
-        assert await asyncio.gather(running, first, second, third) == ["made", None, 2, 3]
-        assert pool.stats() == (0, 0, 3, 1, 1)
+        assert await asyncio.gather(running, stays, third, fourth, fifth) == ["made", 0, 3, None, 5]
+        assert pool.stats() == (0, 0, 4, 1, 2)
+        await pool.close()
+
+    run(test)
+
+
+def test_a_full_line_of_work_that_stays_refuses_what_comes() -> None:
+    async def test() -> None:
+        pool = DecodePool(1, max_waiting=1)
+        gate = Gate()
+        running = pool.submit(gate)
+        await gate.begun()
+        waiting = pool.submit(lambda: 1)
+        with pytest.raises(DecodeLineFullError, match="1 pictures wait"):
+            pool.submit(lambda: 2, lambda: True)
+        gate.let.set()
+        assert await asyncio.gather(running, waiting) == ["made", 1]
+        await pool.close()
+
+    run(test)
+
+
+def test_slow_work_leaves_a_thread_to_the_rest() -> None:
+    async def test() -> None:
+        pool = DecodePool(2)
+        gates = [Gate("first"), Gate("second")]
+        slow = [pool.submit(gate, lambda: True, slow=True) for gate in gates]
+        await gates[0].begun()
+        assert await pool.submit(lambda: "quick") == "quick"
+        assert not gates[1].began.is_set()
+        assert pool.stats().waiting == 1
+        for gate in gates:
+            gate.let.set()
+        assert await asyncio.gather(*slow) == ["first", "second"]
+        await pool.close()
+
+    run(test)
+
+
+def test_slow_work_that_is_overtaken_keeps_no_place() -> None:
+    async def test() -> None:
+        pool = DecodePool(2)
+        gate = Gate()
+        running = pool.submit(gate, slow=True)
+        await gate.begun()
+        newest = 0
+
+        def offer(number: int) -> asyncio.Future[int | None]:
+            nonlocal newest
+            newest = number
+            return pool.submit(lambda: number, lambda: number == newest, slow=True)
+
+        offered = [offer(number) for number in range(100)]
+        assert pool.stats().waiting <= 2
+        gate.let.set()
+        assert await running == "made"
+        assert await offered[-1] == 99
         await pool.close()
 
     run(test)

@@ -15,6 +15,7 @@ from png_files import png, png8
 
 from bridge.codec.pixels import Channels, PictureLimits, Pixels, solid_pixels
 from bridge.errors import BridgeError, InvalidValueError, NotAllowedError, PictureDecodeError
+from bridge.frames import packets
 from bridge.frames.decode import DecodePool
 from bridge.frames.leases import BufferPool
 from bridge.frames.packets import Payload, PayloadSource, check_payload_spec
@@ -23,6 +24,7 @@ from bridge.types import Fit, FrameFlags, Origin, OutputKind, PayloadSpec, Pixel
 LIMIT_S = 20.0
 RGBA = PayloadSpec(PixelFormat.RGBA8, Origin.BOTTOM_LEFT)
 BGRA = PayloadSpec(PixelFormat.BGRA8)
+FLIPPED = PayloadSpec(PixelFormat.BGRA8, Origin.BOTTOM_LEFT)
 PICTURE = png8([[[1, 2, 3], [4, 5, 6]], [[7, 8, 9], [10, 11, 12]]])
 RGBA_BYTES = bytes((7, 8, 9, 255, 10, 11, 12, 255, 1, 2, 3, 255, 4, 5, 6, 255))
 BGRA_BYTES = bytes((3, 2, 1, 255, 6, 5, 4, 255, 9, 8, 7, 255, 12, 11, 10, 255))
@@ -472,6 +474,59 @@ def test_a_closed_pool_drops_what_waits() -> None:
             await source.payload(BGRA)
         let()
         await closing
+        source.close()
+
+    run(test)
+
+
+def test_a_quick_form_does_not_wait_for_a_slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slow one is asked for first. One decoding is enough for both."""
+    let = threading.Event()
+    make = packets.make_payload
+
+    def slowly(pixels: Pixels, spec: PayloadSpec, *rest: Any) -> Payload:
+        if spec in (BGRA, FLIPPED):
+            assert let.wait(LIMIT_S)
+        return make(pixels, spec, *rest)
+
+    async def test(setting: Setting) -> None:
+        # Not BC7 itself, which needs an extra: what counts is which forms are held to be slow.
+        monkeypatch.setattr(packets, "SLOW", frozenset({PixelFormat.BGRA8}))
+        monkeypatch.setattr(packets, "make_payload", slowly)
+        source = setting.source()
+        slow = [asyncio.ensure_future(made(source, spec)) for spec in (BGRA, FLIPPED)]
+        await asyncio.sleep(0)
+        quick = await made(source, RGBA)
+        assert bytes(quick.data) == RGBA_BYTES
+        assert not any(task.done() for task in slow)
+        let.set()
+        payloads = [quick, *await asyncio.gather(*slow)]
+        assert bytes(payloads[1].data) == BGRA_BYTES
+        assert setting.works == 4  # the pixels, and each form of them
+        for payload in payloads:
+            payload.release()
+        source.close()
+
+    run(test)
+
+
+def test_a_slow_form_that_nobody_wants_any_more_costs_no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(setting: Setting) -> None:
+        monkeypatch.setattr(packets, "SLOW", frozenset({PixelFormat.BGRA8}))
+        let_go = await setting.hold_workers()
+        source = setting.source()
+        unwanted = asyncio.ensure_future(source.payload(BGRA, lambda: False))
+        await asyncio.sleep(0)
+        let_go()
+        assert await unwanted is None
+        assert setting.pool.stats().dropped == 1
+        bad = setting.source(GREY_JPEG[: len(GREY_JPEG) - 12])
+        with pytest.raises(PictureDecodeError):
+            await bad.payload(BGRA)
+        works = setting.works
+        with pytest.raises(PictureDecodeError):
+            await bad.payload(BGRA)
+        assert setting.works == works
         source.close()
 
     run(test)
