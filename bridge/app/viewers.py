@@ -58,6 +58,8 @@ class Viewer:
         self._frames: deque[tuple[FrameHeader, Payload]] = deque()
         self._begun: ViewerSet | None = None
         """The set whose frames those are."""
+        self.offered = 0
+        """The number of the set that was made for it last."""
 
     def use_outputs(self, outputs_there: int) -> None:
         """The stream's workflow has so many outputs now."""
@@ -89,6 +91,7 @@ class Viewer:
 
     def offer(self, item: ViewerSet, now: float) -> None:
         """A new set for this viewer; what it displaces is released."""
+        self.offered = max(self.offered, item.number)
         self._dispose(self.outbox.offer(item, now))
         self.wake()
 

@@ -15,11 +15,12 @@ from bridge.app.viewers import Viewer, Viewers
 from bridge.backends.records import BackendPicture, BackendProgress
 from bridge.codec.picture_header import PictureLimits
 from bridge.errors import ErrorCode
+from bridge.frames import packets
 from bridge.frames.decode import DecodePool
 from bridge.frames.decoders import decoders
 from bridge.frames.leases import BufferPool
 from bridge.streams.stream import Stream
-from bridge.types import Mode, OutputSpec, PayloadSpec, PixelFormat, WorkflowSpec
+from bridge.types import Mode, Origin, OutputSpec, PayloadSpec, PixelFormat, WorkflowSpec
 
 LIMIT_S = 10.0
 
@@ -80,12 +81,12 @@ class Setting:
         self.settled.append(event)
         self.moved.set()
 
-    def viewer(self, format=PixelFormat.RGBA8, outputs=None):
+    def viewer(self, format=PixelFormat.RGBA8, outputs=None, origin=Origin.TOP_LEFT):
         viewer = Viewer(
             object(),
             1,
             outputs,
-            PayloadSpec(format),
+            PayloadSpec(format, origin),
             self.moved.set,
             outputs_there=len(self.spec.outputs),
             credit=8,
@@ -308,6 +309,51 @@ def test_viewers_of_every_form_get_pictures_though_each_is_overtaken(monkeypatch
         assert len(seen[viewers[1]]) > 2, list(seen.values())
 
     run(test, mode=Mode.LATEST, workers=1)
+
+
+def test_two_slow_forms_take_turns_and_a_quick_one_gets_everything(monkeypatch):
+    """As BC7, which takes longer than the time between two pictures, and of which two at once are one too many."""
+    slow_forms = [PayloadSpec(PixelFormat.BGRA8, origin) for origin in Origin]
+    turns, make = threading.Semaphore(0), packets.make_payload
+
+    def slowly(pixels, spec, *rest):
+        if spec in slow_forms:
+            assert turns.acquire(timeout=LIMIT_S)
+        return make(pixels, spec, *rest)
+
+    async def test(setting):
+        monkeypatch.setattr(packets, "SLOW", frozenset({PixelFormat.BGRA8}))
+        monkeypatch.setattr(packets, "make_payload", slowly)
+        viewers = [*(setting.viewer(spec.format, origin=spec.origin) for spec in slow_forms), setting.viewer()]
+        seen = {viewer: [] for viewer in viewers}
+
+        def look(viewer):
+            while (item := viewer.take()) is not None:
+                seen[viewer].append(item.number)
+                viewer.ack(item.number)
+                item.release()
+            setting.moved.set()
+
+        for viewer in viewers:
+            viewer.wake = lambda viewer=viewer: look(viewer)
+        one, other, quick = seen.values()
+        for attempt in range(1, 31):
+            setting.begin(attempt)
+            setting.picture(attempt)
+            setting.results.ended(attempt)
+            await setting.until(lambda attempt=attempt: quick and quick[-1] == attempt)
+            if attempt % 3 == 0:
+                slow = len(one) + len(other)
+                turns.release()
+                await setting.until(lambda slow=slow: len(one) + len(other) > slow)
+        for _ in range(4):
+            turns.release()
+        await setting.settle(30)
+        assert quick == list(range(1, 31))
+        assert abs(len(one) - len(other)) <= 2, (one, other)
+        assert setting.pool.stats().refused == 0
+
+    run(test, mode=Mode.LATEST)
 
 
 def test_a_batch_larger_than_the_decoders_line_is_shown_whole():
