@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from bridge.app.bridge import Bridge
 from bridge.app.covers import Covers, check_fade
 from bridge.app.held import HeldPictures
+from bridge.app.places import Places
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.retained import stream_holder
 from bridge.app.states import States
@@ -76,12 +77,13 @@ class Actions:
         self.held = HeldPictures(bridge)
         self.switches = Switches(bridge.clock)
         self.covers = Covers(bridge, self.held, self._cover_changed, self.switches.log)
-        self.states = States(bridge, self._is_paused, self._state_changed, self._tell_trouble)
+        self.places = Places(bridge)
+        self.states = States(bridge, self.places, self._is_paused, self._state_changed, self._tell_trouble)
         self._revisions: dict[int, int] = {}
         self.warm_ups = WarmUps(
             bridge,
             lambda stream: self._revisions.get(stream.number, 0),
-            self.states.can_run,
+            self.places.takes,
             lambda: self.panicked or self.draining,
         )
         bridge.listeners.append(self)
@@ -100,6 +102,8 @@ class Actions:
     def request_finished(self, request: Request, command: Finish, now: float) -> None:
         """Listener: a request's end says how its stream is."""
         self.warm_ups.request_finished(request, command)
+        if command.outcome is Outcome.DONE:
+            self.places.proved(request)
         failed = command.outcome is Outcome.FAILED
         if not (request.warm_up and failed) or self.warm_ups.failed_everywhere(request):
             self.states.request_finished(request, command.outcome, command.error)
@@ -116,12 +120,14 @@ class Actions:
 
     def backends_changed(self) -> None:
         """Listener: with a backend, streams are ready; without one, they wait."""
+        self.places.backends_changed()
         self.states.look_again()
         self.warm_ups.backends_changed()
 
     def use_object_info(self, backend: str, info: ObjectInfo) -> None:
         """A ComfyUI that is up told which nodes and models it has."""
-        self.states.use_object_info(backend, info)
+        self.places.use_object_info(backend, info)
+        self.states.look_again()
         self.warm_ups.comfy_came(backend)
 
     def _next_deadline(self) -> float | None:
@@ -145,6 +151,8 @@ class Actions:
             self.held.last_frames.use(stream, None)
         if self.panicked and stream.mode is Mode.LIVE:
             stream.switch_live(False)  # as panic did to all others: `live` starts it after `resume`
+        if not opened.created:
+            self.places.look(stream)
         self.configure(stream, touched=opened.created or bool(opened.changed) or opened.resized)
         self._hold_values(stream)
         told = self.states.note(stream)
@@ -206,7 +214,8 @@ class Actions:
         return changed
 
     def _hold_values(self, stream: Stream) -> None:
-        """Count what the stream's values take now."""
+        """Count what the stream's values take now, and see where there is what they name."""
+        self.places.look(stream)
         self.bridge.retained.use(stream_holder(stream.number), stream.values.snapshot().values.values())
 
     def set_seed(self, stream: Stream, seed: object, *, source: object = None) -> None:
@@ -296,6 +305,7 @@ class Actions:
         self.bridge.tell(StreamClosed(stream.number))
         self.bridge.viewers.remove_stream(stream.number)
         self.states.forget_stream(stream.number)
+        self.places.forget_stream(stream.number)
         self.warm_ups.forget_stream(stream.number)
         self.covers.forget_stream(stream.number)
         self.held.forget_stream(stream)

@@ -7,7 +7,7 @@ import logging
 import ssl
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import aiohttp
 import msgspec
@@ -15,18 +15,32 @@ import msgspec
 from bridge.app.backend_headers import headers_for, trust
 from bridge.app.bridge import Bridge
 from bridge.app.config import BackendConfig, Config
+from bridge.app.node_types import NodeTypes
+from bridge.app.places import Places
 from bridge.backends.address import ComfyAddress, parse_address
+from bridge.backends.address_ranges import MAX_ADDRESSES, expand_addresses
 from bridge.backends.comfy import ComfyBackend
 from bridge.backends.records import ComfyLimits, remote_limits
 from bridge.backends.transfer import Transfer, TransferMode
-from bridge.errors import ConfigError, ErrorCode, InvalidValueError, NotAllowedError, UnknownNameError
+from bridge.errors import BackendError, ConfigError, ErrorCode, InvalidValueError, NotAllowedError, UnknownNameError
+from bridge.scheduler.state import Place
 
 logger = logging.getLogger("bridge.app")
 
 LOOK_EVERY_S: Final = 1.0
 REMIND_EVERY_S: Final = 60.0
-MAX_BACKENDS: Final = 64
-BACKEND_FACTS: Final = ("name", "url", "state", "version", "devices", "round_trip_ms", "transfer", "nodes", "warning")
+BACKEND_FACTS: Final = (
+    "name",
+    "url",
+    "state",
+    "version",
+    "devices",
+    "round_trip_ms",
+    "transfer",
+    "nodes",
+    "attempts",
+    "warning",
+)
 
 
 class BackendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +51,7 @@ class BackendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     headers: dict[str, str] = {}
     ca: str = ""
     remote: bool | None = None
+    transfer: Literal["auto", "raw", "jpeg", "webp", "png"] = "auto"
     replace: bool = False
 
     def __repr__(self) -> str:
@@ -44,11 +59,13 @@ class BackendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Backends:
-    """Adds, finds, shows and removes ComfyUIs. One change at a time."""
+    """Adds, finds, shows, drains and removes ComfyUIs. One change at a time."""
 
-    def __init__(self, bridge: Bridge, config: Config) -> None:
+    def __init__(self, bridge: Bridge, config: Config, places: Places, node_types: NodeTypes) -> None:
         self._bridge = bridge
         self._config = config
+        self._places = places
+        self._node_types = node_types
         self._change = asyncio.Lock()
         self._changes: set[asyncio.Task[Any]] = set()
 
@@ -130,6 +147,29 @@ class Backends:
         """
         return await self._changed(self._remove(name))
 
+    def drain_backend(self, name: str, on: bool) -> dict[str, Any]:
+        """Give a ComfyUI nothing new, or prompts again; what it has it ends. Give what is known of it.
+
+        Raises:
+            UnknownNameError: there is none of this name.
+        """
+        backend = self._named(name)
+        if self._bridge.drains.switch(name, on):
+            logger.info("backend %s %s", name, "is drained" if on else "takes prompts again")
+        return self._told(backend)
+
+    async def refresh_backend(self, name: str) -> dict[str, Any]:
+        """Ask a ComfyUI anew which nodes and model files it has; give what is known of it, with `changed`.
+
+        Raises:
+            UnknownNameError: there is none of this name. BackendError: it is not up, or doesn't answer.
+        """
+        backend = self._named(name)
+        if name not in self._bridge.backends_up:
+            raise BackendError(f"backend {name!r} is not up: it is asked when it comes")
+        changed = await self._node_types.refresh(backend)
+        return {**self._told(backend), "changed": changed}
+
     async def _changed(self, change: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
         """A change goes through to its end, even if who asked for it has gone."""
         task: asyncio.Task[dict[str, Any]] = asyncio.get_running_loop().create_task(change)
@@ -140,6 +180,8 @@ class Backends:
     async def _add(self, request: BackendRequest) -> dict[str, Any]:
         async with self._change:
             try:
+                if len(expand_addresses(request.url)) > 1:
+                    raise ConfigError("one address a request; `texbridge backends add` sends several of them")
                 address = parse_address(request.url, request.headers)
                 name = request.name or address.place
                 if not 0 < len(name) <= 200 or not name.isprintable():
@@ -154,38 +196,76 @@ class Backends:
                         f"{address.http} is there already, as {twin.name!r}: --name {twin.name} --replace gives it"
                         " other keys"
                     )
-                if old is None and len(self._bridge.backends) >= MAX_BACKENDS:
-                    raise NotAllowedError(f"there are {MAX_BACKENDS} backends, the limit; remove one")
+                if old is None and len(self._bridge.backends) >= MAX_ADDRESSES:
+                    raise NotAllowedError(f"there are {MAX_ADDRESSES} backends, the limit; remove one")
                 if old is not None:
-                    await self._bridge.backends.remove(name)
-                added = self._take(
-                    BackendConfig(url=request.url, name=name, remote=request.remote), request.headers, tls
-                )
+                    await self._close(name)
+                config = BackendConfig(url=request.url, name=name, remote=request.remote, transfer=request.transfer)
+                added = self._take(config, request.headers, tls)
             except ConfigError as error:
                 raise InvalidValueError(error.message, code=ErrorCode.BAD_TEXT) from None
         return {**self._told(added), "notes": list(added.address.notes)}
 
     async def _remove(self, name: str) -> dict[str, Any]:
         async with self._change:
-            backend = self._bridge.backends.get(name)
-            if backend is None:
-                names = ", ".join(repr(one.name) for one in self._bridge.backends)
-                raise UnknownNameError(
-                    f"no backend {name[:200]!r}; there are: {names or 'none'}", code=ErrorCode.UNKNOWN_ADDRESS
-                )
-            told = self._told(backend)
-            await self._bridge.backends.remove(name)
+            told = self._told(self._named(name))
+            await self._close(name)
             logger.info("backend %s is removed", name)
         return told
 
+    async def _close(self, name: str) -> None:
+        await self._bridge.backends.remove(name)
+        self._bridge.drains.forget(name)
+
+    def _named(self, name: str) -> ComfyBackend:
+        backend = self._bridge.backends.get(name)
+        if backend is None:
+            names = ", ".join(repr(one.name) for one in self._bridge.backends)
+            raise UnknownNameError(
+                f"no backend {name[:200]!r}; there are: {names or 'none'}", code=ErrorCode.UNKNOWN_ADDRESS
+            )
+        return backend
+
     def _told(self, backend: ComfyBackend) -> dict[str, Any]:
-        info = backend.info()
-        return {key: info[key] for key in BACKEND_FACTS}
+        info, now = backend.info(), self._bridge.clock()
+        place = self._bridge.scheduler.place(backend.name, now)
+        told = {key: info[key] for key in BACKEND_FACTS}
+        return {
+            **told,
+            "drained": backend.name in self._bridge.drains,
+            "lacks": self._places.lacking(backend.name),
+            **(
+                {"broken_s": None, "done": 0, "failed": 0, "lost": 0, "durations_ms": {}}
+                if place is None
+                else work(place, now)
+            ),
+        }
 
     async def close(self) -> None:
         """Let changes that are under way end."""
         if self._changes:
             await asyncio.wait(list(self._changes))
+
+
+def work(place: Place, now: float) -> dict[str, Any]:
+    """Give what the scheduler knows of a ComfyUI, as JSON."""
+    return {
+        "broken_s": None if place.broken_until is None else round(max(0.0, place.broken_until - now), 1),
+        "done": place.done,
+        "failed": place.failed,
+        "lost": place.lost,
+        "durations_ms": {key_words(key): round(seconds * 1000, 1) for key, seconds in place.durations.items()},
+    }
+
+
+def key_words(key: object) -> str:
+    """Give workflow and size of a stream's cost key, `gradient 512x512`."""
+    match key:
+        case (str() as workflow, (int() as width, int() as height)):
+            return f"{workflow} {width}x{height}"
+        case (str() as workflow, _):
+            return workflow
+    return str(key)
 
 
 async def find_comfy(places: tuple[str, ...]) -> str | None:

@@ -17,6 +17,7 @@ from math import inf
 from typing import Final, Protocol
 
 from bridge.app.config import Config
+from bridge.app.drains import Drains
 from bridge.app.node_prompts import prompt_for
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.results import Results
@@ -42,6 +43,7 @@ from bridge.scheduler.events import (
     AttemptWithdrawn,
     BackendDoubted,
     BackendDown,
+    BackendMuted,
     BackendRemoved,
     BackendUp,
     Command,
@@ -140,6 +142,7 @@ class Bridge:
         self.backends_up: set[str] = set()
         self.backends_mute: set[str] = set()
         """Those whose socket tells nothing of the prompts that they run."""
+        self.drains = Drains(self.tell, self._backends_changed)
         self.on_object_info: Callable[[str, bytes], None] | None = None
         """Called when a backend's node types are known; set by who keeps the library current."""
         self.attempt_over: Callable[[], None] | None = None
@@ -375,6 +378,7 @@ class Bridge:
                 logger.warning("backend %s: %s", record.backend, record.message)
             case BackendMute():
                 (self.backends_mute.add if record.mute else self.backends_mute.discard)(record.backend)
+                self.tell(BackendMuted(record.backend, record.mute))
                 self._backends_changed()
             case AttemptEnded():
                 request = self._over(record.attempt, trusted=record.error is None)

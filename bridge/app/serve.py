@@ -21,6 +21,7 @@ from bridge.app.data import data_folder
 from bridge.app.http_hub import HttpHub
 from bridge.app.link_hub import LinkHub
 from bridge.app.machine import who_is_there
+from bridge.app.node_types import NodeTypes
 from bridge.app.osc_hub import OscHub
 from bridge.app.osc_targets import Target
 from bridge.app.parent import when_input_ends
@@ -103,10 +104,10 @@ class Server:
         self._require_comfy = require_comfy or wait_comfy_s is not None
         self._wait_comfy_s = wait_comfy_s
         library, self._folders = make_library(config.workflows.folders, log_errors=log_errors)
-        self._recorded = library.object_info
         self.bridge = Bridge(config, library)
         self.actions = Actions(self.bridge)
-        self.backends = Backends(self.bridge, config)
+        self.node_types = NodeTypes(self.actions, library.object_info, self._spawn)
+        self.backends = Backends(self.bridge, config, self.actions.places, self.node_types)
         self.embedded: EmbeddedServer | None = None
         self._link_hub = LinkHub(self.actions)
         self._osc_hub = OscHub(
@@ -153,7 +154,7 @@ class Server:
         self.bridge.memory.open(config.link.memory_folder)
         self._open_streams()
         self._osc_hub.maps.use(map_specs(config.map, self.actions.streams.by_name))
-        self.bridge.on_object_info = self._object_info_came
+        self.bridge.on_object_info = self.node_types.came
         if config.embedded.enabled:
             self.embedded = EmbeddedServer(step_delay_ms=config.embedded.step_delay_ms)
             await self.embedded.start()
@@ -172,6 +173,7 @@ class Server:
         for stream in self.actions.streams.by_name.values():
             await self.actions.held.last_frames.loaded(stream)
         self._spawn(asyncio.to_thread(decoders.load))
+        self._spawn(self.node_types.watch())
         await self._open_doors()
         if config.workflows.reload:
             self._spawn(Watch(self.bridge.library, self._folders, self.actions.workflow_edited).run())
@@ -237,20 +239,6 @@ class Server:
                 return False
             await asyncio.sleep(LOOK_EVERY_S)
         return True
-
-    def _object_info_came(self, backend: str, data: bytes) -> None:
-        self._spawn(self._take_object_info(backend, data))
-
-    async def _take_object_info(self, backend: str, data: bytes) -> None:
-        """Ranges and choices are those of the ComfyUI that is there."""
-        try:
-            live = await asyncio.to_thread(ObjectInfo.from_json, data)
-        except TexbridgeError as error:
-            logger.warning("backend %s: its object_info can't be used, the recorded one stays: %s", backend, error)
-            return
-        for name in self.bridge.library.refresh(self._recorded.merged(live)):
-            self.actions.workflow_edited(name)
-        self.actions.use_object_info(backend, live)
 
     # --- doors ---------------------------------------------------------------------------------------------
 

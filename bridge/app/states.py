@@ -14,14 +14,13 @@ from collections.abc import Callable
 from typing import Final
 
 from bridge.app.bridge import Bridge
+from bridge.app.places import Places
 from bridge.app.records import Request
 from bridge.app.troubles import mute_trouble
 from bridge.errors import BackendError, ErrorCode, TexbridgeError
 from bridge.scheduler.state import Running
 from bridge.streams.stream import Stream
 from bridge.types import Outcome, StreamState, WorkflowSpec
-from bridge.workflow.check import Problem, ProblemKind, check_against
-from bridge.workflow.object_info import ObjectInfo
 
 logger = logging.getLogger("bridge.app")
 
@@ -45,25 +44,22 @@ class States:
     def __init__(
         self,
         bridge: Bridge,
+        places: Places,
         covered: Callable[[Stream], bool],
         changed: Callable[[Stream], None],
         trouble: Callable[[Stream, BackendError], None],
     ) -> None:
         self._bridge = bridge
+        self._places = places
         self._covered = covered
         self._changed = changed
         self._trouble = trouble
-        self._object_infos: dict[str, ObjectInfo] = {}
-        self._fits: dict[tuple[str, str], tuple[WorkflowSpec, bool]] = {}
-        """Whether a backend has all that a workflow needs, by both names."""
         self._broken: dict[int, WorkflowSpec] = {}
         """Streams whose last request failed, with the workflow that failed."""
         self._failures: dict[int, str] = {}
         """Why it failed."""
         self._proven: dict[int, WorkflowSpec] = {}
         """Streams whose workflow has made a picture, whatever its check says."""
-        self._unfit: dict[int, tuple[WorkflowSpec, BackendError | None]] = {}
-        """What is wrong with a stream's workflow at every ComfyUI that is up; None if one can run it."""
         self._told: dict[int, str] = {}
         self._mute_told: set[int] = set()
         """Streams of which was told that every ComfyUI is mute."""
@@ -71,15 +67,8 @@ class States:
 
     # --- what happens --------------------------------------------------------------------------------------
 
-    def use_object_info(self, backend: str, info: ObjectInfo) -> None:
-        """A ComfyUI told which nodes and models it has."""
-        self._object_infos[backend] = info
-        self._fits = {fit: known for fit, known in self._fits.items() if fit[0] != backend}
-        self.look_again()
-
     def look_again(self) -> None:
         """ComfyUIs came or went, or panic did: look at every stream."""
-        self._unfit.clear()
         if not self._all_are_mute():
             self._mute_told.clear()
         for stream in list(self._bridge.streams.by_name.values()):
@@ -102,7 +91,7 @@ class States:
 
     def forget_stream(self, stream: int) -> None:
         """The stream is gone."""
-        for kept in (self._broken, self._proven, self._unfit, self._told, self._failures):
+        for kept in (self._broken, self._proven, self._told, self._failures):
             kept.pop(stream, None)
         self._mute_told.discard(stream)
 
@@ -122,7 +111,7 @@ class States:
     def _state(self, stream: Stream) -> StreamState:
         if self._covered(stream):
             return StreamState.PAUSED
-        if not self._bridge.backends_up:
+        if not self._bridge.drains.without(self._bridge.backends_up):
             return StreamState.WAITING_FOR_COMFY
         if self._is_mute(stream) or self._is_unfit(stream) or self._broken.get(stream.number) == stream.workflow:
             return StreamState.DEGRADED
@@ -141,11 +130,10 @@ class States:
 
     def trouble(self, stream: Stream) -> str | None:
         """Why a stream is degraded, for a person; None if it isn't, or nobody knows."""
-        unfit = self._unfit.get(stream.number)
         if self._all_are_mute():
             return mute_trouble(self._bridge.backends_up).message
-        if unfit is not None and unfit[0] == stream.workflow and unfit[1] is not None:
-            return unfit[1].message
+        if self._proven.get(stream.number) != stream.workflow and (unfit := self._places.trouble(stream)) is not None:
+            return unfit.message
         if self._broken.get(stream.number) == stream.workflow and (words := self._failures.get(stream.number)):
             return f"its last request failed: {words}"
         return None
@@ -166,50 +154,15 @@ class States:
         number = stream.number
         if self._proven.get(number) == stream.workflow:
             return False
-        known = self._unfit.get(number)
-        if known is None or known[0] != stream.workflow:
-            known = self._unfit[number] = (stream.workflow, self._find_trouble(stream.workflow))
-            error = known[1]
-            if error is None:
-                self._told.pop(number, None)
-            elif self._told.get(number) != error.message:
-                self._told[number] = error.message
-                logger.warning("stream %s: %s", stream.name, error.message)
-                # Not in the middle of what is being done: after the answer to it.
-                asyncio.get_running_loop().call_soon(self._trouble, stream, error)
-        return known[1] is not None
-
-    def can_run(self, backend: str, workflow: WorkflowSpec) -> bool:
-        """Whether a ComfyUI has all that a workflow needs; False while its nodes aren't known."""
-        known = self._fits.get((backend, workflow.name))
-        if known is None or known[0] != workflow:
-            info = self._object_infos.get(backend)
-            fits = info is not None and not any(
-                problem.stops for problem in check_against(self._bridge.library.get(workflow.name), info)
-            )
-            known = self._fits[backend, workflow.name] = (workflow, fits)
-        return known[1]
-
-    def _find_trouble(self, workflow: WorkflowSpec) -> BackendError | None:
-        """Why no ComfyUI that is up can run a workflow; None if one can, or its nodes aren't known yet."""
-        graph = self._bridge.library.get(workflow.name)
-        found: list[Problem] = []
-        for backend in sorted(self._bridge.backends_up):
-            info = self._object_infos.get(backend)
-            problems = [] if info is None else [p for p in check_against(graph, info) if p.stops]
-            if not problems:
-                return None
-            found = found or problems
-        if not found:
-            return None
-        nodes = any(problem.kind is ProblemKind.MISSING_NODE for problem in found)
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        return BackendError(
-            f"workflow {workflow.name!r} can't run on the ComfyUI that is there: {found[0]}{more}",
-            code=ErrorCode.MISSING_NODE if nodes else ErrorCode.PROMPT_REJECTED,
-            field="workflow",
-            value=workflow.name,
-        )
+        error = self._places.trouble(stream)
+        if error is None:
+            self._told.pop(number, None)
+        elif self._told.get(number) != error.message:
+            self._told[number] = error.message
+            logger.warning("stream %s: %s", stream.name, error.message)
+            # Not in the middle of what is being done: after the answer to it.
+            asyncio.get_running_loop().call_soon(self._trouble, stream, error)
+        return error is not None
 
     # --- time ----------------------------------------------------------------------------------------------
 

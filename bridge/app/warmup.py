@@ -5,7 +5,8 @@ workflow: as soon as that is there, and whenever workflow, size or model files h
 dropped, and what is shown stays. It is never in the way: it begins where nothing else of ours is, one at a time at
 each ComfyUI, and gives way when somebody asks for a picture and no other ComfyUI is free. A live stream that somebody
 looks at warms itself, and one that takes pictures waits for the first. Nothing is warmed twice, nor during panic, nor
-longer than `scheduler.warm_up_limit_s`.
+longer than `scheduler.warm_up_limit_s`. A size that is being moved is warmed when it has come to rest, and no more than
+`MAX_SIZES` of them: the models are loaded by then, and the rest of a first time is little.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from math import inf
+from typing import Final, TypeAlias
 
 from bridge.app.bridge import Bridge
 from bridge.app.records import Request
 from bridge.errors import BackendError, ErrorCode
 from bridge.scheduler.events import Finish, RequestAdded, RequestCancelled
 from bridge.streams.stream import Stream
-from bridge.types import Mode, Outcome, ParameterType, Picture, RawPicture, StreamState, WorkflowSpec
+from bridge.types import Mode, Outcome, ParameterType, Picture, RawPicture, Size, StreamState
 from bridge.workflow.check import MODEL_SUFFIXES
 
 logger = logging.getLogger("bridge.app")
@@ -28,6 +30,12 @@ logger = logging.getLogger("bridge.app")
 LOWEST_PRIORITY: Final = 0
 MAX_KEYS: Final = 1024
 """Kept of each ComfyUI, the newest; what is forgotten may be warmed once more."""
+
+MAX_SIZES: Final = 8
+"""Of one workflow with the same models at one ComfyUI."""
+
+SETTLE_S: Final = 1.0
+"""Sizes that follow each other faster are a fader's: the one that stays so long is warmed."""
 
 MAX_TRIES: Final = 3
 """Of one key at one ComfyUI that loses prompts and comes back, or where others keep asking."""
@@ -39,35 +47,40 @@ class _Open:
 
     stream: Stream
     backend: str
-    key: Hashable
+    key: _Key
     ends_at: float
 
 
 class WarmUps:
     """The warm-up prompts of one bridge.
 
-    `revision(stream)` gives that of a stream's values, `can_run(backend, workflow)` whether a ComfyUI has what a
-    workflow needs, `halted()` whether nothing may be made now.
+    `revision(stream)` gives that of a stream's values, `can_run(backend, stream)` whether a ComfyUI has what a stream
+    needs and isn't drained, `halted()` whether nothing may be made now.
     """
 
     def __init__(
         self,
         bridge: Bridge,
         revision: Callable[[Stream], int],
-        can_run: Callable[[str, WorkflowSpec], bool],
+        can_run: Callable[[str, Stream], bool],
         halted: Callable[[], bool],
     ) -> None:
         self._bridge = bridge
         self._revision = revision
         self._can_run = can_run
         self._halted = halted
-        self._known: dict[str, dict[Hashable, bool]] = {}
+        self._known: dict[str, dict[_Key, bool]] = {}
         """By ComfyUI that is ready: what it was asked for, and whether it could."""
-        self._tries: dict[tuple[str, Hashable], int] = {}
+        self._tries: dict[tuple[str, _Key], int] = {}
         self._lacking: set[int] = set()
         """Streams that may need one."""
         self._open: dict[int, _Open] = {}
         """By request."""
+        self._looked: dict[int, _Key] = {}
+        """By stream: the key that it had at the last look."""
+        self._resized_at: dict[int, float] = {}
+        self._moving_until: dict[int, float] = {}
+        """By stream whose size is being moved: when it counts as come to rest."""
         bridge.add_deadline(self._next_deadline, self._when_due)
         bridge.attempt_over = self._backend_is_free
 
@@ -88,13 +101,28 @@ class WarmUps:
             for tried in [tried for tried in self._tries if tried[0] == backend]:
                 del self._tries[tried]
             self._cancel(lambda open_, gone=backend: open_.backend == gone)  # type: ignore[misc]
+        self._lacking.update(self._bridge.streams.by_number)  # one may take prompts again that was drained
         self._begin()
 
     def look(self, stream: Stream) -> None:
         """Something of a stream is another one now: its workflow, size, models, mode, state, or who looks at it."""
         self._lacking.add(stream.number)
+        self._watch_size(stream)
         self._cancel(lambda open_: open_.stream is stream and (open_.key != _key(stream) or _warms_itself(stream)))
         self._begin()
+
+    def _watch_size(self, stream: Stream) -> None:
+        """See whether a stream's size is being moved."""
+        number, key = stream.number, _key(stream)
+        before = self._looked.get(number)
+        self._looked[number] = key
+        if before is None or before == key or _without_size(before) != _without_size(key):
+            return
+        now = self._bridge.clock()
+        last, self._resized_at[number] = self._resized_at.get(number, -inf), now
+        if now - last < SETTLE_S:
+            self._moving_until[number] = now + SETTLE_S
+            self._bridge.set_timer()
 
     def values_changed(self, stream: Stream, names: tuple[str, ...]) -> None:
         """Parameters have other values now: those that name a model file count, and pictures."""
@@ -128,12 +156,15 @@ class WarmUps:
         if not request.stream.configured:
             return False
         key = _key_of(request)
-        able = [name for name in self._known if self._can_run(name, request.workflow.spec)]
+        able = [name for name in self._known if self._can_run(name, request.stream)]
         return bool(able) and all(self._known[backend].get(key) is False for backend in able)
 
     def forget_stream(self, stream: int) -> None:
         """The stream is gone."""
         self._lacking.discard(stream)
+        self._looked.pop(stream, None)
+        self._resized_at.pop(stream, None)
+        self._moving_until.pop(stream, None)
 
     # --- making --------------------------------------------------------------------------------------------
 
@@ -151,18 +182,20 @@ class WarmUps:
             ):
                 self._lacking.discard(number)  # it is looked at again when that changes
                 continue
+            if number in self._moving_until:
+                continue
             key = _key(stream)
             cold = [
                 backend
                 for backend, known in self._known.items()
-                if key not in known and self._can_run(backend, stream.workflow)
+                if key not in known and self._can_run(backend, stream) and _sizes(known, key) < MAX_SIZES
             ]
             if not cold:
                 self._lacking.discard(number)
             for backend in cold:
                 self._make(stream, backend, key)
 
-    def _make(self, stream: Stream, backend: str, key: Hashable) -> None:
+    def _make(self, stream: Stream, backend: str, key: _Key) -> None:
         if not self._bridge.scheduler.is_idle(backend) or any(
             open_.backend == backend for open_ in self._open.values()
         ):
@@ -202,7 +235,7 @@ class WarmUps:
         else:  # somebody cancelled it, or ComfyUI lost it: once more, but not for ever
             self._lacking.add(open_.stream.number)
 
-    def _note(self, backend: str, key: Hashable, could: bool) -> None:
+    def _note(self, backend: str, key: _Key, could: bool) -> None:
         known = self._known[backend]
         known.pop(key, None)
         if len(known) >= MAX_KEYS:
@@ -217,9 +250,13 @@ class WarmUps:
             self._bridge.tell(RequestCancelled(number))
 
     def _next_deadline(self) -> float | None:
-        return min((open_.ends_at for open_ in self._open.values()), default=None)
+        ends = (open_.ends_at for open_ in self._open.values())
+        return min((*ends, *self._moving_until.values()), default=None)
 
     def _when_due(self, now: float) -> None:
+        rested = [number for number, until in self._moving_until.items() if until <= now]
+        for number in rested:
+            del self._moving_until[number]
         for open_ in [open_ for open_ in self._open.values() if open_.ends_at <= now]:
             logger.warning(
                 "the warm-up of workflow %s at backend %s takes more than scheduler.warm_up_limit_s (%g s): given up",
@@ -229,6 +266,8 @@ class WarmUps:
             )
             self._note(open_.backend, open_.key, True)
         self._cancel(lambda open_: open_.ends_at <= now)
+        if rested:
+            self._begin()
 
 
 def _warms_itself(stream: Stream) -> bool:
@@ -244,11 +283,25 @@ def _waits_for_picture(stream: Stream) -> bool:
     )
 
 
-def _key(stream: Stream) -> Hashable:
-    return stream.cost_key, _models(stream.values.snapshot().values)
+_Key: TypeAlias = tuple[tuple[str, Size | None], tuple[tuple[str, object], ...]]
+"""Workflow and size, and the model files that its values name."""
 
 
-def _key_of(request: Request) -> Hashable:
+def _without_size(key: _Key) -> Hashable:
+    """What is loaded for it."""
+    return key[0][0], key[1]
+
+
+def _sizes(known: Mapping[_Key, bool], key: _Key) -> int:
+    """How many sizes of the same were warmed."""
+    return sum(_without_size(other) == _without_size(key) for other in known)
+
+
+def _key(stream: Stream) -> _Key:
+    return (stream.workflow.name, stream.picture_size), _models(stream.values.snapshot().values)
+
+
+def _key_of(request: Request) -> _Key:
     spec = request.workflow.spec
     return (spec.name, request.size or spec.size), _models(request.snapshot.values)
 

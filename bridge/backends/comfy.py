@@ -126,6 +126,15 @@ class ComfyBackend:
         """All node types as ComfyUI's JSON; there before the first BackendUp, read anew when ComfyUI was down."""
         return self._connection.object_info
 
+    async def refresh(self) -> bytes:
+        """Ask for all node types anew: model files may have come. Raises BackendError, and keeps what was known."""
+        self._connection.object_info = data = await self._http.object_info()
+        return data
+
+    async def node_class(self, class_type: str) -> bytes:
+        """Give what ComfyUI says of one node class now, as its JSON; an empty map without it. Raises BackendError."""
+        return await self._http.object_info(class_type)
+
     def start(self) -> None:
         """Begin to connect; BackendUp tells when it is there."""
         if self._task is None and self.state is not BackendState.CLOSED:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
@@ -172,10 +172,11 @@ class ComfyHttp:
             raise _wrong(status, data, "/prompt")
         return remaining
 
-    async def object_info(self) -> bytes:
-        """All node types with their inputs, as ComfyUI's own JSON."""
+    async def object_info(self, class_type: str = "") -> bytes:
+        """All node types with their inputs, or one of them, as ComfyUI's own JSON."""
         timeout = aiohttp.ClientTimeout(total=self._limits.long_timeout_s, sock_connect=self._limits.open_timeout_s)
-        status, data = await self._call("GET", "/object_info", timeout=timeout)
+        route = f"/object_info/{quote(class_type, safe='')}" if class_type else "/object_info"
+        status, data = await self._call("GET", route, timeout=timeout)
         if data.lstrip()[:1] != b"{":
             raise _wrong(status, data, "/object_info")
         return data
