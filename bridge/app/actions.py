@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from bridge.app.bridge import Bridge
 from bridge.app.covers import Covers, check_fade
@@ -20,6 +20,7 @@ from bridge.app.states import States
 from bridge.app.switches import Switches
 from bridge.app.viewers import Viewer
 from bridge.app.warmup import WarmUps
+from bridge.app.watcher import Watcher
 from bridge.errors import BackendError, BridgeError, ErrorCode, NotAllowedError
 from bridge.scheduler import policy
 from bridge.scheduler.events import (
@@ -30,7 +31,6 @@ from bridge.scheduler.events import (
     Resumed,
     StreamClosed,
     StreamConfigured,
-    ValuesChanged,
     ViewersChanged,
 )
 from bridge.streams.registry import Opened
@@ -39,30 +39,6 @@ from bridge.streams.sizes import Shape
 from bridge.streams.stream import Stream
 from bridge.types import Mode, Outcome, Size, WorkflowSpec
 from bridge.workflow.object_info import ObjectInfo
-
-
-class Watcher(Protocol):
-    """A hub that hears of changes, to tell its clients."""
-
-    def values_changed(self, stream: Stream, names: tuple[str, ...], source: object) -> None:
-        """Parameters have other values now; `source` is who set them (a session's id, an OSC sender)."""
-        ...
-
-    def control_changed(self, stream: Stream, name: str, source: object) -> None:
-        """`seed`, `size` or `workflow` of a stream is another one now; `source` as above."""
-        ...
-
-    def stream_changed(self, stream: Stream) -> None:
-        """A stream has another workflow or state, or is new."""
-        ...
-
-    def stream_trouble(self, stream: Stream, error: BackendError) -> None:
-        """A stream has a workflow that no ComfyUI that is up can run."""
-        ...
-
-    def stream_closed(self, stream: Stream) -> None:
-        """A stream is gone."""
-        ...
 
 
 class Actions:
@@ -146,6 +122,7 @@ class Actions:
         stream = opened.stream
         if opened.replaced:
             self._cancel_all_of(stream)
+            self.bridge.feedback.forget_stream(stream.number)
             self._use_outputs(stream)
         elif opened.created and not stream.configured:
             self.held.last_frames.use(stream, None)
@@ -179,12 +156,13 @@ class Actions:
                 stream.max_fps,
                 revision,
                 stream.idle_after_s,
+                stream.feeds_back,
             )
         )
 
     def _touch(self, stream: Stream) -> None:
         """The next picture of this stream will be another one."""
-        self.bridge.tell(ValuesChanged(stream.number, self._next_revision(stream)))
+        self.configure(stream, touched=True)
 
     def _next_revision(self, stream: Stream) -> int:
         revision = self._revisions[stream.number] = self._revisions.get(stream.number, 0) + 1
@@ -312,6 +290,7 @@ class Actions:
         self.bridge.shown.forget_stream(stream.number)
         self.bridge.retained.drop(stream_holder(stream.number))
         self.bridge.pictures.forget_stream(stream.number)
+        self.bridge.feedback.forget_stream(stream.number)
         self._revisions.pop(stream.number, None)
         for session in self.sessions:
             session.forget_stream(stream.number)
@@ -378,6 +357,8 @@ class Actions:
         if changed:
             self._hold_values(stream)
             self._next_revision(stream)
+        if stream.workflow.feedback is not None and stream.workflow.feedback.switch in changed:
+            self.configure(stream)
         number = self.bridge.scheduler.take_number()
         self.bridge.requests[number] = Request(
             number,
@@ -433,6 +414,7 @@ class Actions:
                 stream.switch_live(False)
                 self.configure(stream)
         self.bridge.results.paused = True
+        self.bridge.feedback.begin_anew()  # what had to go may be in the picture
         self.bridge.tell(Panicked())
         self.covers.end_fades()
         for stream in self.streams.by_name.values():

@@ -17,6 +17,7 @@ from math import inf
 from typing import Final, Protocol
 
 from bridge.app.config import Config
+from bridge.app.feedback_pictures import FeedbackPictures, Step
 from bridge.app.drains import Drains
 from bridge.app.node_prompts import prompt_for
 from bridge.app.records import ReleasedSet, Request
@@ -139,6 +140,7 @@ class Bridge:
             config.http.jpeg_quality,
             self.memory.sink_for,
         )
+        self.feedback = FeedbackPictures(self.pictures, self.decoders, self.picture_limits, self.shown.newest, clock)
         self.backends_up: set[str] = set()
         self.backends_mute: set[str] = set()
         """Those whose socket tells nothing of the prompts that they run."""
@@ -258,10 +260,11 @@ class Bridge:
         pictures = {name: value for name, value in values if isinstance(value, Picture | RawPicture)}
         if not request.submitted_at:
             request.submitted_at = self.clock()
-        if pictures:
+        step = self.feedback.step(command.attempt, request, self.backends.get(command.backend))
+        if pictures or step is not None:
             # Picture and values are those of one moment: what comes while the picture goes up is the next prompt's.
             snapshot = request.snapshot
-            task = asyncio.get_running_loop().create_task(self._upload(command, request, pictures))
+            task = asyncio.get_running_loop().create_task(self._upload(command, request, pictures, step))
             self._uploads[command.attempt] = task
             began = self.clock()
             task.add_done_callback(lambda ended: self._uploaded(command, request, snapshot, began, ended))
@@ -283,15 +286,15 @@ class Bridge:
             self._refuse(attempt, error)
             return
         self.results.begin(attempt, request, dict(snapshot.client_times), dict(bound.output_nodes))
-        prompt, files = prompt_for(backend, bound, request.workflow)
+        prompt, files = prompt_for(backend, bound, request.workflow, self.feedback.keep(attempt))
         backend.submit(attempt, prompt, bound.output_nodes, files=files)
 
     async def _upload(
-        self, command: Submit, request: Request, pictures: Mapping[str, Picture | RawPicture]
+        self, command: Submit, request: Request, pictures: Mapping[str, Picture | RawPicture], step: Step | None
     ) -> dict[str, str]:
         """Bring a request's pictures to the backend; gives the names by which it knows them."""
         backend = self.backends.get(command.backend)
-        return {} if backend is None else await self.pictures.bring(backend, command.attempt, request, pictures)
+        return {} if backend is None else await self.feedback.bring(backend, command.attempt, request, pictures, step)
 
     def _uploaded(
         self, command: Submit, request: Request, snapshot: Snapshot, began: float, task: asyncio.Task[dict[str, str]]
@@ -328,7 +331,7 @@ class Bridge:
         return True
 
     def _refuse(self, attempt: int, error: TexbridgeError, retry: bool = False) -> None:
-        self._over(attempt)
+        self.feedback.failed(attempt, self._over(attempt))
         self.tell(AttemptRefused(attempt, error, retry))
 
     def _over(self, attempt: int, *, trusted: bool = True) -> Request | None:
@@ -382,6 +385,8 @@ class Bridge:
                 self._backends_changed()
             case AttemptEnded():
                 request = self._over(record.attempt, trusted=record.error is None)
+                if record.error is not None:
+                    self.feedback.failed(record.attempt, request)
                 self.tell(record if request is None else with_memory_words(record, request))
                 if record.error is None:
                     self.results.ended(record.attempt)
@@ -389,7 +394,9 @@ class Bridge:
                     self.results.forget(record.attempt)
                 self._attempt_is_over()
             case AttemptRefused() | AttemptLost() | AttemptWithdrawn():
-                self._over(record.attempt, trusted=not isinstance(record, AttemptRefused))
+                request = self._over(record.attempt, trusted=not isinstance(record, AttemptRefused))
+                if not isinstance(record, AttemptWithdrawn):
+                    self.feedback.failed(record.attempt, request)
                 self.results.forget(record.attempt)
                 self.tell(record)
                 self._attempt_is_over()
@@ -438,6 +445,7 @@ class Bridge:
             listener.request_progress(request, value, maximum, record.node)
 
     def _set_released(self, stream: Stream, shared: ReleasedSet, source: PayloadSource) -> None:
+        self.feedback.set_released(stream, shared)
         for listener in self.listeners:
             listener.set_released(stream, shared, source.size)
 
