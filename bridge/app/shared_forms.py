@@ -33,6 +33,7 @@ SHRINK: Final = 8
 SMALL_IN_A_ROW: Final = 64
 SHRINK_FROM_BYTES: Final = 1 << 20
 TRY_AGAIN_S: Final = 5.0
+MOST_SINKS: Final = 1024
 
 
 class MemoryStats(NamedTuple):
@@ -66,6 +67,8 @@ class SharedForms:
         self.folder: MemoryFolder | None = None
         self._lock = threading.RLock()
         self._forms: dict[tuple[int, PayloadSpec], Form] = {}
+        self._sinks: dict[tuple[int, PayloadSpec, Size], Sink] = {}
+        """What was found for a payload since readers last came or went: it is asked for every picture."""
         self._by_reader: dict[object, Form] = {}
         self._files: dict[MemoryFile, Form] = {}
         self._generation = 0
@@ -122,14 +125,27 @@ class SharedForms:
             if form.readers:
                 return
             self._forms = {key: other for key, other in self._forms.items() if other is not form}
+            self._sinks.clear()
         form.retire()
 
     def sink_for(self, stream: int, spec: PayloadSpec, size: Size) -> Sink:
         """Where the payload of a picture of `size` is to be written: the form's slots if somebody reads them."""
+        if not self._forms:
+            return self.heap
         with self._lock:
-            for (number, wanted), form in self._forms.items():
-                if number == stream and wanted.format == spec.format and _in_size(wanted, size) == _in_size(spec, size):
-                    return form
+            asked = (stream, spec, size)
+            found = self._sinks.get(asked)
+            if found is None:
+                found = self._find(stream, _in_size(spec, size), size)
+                if len(self._sinks) >= MOST_SINKS:
+                    self._sinks.clear()
+                self._sinks[asked] = found
+        return found
+
+    def _find(self, stream: int, spec: PayloadSpec, size: Size) -> Sink:
+        for (number, wanted), form in self._forms.items():
+            if number == stream and wanted.format == spec.format and _in_size(wanted, size) == spec:
+                return form
         return self.heap
 
     # --- limits --------------------------------------------------------------------------------------------
@@ -194,6 +210,7 @@ class SharedForms:
         """Remove all files."""
         with self._lock:
             self._forms.clear()
+            self._sinks.clear()
             self._by_reader.clear()
             files, self._files = list(self._files), {}
             folder, self.folder = self.folder, None

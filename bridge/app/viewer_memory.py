@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from bridge.app.records import ViewerSet
 from bridge.app.shared_forms import SharedForms
-from bridge.codec.frame import FrameHeader, encode_frame_header
+from bridge.codec.frame import FrameHeader, encode_doorbell
 from bridge.codec.messages import Memory, encode_message
 from bridge.frames.packets import Payload
 from bridge.links.shared_memory import MemoryFile, SlotLease
-from bridge.types import FrameFlags
 
 
 @dataclass(eq=False, slots=True)
@@ -56,8 +55,7 @@ class ViewerMemory:
         file, told = lease.file, self._told[-1]
         if not file.is_whole() or (file is not self._file and not file.is_there()):
             return None
-        # All who read the slot share the header in it: nothing of one subscriber's own.
-        seq = lease.announce(replace(header, client_time=0), told)
+        seq = lease.announce(header, told)
         told.slots.append((file, lease.slot))
         memory = None
         if file is not self._file:
@@ -72,8 +70,7 @@ class ViewerMemory:
                     stride=page.slot_stride,
                 )
             )
-        bell = replace(header, flags=header.flags | int(FrameFlags.SHARED_MEMORY), slot=lease.slot, seq=seq)
-        return memory, encode_frame_header(bell)
+        return memory, encode_doorbell(header, lease.slot, seq)
 
     def ack(self, number: int) -> None:
         """The viewer is done with all sets up to `number`; a number that it was never sent is ignored."""

@@ -78,11 +78,36 @@ def encode_frame_header(header: FrameHeader) -> bytes:
     is_doorbell = header.slot is not None
     if is_doorbell is not bool(header.flags & _SHARED_MEMORY):
         raise ValueError(f"flags {header.flags} and slot {header.slot} contradict each other (flag 128: shared memory)")
+    if header.slot is None:
+        return _encode(header, HEADER_BYTES, header.flags, header.client_time)
+    if header.seq is None:
+        raise ValueError(f"slot {header.slot} without the seq of its payload")
+    return encode_doorbell(header, header.slot, header.seq)
+
+
+def encode_doorbell(header: FrameHeader, slot: int, seq: int) -> bytes:
+    """Give the 80 bytes that say in which slot the payload of this frame lies. Raises as `encode_frame_header` does."""
+    head = _encode(header, DOORBELL_BYTES, header.flags | _SHARED_MEMORY, header.client_time)
     try:
-        head = _HEADER.pack(
+        return head + _DOORBELL.pack(slot, 0, seq)
+    except struct.error as error:
+        raise ValueError(f"slot {slot} with seq {seq} does not fit the wire: {error}") from error
+
+
+def encode_slot_header(header: FrameHeader) -> bytes:
+    """Give the 64 bytes in a slot of shared memory, which all its readers share: nothing of one subscriber's own.
+
+    Raises as `encode_frame_header` does.
+    """
+    return _encode(header, HEADER_BYTES, header.flags & ~_SHARED_MEMORY, 0)
+
+
+def _encode(header: FrameHeader, header_bytes: int, flags: int, client_time: int) -> bytes:
+    try:
+        return _HEADER.pack(
             MAGIC,
-            DOORBELL_BYTES if is_doorbell else HEADER_BYTES,
-            header.flags,
+            header_bytes,
+            flags,
             header.stream,
             header.number,
             header.request,
@@ -94,11 +119,10 @@ def encode_frame_header(header: FrameHeader) -> bytes:
             header.height,
             header.row_pitch,
             header.payload_bytes,
-            header.client_time,
+            client_time,
             min(header.comfy_us, _U32_MAX),
             min(header.bridge_us, _U32_MAX),
         )
-        return head + _DOORBELL.pack(header.slot, 0, header.seq) if is_doorbell else head
     except struct.error as error:
         raise ValueError(f"{header} does not fit the wire: {error}") from error
 

@@ -48,6 +48,8 @@ MAX_PAYLOAD_PIXELS: Final = 64_000_000
 _OPAQUE: Final = np.uint32(0xFF000000)
 _GREY: Final = np.uint32(0x00010101)
 _SWAP_ROWS: Final = 128
+_NEAR_PIXELS: Final = 1 << 17
+"""So many words are still near the processor when they are looked at for the second time."""
 _FLOAT_TYPES: Final[dict[PixelFormat, FloatType]] = {
     PixelFormat.RGBA16F: "<f2",
     PixelFormat.R16F: "<f2",
@@ -201,12 +203,12 @@ def write_rgb_words(array: PixelArray, spec: PayloadSpec, out: memoryview) -> No
     upper: PixelArray = np.ndarray((height - 1, width), dtype, array, 0, (3 * width, 3))
     last: PixelArray = np.ndarray((width - 1,), dtype, array, (height - 1) * width * 3, (3,))
     for source, into in ((upper, target[:-1]), (last, target[-1, :-1])):
-        if swap:  # read the other way round R G B x is x B G R; one byte down that is B G R
-            for block in _blocks(len(source), _SWAP_ROWS if source is upper else width):
-                np.right_shift(source[block], np.uint32(8), out=into[block])
-                np.bitwise_or(into[block], _OPAQUE, out=into[block])
-        else:
-            np.bitwise_or(source, _OPAQUE, out=into)
+        # Copied first, for which numpy has a loop over words that lie anywhere; the rest in place, while it is at hand.
+        for block in _blocks(len(source), max(1, _NEAR_PIXELS // width) if source is upper else width):
+            np.copyto(into[block], source[block])
+            if swap:  # read the other way round R G B x is x B G R; one byte down that is B G R
+                np.right_shift(into[block], np.uint32(8), out=into[block])
+            np.bitwise_or(into[block], _OPAQUE, out=into[block])
     red, green, blue = (int(value) for value in array[-1, -1])
     word = (red << 16 | green << 8 | blue) if swap else (blue << 16 | green << 8 | red)
     target[-1, -1] = np.uint32(word | int(_OPAQUE))

@@ -15,7 +15,7 @@ import threading
 import warnings
 from pathlib import Path
 
-from bridge.codec.frame import FrameHeader, encode_frame_header
+from bridge.codec.frame import FrameHeader, encode_slot_header
 from bridge.codec.shared_memory import SLOT_HEADER_AT, SLOT_PAYLOAD_AT, page_for
 from bridge.links.memory_folder import MemoryFolder
 
@@ -164,7 +164,7 @@ class MemoryFile:
             if not self._written[slot]:
                 begin = self.page.slot_at(slot)
                 at = begin + SLOT_HEADER_AT
-                head = encode_frame_header(header)
+                head = encode_slot_header(header)
                 self._bytes[at : at + len(head)] = head
                 self._written[slot] = True
                 self._words[begin // 8] = lease.seq

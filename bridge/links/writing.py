@@ -294,8 +294,9 @@ class LinkWriter(ABC):
             size += len(message)
         if pieces:
             self._write(b"".join(pieces))
-            await self._drained()
-            self._reading_changed()
+            if self._queue or self._is_backed_up():
+                await self._drained()
+            self._reading_changed()  # at once if the kernel has it: the writer rests again before a picture comes
 
     async def _write_frame(self, frame: OutgoingFrame) -> None:
         size = len(frame.header) + frame.payload.nbytes
@@ -378,6 +379,10 @@ class LinkWriter(ABC):
         if self._drain_waiter is not None and not self._drain_waiter.done():
             self._drain_waiter.set_result(None)
 
+    def _is_backed_up(self) -> bool:
+        """Whether the kernel did not take all that was written."""
+        return self._paused or self._transport is None or self._transport.get_write_buffer_size() > 0
+
     async def _drained(self) -> None:
         """Wait until the kernel has all that was written; the memory behind it is free then.
 
@@ -386,9 +391,9 @@ class LinkWriter(ABC):
         """
         transport = self._transport
         assert transport is not None
-        if not self._paused and not transport.get_write_buffer_size():
+        if not self._is_backed_up():
             await asyncio.sleep(0)  # the other connections' turn
-        while self._phase is not Phase.CLOSED and (self._paused or transport.get_write_buffer_size()):
+        while self._phase is not Phase.CLOSED and self._is_backed_up():
             self._drain_waiter = self._loop.create_future()
             stall = self._loop.call_later(
                 self._limits.stall_timeout_s, self._check_progress, transport.get_write_buffer_size()

@@ -196,6 +196,24 @@ def test_a_frame_written_at_once_comes_after_the_messages_before_it_and_before_t
     run(test)
 
 
+def test_a_message_that_the_kernel_has_taken_leaves_the_writer_free_for_the_next_picture(kind):
+    async def test():
+        async with Rig(kind) as rig:
+            client = await rig.connect()
+            await send(client, op="ping", id=1)
+            assert (await receive(client))["id"] == 1
+            connection = rig.hub.connections[0]
+            connection.send(Accepted(request=7))
+            await asyncio.sleep(0)  # one turn, in which it goes out
+            rig.hub.frames.append(frame_bytes(1, 100))
+            connection.write_now()
+            assert rig.hub.done == 1, "the picture waited for the writer's turn"
+            assert (await receive(client))["request"] == 7
+            assert await client.receive() == b"".join(frame_bytes(1, 100))
+
+    run(test)
+
+
 def test_a_frame_written_at_once_to_a_peer_that_reads_nothing_is_given_back_with_it(kind):
     async def test():
         async with Rig(kind) as rig:

@@ -10,7 +10,9 @@ from bridge.codec.frame import (
     HEADER_BYTES,
     FrameHeader,
     decode_frame,
+    encode_doorbell,
     encode_frame_header,
+    encode_slot_header,
     mip_levels,
     payload_bytes,
     tight_row_pitch,
@@ -79,6 +81,8 @@ def test_times_saturate() -> None:
         {"bridge_us": -1},
         {"flags": FrameFlags.SHARED_MEMORY},
         {"slot": 1, "seq": 2},
+        {"flags": FrameFlags.SHARED_MEMORY, "slot": 1},
+        {"flags": FrameFlags.SHARED_MEMORY, "slot": 2**32, "seq": 2},
     ],
 )
 def test_encode_refuses_what_does_not_fit(changes: dict[str, int]) -> None:
@@ -93,6 +97,14 @@ def test_doorbell_has_slot_and_seq_and_no_payload() -> None:
     assert message[4:6] == b"\x50\x00"
     assert message[64:] == bytes.fromhex("03000000 00000000 1200000000000000")
     assert decode_frame(message) == (doorbell, b"")
+
+
+def test_a_frame_s_doorbell_and_its_slot_s_header() -> None:
+    header = replace(HEADER, client_time=77)
+    bell = replace(header, flags=header.flags | FrameFlags.SHARED_MEMORY, slot=3, seq=18)
+    assert encode_doorbell(header, 3, 18) == encode_frame_header(bell)
+    assert encode_slot_header(header) == encode_frame_header(replace(HEADER, client_time=0))
+    assert encode_slot_header(bell) == encode_slot_header(header)
 
 
 @pytest.mark.parametrize("length", range(len(HEADER_WIRE + PAYLOAD)))
