@@ -164,6 +164,20 @@ class AttemptEvents:
         else:
             ledger.end_request(request.number, Outcome.FAILED, error)
 
+    def move_on(self, attempt: Attempt, now: float) -> None:
+        """The prompt hangs where it is: its request is made elsewhere, and what comes of this one is dropped."""
+        ledger, request, backend = self._ledger, attempt.request, attempt.backend
+        backend.lost += 1
+        backend.breaker.failed(None, now)
+        if request.generation:
+            error = lost_at(backend.name, request.submitted_as, request.tries)
+            ledger.end_request(request.number, Outcome.FAILED, error)
+            return
+        ledger.withdraw(attempt)
+        request.tries -= 1
+        self._wait_again(request, backend)
+        ledger.agenda.fail_at(request, now + ledger.backend_lost_after_s)
+
     def settled(self, event: ResultSettled, now: float) -> None:
         """Every picture of an ended attempt is shown or dropped: its request can be answered."""
         attempt = self._ledger.attempts.get(event.attempt)

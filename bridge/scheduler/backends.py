@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from bridge.scheduler.attempts import AttemptEvents
 from bridge.scheduler.estimates import Estimates
 from bridge.scheduler.events import BackendDown, BackendMuted, BackendRemoved
@@ -18,7 +20,14 @@ class BackendEvents:
 
     def up(self, name: str) -> None:
         """A backend takes prompts, unless it is drained; one that is not known yet is one more."""
-        self._known(name).open = True
+        backend = self._known(name)
+        backend.open, backend.doubted_at = True, inf
+
+    def doubted(self, name: str, now: float) -> None:
+        """A backend may be gone: nothing more is submitted there, and what it has may have to go elsewhere."""
+        backend = self.shut(name)
+        if backend is not None:
+            backend.doubted_at = min(backend.doubted_at, now)
 
     def shut(self, name: str) -> Backend | None:
         """Submit nothing more at a backend until it is up again."""
@@ -46,6 +55,7 @@ class BackendEvents:
             backend.breaker.failed(None, now)  # once, however many it had
         backend.recent = ()
         backend.mute = False
+        backend.doubted_at = inf
         for attempt in list(backend.prompts):
             self._attempts.lost(attempt.number, now, with_backend=True)
         if isinstance(event, BackendRemoved):

@@ -52,6 +52,7 @@ from bridge.scheduler.events import (
     ValuesChanged,
     ViewersChanged,
 )
+from bridge.scheduler.hung import choose_hung
 from bridge.scheduler.ledger import Ledger
 from bridge.scheduler.requests import RequestEvents
 from bridge.scheduler.sequences import SequenceEvents
@@ -114,7 +115,7 @@ class Scheduler:
             case BackendUp():
                 self._backends.up(event.backend)
             case BackendDoubted():
-                self._backends.shut(event.backend)
+                self._backends.doubted(event.backend, now)
             case BackendDown() | BackendRemoved():
                 self._backends.down(event, now)
             case BackendDrained() | BackendKept():
@@ -197,9 +198,19 @@ class Scheduler:
         self._requests.expire(now)
         self._wake_at = inf
         if not self._ledger.panicked:
+            self._move_on(now)
             self._refresh(now)
             self._dispatch(now)
         return self._ledger.take_commands()
+
+    def _move_on(self, now: float) -> None:
+        while True:
+            attempt, wake_at = choose_hung(self._ledger, now)
+            if attempt is None:
+                self._wake_at = min(self._wake_at, wake_at)
+                return
+            self._attempts.move_on(attempt, now)
+            self._dispatch(now)  # one by one: the next needs a place that is free then
 
     def _refresh(self, now: float) -> None:
         ledger = self._ledger

@@ -187,6 +187,8 @@ class Backend:
     name: str
     open: bool = False
     """False while doubted or down: nothing is submitted."""
+    doubted_at: float = inf
+    """Since when it is in doubt; `inf` while it is not."""
     drained: bool = False
     """An operator wants it empty: nothing is submitted, open or not."""
     mute: bool = False
