@@ -13,6 +13,7 @@ Source: wire contract, Delivery.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Generic, Protocol, Self, TypeVar
@@ -126,6 +127,10 @@ class LosslessOutbox(Generic[Item]):
     def preview(self, item: Item) -> tuple[Item, ...]:
         """A preview: not for this reader. Gives it back."""
         return (item,)
+
+    def drop_preview(self, late: Callable[[Item], bool]) -> tuple[Item, ...]:
+        """There is none."""
+        return ()
 
     def take(self, *, sets: bool = True) -> Item | None:
         """The next item to send, now the caller's; None if nothing waits or the next set has no credit.
