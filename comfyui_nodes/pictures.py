@@ -4,6 +4,7 @@ A picture is known by the session that sent it and by a name of its choice: nobo
 without its secret, and a name that the sender keeps to itself can't be guessed.
 """
 
+import contextlib
 import hashlib
 import re
 import threading
@@ -105,6 +106,7 @@ class Pictures:
         self.max_pixels = max_pixels
         self._clock = clock
         self._entries = {}
+        self._under_way = []
         self._lock = threading.Lock()
 
     def limits(self):
@@ -147,6 +149,20 @@ class Pictures:
             self._entries[ticket] = kept
         return ticket
 
+    @contextlib.contextmanager
+    def under_way(self, secret, size):
+        """Hold room for a picture while its bytes come: they take memory already. Raises RefusedPicture."""
+        place = (session_of(secret), size)
+        with self._lock:
+            self._expire(self._clock())
+            self._make_room(*place)
+            self._under_way.append(place)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way.remove(place)
+
     def get(self, ticket):
         """The picture, kept a while longer from now; None if there is none."""
         with self._lock:
@@ -158,11 +174,16 @@ class Pictures:
                 self._entries[ticket] = entry
             return entry
 
-    def forget(self, secret):
-        """Drop all pictures of a session; gives how many."""
+    def forget(self, secret, names=None):
+        """Drop a session's pictures, all or those of these names; gives how many."""
         session = session_of(secret)
+        wanted = None if names is None else {f"{session}/{name}" for name in names}
         with self._lock:
-            mine = [ticket for ticket, entry in self._entries.items() if entry.session == session]
+            mine = [
+                ticket
+                for ticket, entry in self._entries.items()
+                if entry.session == session and (wanted is None or ticket in wanted)
+            ]
             for ticket in mine:
                 del self._entries[ticket]
         return len(mine)
@@ -190,6 +211,9 @@ class Pictures:
 
         mine = [(ticket, entry) for ticket, entry in self._entries.items() if entry.session == session]
         own, total, count = bytes_of(entry for _, entry in mine), bytes_of(self._entries.values()), len(self._entries)
+        own += sum(coming for whose, coming in self._under_way if whose == session)
+        total += sum(coming for _, coming in self._under_way)
+        count += len(self._under_way)
         for ticket, entry in mine:
             if (
                 own + size <= self.max_session_bytes
@@ -201,7 +225,9 @@ class Pictures:
             own, total, count = own - len(entry.data), total - len(entry.data), count - 1
         if own + size > self.max_session_bytes or total + size > self.max_total_bytes or count >= self.max_entries:
             raise RefusedPicture(
-                503, f"no room for {size} bytes: {count} pictures of other sessions take {total} bytes of memory"
+                503,
+                f"no room for {size} bytes: {count} pictures of other sessions, or still under way, take {total} bytes "
+                "of memory",
             )
 
 

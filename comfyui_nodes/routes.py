@@ -41,7 +41,9 @@ async def post_image(request):
         secret = request.headers.get(SESSION_HEADER, "")
         session_of(secret)
         description = Description(request.query, PICTURES.max_pixels)
-        data = await _body(request, description.payload_bytes)
+        length = _length(request, description.payload_bytes)
+        with PICTURES.under_way(secret, length):
+            data = await _body(request, length)
         ticket = PICTURES.put(secret, description, data)
     except RefusedPicture as refused:
         return web.json_response({"error": str(refused)}, status=refused.status)
@@ -69,15 +71,16 @@ def _expire():
 
 
 async def delete_images(request):
-    """Forget all pictures of a session."""
+    """Forget a session's pictures: all, or those that the query names."""
     try:
-        return web.json_response({"forgotten": PICTURES.forget(request.headers.get(SESSION_HEADER, ""))})
+        names = request.query.getall("name", None)
+        return web.json_response({"forgotten": PICTURES.forget(request.headers.get(SESSION_HEADER, ""), names)})
     except RefusedPicture as refused:
         return web.json_response({"error": str(refused)}, status=refused.status)
 
 
-async def _body(request, wanted):
-    """The body, read into one buffer; never more than the limit. Raises RefusedPicture."""
+def _length(request, wanted):
+    """How many bytes the body has; never more than the limit. Raises RefusedPicture."""
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise RefusedPicture(400, "the body must come as it is, without a Content-Encoding")
     length = request.content_length
@@ -87,6 +90,11 @@ async def _body(request, wanted):
         raise RefusedPicture(413, f"{length} bytes > limit {PICTURES.max_bytes}")
     if wanted is not None and length != wanted:
         raise RefusedPicture(400, f"the body has {length} bytes, the picture {wanted}")
+    return length
+
+
+async def _body(request, length):
+    """The body, read into one buffer. Raises RefusedPicture."""
     data = bytearray()
     async for chunk in request.content.iter_any():
         data += chunk

@@ -47,24 +47,25 @@ def _files(bound: BoundPrompt) -> Prompt:
 
 
 async def send_by_nodes(
-    backend: ComfyBackend, workflow: Workflow, parameter: str, picture: Picture | RawPicture, name: str
+    backend: ComfyBackend, workflow: Workflow, place: tuple[int, str], picture: Picture | RawPicture, name: str
 ) -> PictureTicket | None:
     """Send a picture as it is into ComfyUI's memory; None where that can't be, and it has to go up as a file.
 
-    `name` comes from the content: see `NodePack.send`. Raw pixels go over a fast link alone.
+    `place`, a stream's parameter, is the owner; `name` comes from the content: see `NodePack.send`.
+    Raw pixels go over a fast link alone.
 
     Raises:
         BackendError: the backend is gone, or silent.
         PictureDecodeError: the file's header can't be read.
     """
     nodes = backend.nodes
-    if not nodes.takes_pictures or not takes_tickets(workflow, parameter):
+    if not nodes.takes_pictures or not takes_tickets(workflow, place[1]):
         return None
     if isinstance(picture, Picture):
         format = read_picture_header(picture.data, PictureLimits()).format
         if not nodes.takes(format, len(picture.data)):
             return None
-        return await nodes.send(picture.data, name, format)
+        return await nodes.send(picture.data, name, format, owner=place)
     if not nodes.raw_in or not nodes.takes(picture.format.word, len(picture.data)):
         return None
     return await nodes.send(
@@ -74,4 +75,5 @@ async def send_by_nodes(
         width=picture.width,
         height=picture.height,
         origin=picture.origin,
+        owner=place,
     )

@@ -250,8 +250,8 @@ class Results:
             if (far := made.earlier(SETS_AHEAD)) is not None:
                 await far.over.wait()
             withheld = self.withholds(stream.number, stream.number_in_work)
-            # Who went longest without a picture first: where a form takes longer than the time between two pictures, the
-            # one before it in the line would else be the only one that is ever made.
+            # Who went longest without a picture first: where a form takes longer than the time between two pictures,
+            # the one before it in the line would else be the only one that is ever made.
             viewers = () if withheld else sorted(self._viewers.of_stream(stream.number), key=lambda one: one.offered)
             for viewer in viewers:
                 if viewer.wants not in making:

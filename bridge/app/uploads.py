@@ -144,7 +144,7 @@ class PictureUploads:
         self.brought += 1
         if by_nodes and data[:3] == _JPEG:
             file = Picture(bytes(data), digest)
-            if (ticket := await send_by_nodes(backend, workflow, place[1], file, digest[:32])) is not None:
+            if (ticket := await send_by_nodes(backend, workflow, place, file, digest[:32])) is not None:
                 return ticket
         return await backend.store_picture(data, digest, place, attempt)
 
@@ -160,7 +160,9 @@ class PictureUploads:
         """Send it as it is, or as the pixels that its rule makes of it, into a node pack's memory; None if it can't."""
         if isinstance(picture, Picture) and not rule.moves_pixels:
             self.brought += 1
-            return await send_by_nodes(backend, workflow, place[1], picture, picture.sha256[:32])
+            word = picture.sha256[:32]
+            self._tickets[place] = _Ready(weakref.ref(picture), rule, size, False, word)
+            return await send_by_nodes(backend, workflow, place, picture, word)
         if not backend.nodes.raw_in:
             return None
         name = self._known(self._tickets, place, picture, rule, size)
@@ -171,7 +173,7 @@ class PictureUploads:
         if rule.moves_pixels or isinstance(picture, Picture) or picture.format in MEASURES:
             sent = await self._in_thread(partial(_raw, picture, rule, size, self._limits))
         self.brought += 1
-        return await send_by_nodes(backend, workflow, place[1], sent, name)
+        return await send_by_nodes(backend, workflow, place, sent, name)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         made = await self._decoders.submit(work)

@@ -29,6 +29,7 @@ from bridge.backends.faults import AccessRefused, BackendCut, BackendGone, Backe
 from bridge.backends.node_pack import NodePack
 from bridge.backends.prompts import Prompts, Verdict
 from bridge.backends.records import BackendMute, BackendRecord, BackendState, BackendWarning, ComfyLimits, Counts
+from bridge.backends.tasks import TaskSet
 from bridge.backends.transfer import FAR_ROUND_TRIP_S, Transfer, TransferMode
 from bridge.backends.uploads import UploadRing
 from bridge.backends.watch import Watch
@@ -96,6 +97,7 @@ class ComfyBackend:
             self._doubt,
         )
         self._prompts.on_refused = self.nodes.refused
+        self._chores = TaskSet()
         self._task: asyncio.Task[None] | None = None
         self._fresh = True
         self._up_told = False
@@ -155,9 +157,11 @@ class ComfyBackend:
             try:
                 async with asyncio.timeout(self._limits.close_s):
                     await self._prompts.clear()
+                    await self.nodes.close()
             except TimeoutError:
                 logger.info("backend %s did not take its prompts back in time", self.name)
         await self._prompts.close()
+        await self._chores.close()
         if self._up_told:
             self._up_told = False
             self._emit(BackendDown(self.name))
@@ -215,8 +219,10 @@ class ComfyBackend:
         self._files.release(attempt, trusted=trusted)
 
     def forget_pictures(self, owner: Hashable) -> None:
-        """An owner of pictures is gone: its names are for others."""
+        """An owner of pictures is gone: its names are for others, and what the node pack keeps of it goes."""
         self._files.forget_owner(owner)
+        if self.nodes.facts is not None and self.state is not BackendState.CLOSED:
+            self._chores.spawn(self.nodes.forget(owner))
 
     def info(self) -> dict[str, Any]:
         """State, address without secrets, version, devices and counters, for people and /healthz."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
@@ -245,6 +245,11 @@ class ComfyHttp:
             foreign=False,  # 503 is the pack's own word for "no room"
         )
         return status, _json_object(status, body, "/texbridge/image")
+
+    async def forget_pictures(self, names: Sequence[str], headers: Mapping[str, str]) -> None:
+        """Have the node pack drop pictures of a session: those of these names, or all without any."""
+        query = f"?{urlencode([('name', name) for name in names])}" if names else ""
+        await self._call("DELETE", f"/texbridge/image{query}", headers=dict(headers))
 
     # --- one call ------------------------------------------------------------------------------------------
 

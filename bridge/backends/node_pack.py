@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,6 +34,8 @@ _LONGEST_REST_S: Final = 1800.0
 _PICTURES_REST_S: Final = 10.0
 """How long pictures go up as files after the pack took one not: its memory may be full of other bridges' pictures."""
 _MOST_TICKETS: Final = 256
+_NAMES_A_TIME: Final = 64
+"""In one request: so many stand in its first line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,15 @@ def read_facts(info: Mapping[str, Any]) -> PackFacts | None:
     return PackFacts(str(info.get("version"))[:40], formats, most, float(keep_s), keeps)
 
 
+@dataclass(slots=True, eq=False)
+class _Sent:
+    """A picture that is in the pack's memory, when it was sent there last, and whose it is."""
+
+    ticket: PictureTicket
+    at: float
+    owners: set[Hashable]
+
+
 class NodePack:
     """The pack of one backend, as far as it can be used."""
 
@@ -73,7 +84,8 @@ class NodePack:
         self._http = http
         self._facts: PackFacts | None = None
         self._secret = secrets.token_hex(16)
-        self._tickets: OrderedDict[str, tuple[PictureTicket, float]] = OrderedDict()
+        self._tickets: OrderedDict[str, _Sent] = OrderedDict()
+        self._has_sent = False
         self._rest_until = 0.0
         self._rest_s = _FIRST_REST_S
         self._pictures_from = 0.0
@@ -158,6 +170,7 @@ class NodePack:
         width: int = 0,
         height: int = 0,
         origin: Origin = Origin.TOP_LEFT,
+        owner: Hashable = None,
     ) -> PictureTicket | None:
         """Send a picture into memory, once for each `name`, and give what the input node takes; None if it is refused.
 
@@ -165,7 +178,8 @@ class NodePack:
         the way for a while then.
 
         `name` (letters, digits, - and _, at most 64) must come from the content: the same always means the same
-        picture. `format` is a registry word with `width` and `height`, or `jpeg`, `png`, `webp`.
+        picture. `format` is a registry word with `width` and `height`, or `jpeg`, `png`, `webp`. `owner` is whose
+        picture it is (a stream's parameter), for `forget`.
 
         Raises:
             BackendError: the backend is gone, or silent.
@@ -174,13 +188,16 @@ class NodePack:
         if facts is None:
             raise BackendError("this ComfyUI has no texbridge nodes", code=ErrorCode.MISSING_NODE, retry=True)
         known = self._tickets.get(name)
-        if known is not None and now - known[1] < facts.keep_s / 3:
+        owners = {owner} if known is None else known.owners | {owner}
+        if known is not None and now - known.at < facts.keep_s / 3:
+            known.owners = owners
             self._tickets.move_to_end(name)
-            return known[0]
+            return known.ticket
         query = {"name": name, "format": format}
         if width:
             query |= {"width": str(width), "height": str(height), "origin": origin.value}
         try:
+            self._has_sent = True  # also if the answer is lost
             status, answer = await self._http.send_picture(data, query, {SESSION_HEADER: self._secret})
         except WrongAnswer as error:
             self._picture_refused(error.message)
@@ -189,10 +206,34 @@ class NodePack:
         if status != 200 or not isinstance(ticket, str):
             self._picture_refused(str(answer.get("error") or f"status {status}"))
             return None
-        self._tickets[name] = PictureTicket(ticket), now
+        self._tickets[name] = sent = _Sent(PictureTicket(ticket), now, owners)
         while len(self._tickets) > _MOST_TICKETS:
             self._tickets.popitem(last=False)
-        return self._tickets[name][0]
+        return sent.ticket
+
+    async def forget(self, owner: Hashable) -> None:
+        """An owner of pictures is gone: those that were nobody else's are taken out of ComfyUI's memory."""
+        for sent in self._tickets.values():
+            sent.owners.discard(owner)
+        names = [name for name, sent in self._tickets.items() if not sent.owners]
+        for name in names:
+            del self._tickets[name]
+        for start in range(0, len(names), _NAMES_A_TIME):
+            await self._delete(names[start : start + _NAMES_A_TIME])
+
+    async def close(self) -> None:
+        """The bridge ends: it takes its pictures out of ComfyUI's memory."""
+        self._tickets.clear()
+        if self._has_sent and self._facts is not None:
+            await self._delete(())
+
+    async def _delete(self, names: Sequence[str]) -> None:
+        if self._facts is None:
+            return
+        try:
+            await self._http.forget_pictures(names, {SESSION_HEADER: self._secret})
+        except BackendError as error:
+            logger.debug("pictures stay in ComfyUI's memory until they end: %s", error.message)
 
     # --- what goes wrong ------------------------------------------------------------------------------------
 

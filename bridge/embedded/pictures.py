@@ -9,7 +9,7 @@ import hashlib
 import io
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
@@ -137,11 +137,13 @@ class PictureStore:
                 self._pictures[ticket] = picture
             return picture
 
-    def forget(self, secret: str) -> int:
-        """Drop a session's pictures; how many there were. Raises RefusedPictureError."""
+    def forget(self, secret: str, names: Sequence[str] | None = None) -> int:
+        """Drop a session's pictures, all or those of these names; how many there were. Raises RefusedPictureError."""
         start = session_name(secret) + "/"
         with self._lock:
             mine = [ticket for ticket in self._pictures if ticket.startswith(start)]
+            if names is not None:
+                mine = [ticket for ticket in mine if ticket.removeprefix(start) in names]
             for ticket in mine:
                 del self._pictures[ticket]
         return len(mine)

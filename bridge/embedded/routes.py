@@ -278,7 +278,8 @@ class Routes:
 
     async def delete_texbridge_images(self, request: web.Request) -> web.Response:
         try:
-            forgotten = self._files.pictures.forget(request.headers.get(SESSION_HEADER, ""))
+            names = request.query.getall("name", None)
+            forgotten = self._files.pictures.forget(request.headers.get(SESSION_HEADER, ""), names)
         except RefusedPictureError as refused:
             return web.json_response({"error": str(refused)}, status=refused.status)
         return web.json_response({"forgotten": forgotten})

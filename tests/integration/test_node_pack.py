@@ -1,5 +1,6 @@
 """The node pack over real sockets: equal pixels on every way, stock nodes when the pack fails, pictures from memory."""
 
+import asyncio
 import io
 
 import aiohttp
@@ -199,6 +200,62 @@ def test_a_picture_that_is_gone_from_memory_is_sent_again(tmp_path):
             assert bridge.gate.graphs[-1]["1"]["class_type"] == "TexBridgeInput"
 
     run(test)
+
+
+def lying(comfy):
+    """The names of the pictures in the memory of an embedded ComfyUI."""
+    return {ticket.rpartition("/")[2] for ticket in comfy._files.pictures._pictures}
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_bridge_that_ends_takes_its_pictures_out(tmp_path, raw):
+    async def test():
+        write_graphs(tmp_path)
+        streams = {"main": {"workflow": "photo", "mode": "oneshot"}}
+        async with EmbeddedServer() as comfy:
+            backend = [{"url": comfy.url, "name": "comfy"}]
+            async with AppRig(tmp_path, streams, comfy=False, backend=backend) as bridge:
+                await bridge.until(lambda: bool(bridge.bridge.backends_up), "ComfyUI")
+                engine = await bridge.engine()
+                await engine.subscribe()
+                for seed in (1, 2):
+                    await one(engine, picture=as_value(seed, raw))
+                assert len(lying(comfy)) == 2
+            assert lying(comfy) == set()
+
+    run(test)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_stream_that_is_gone_takes_out_what_was_nobody_elses(tmp_path, raw):
+    async def test():
+        async with rig(tmp_path, "photo") as bridge:
+            engine = await bridge.engine()
+            opened = await engine.open("other", "photo")
+            await engine.subscribe()
+            await engine.subscribe("other")
+            await one(engine, picture=as_value(1, raw))
+            mine = lying(bridge.comfy)
+            for seed in (1, 2, 3):
+                await engine.finish(await engine.run("other", params={"picture": as_value(seed, raw)}))
+            assert len(lying(bridge.comfy)) == (4 if raw else 3)  # a file is the same whoever sends it
+            bridge.bridge.pictures.forget_stream(opened.number)
+            backend = bridge.bridge.backends.get("comfy")
+            await asyncio.gather(*backend._chores._tasks)
+            assert lying(bridge.comfy) == mine
+            # Sent again where it is needed again.
+            await engine.finish(await engine.run("other", params={"picture": as_value(3, raw)}))
+            assert len(lying(bridge.comfy)) == 2
+
+    run(test)
+
+
+def as_value(seed, raw):
+    value, pixels = photo(seed)
+    if not raw:
+        return value
+    height, width = pixels.shape[:2]
+    return {"width": width, "height": height, "format": "rgb8", "origin": "top_left", "data": pixels.tobytes()}
 
 
 def no_room(request):

@@ -87,6 +87,37 @@ def test_a_session_makes_room_among_its_own_alone() -> None:
     assert kept.get(theirs) is not None
 
 
+def test_pictures_under_way_take_room_already() -> None:
+    kept = store(max_total_bytes=100, max_session_bytes=80, max_bytes=80, max_entries=3)
+    old = kept.put(ONE, file("old"), b"x" * 30)
+    with kept.under_way(ONE, 60):
+        assert kept.get(old) is None  # made room for what comes
+        with pytest.raises(pictures.RefusedPicture) as caught, kept.under_way(TWO, 50):
+            pass
+        assert caught.value.status == 503
+        with pytest.raises(pictures.RefusedPicture), kept.under_way(ONE, 30):
+            pass
+        with kept.under_way(TWO, 20), kept.under_way(TWO, 20):
+            with pytest.raises(pictures.RefusedPicture), kept.under_way(TWO, 0):
+                pass  # three of them
+            with pytest.raises(pictures.RefusedPicture):
+                kept.put(TWO, file("late"), b"x")
+    assert kept.put(ONE, file("new"), b"x" * 60)
+    with pytest.raises(KeyError), kept.under_way(TWO, 40):
+        raise KeyError  # the sender is cut
+    assert kept.put(TWO, file("a"), b"x" * 40)
+
+
+def test_some_pictures_of_a_session_are_forgotten_by_name() -> None:
+    kept = store()
+    tickets = {name: kept.put(ONE, file(name), b"x") for name in "abc"}
+    theirs = kept.put(TWO, file("a"), b"x")
+    assert kept.forget(ONE, ["a", "b", "none"]) == 2
+    assert [name for name, ticket in tickets.items() if kept.get(ticket)] == ["c"]
+    assert kept.get(theirs) is not None
+    assert kept.forget(ONE, []) == 0
+
+
 def test_the_number_of_pictures_is_bounded() -> None:
     kept = store(max_entries=3)
     for number in range(10):
