@@ -38,7 +38,6 @@ BACKEND_FACTS: Final = (
     "round_trip_ms",
     "transfer",
     "nodes",
-    "attempts",
     "warning",
 )
 
@@ -166,7 +165,8 @@ class Backends:
         """
         backend = self._named(name)
         if name not in self._bridge.backends_up:
-            raise BackendError(f"backend {name!r} is not up: it is asked when it comes")
+            words = f"backend {name!r} is not up: it is asked when it comes"
+            raise BackendError(words, code=ErrorCode.BACKEND_UNAVAILABLE)
         changed = await self._node_types.refresh(backend)
         return {**self._told(backend), "changed": changed}
 
@@ -234,11 +234,7 @@ class Backends:
             **told,
             "drained": backend.name in self._bridge.drains,
             "lacks": self._places.lacking(backend.name),
-            **(
-                {"broken_s": None, "done": 0, "failed": 0, "lost": 0, "durations_ms": {}}
-                if place is None
-                else work(place, now)
-            ),
+            **work(place, info["attempts"], now),
         }
 
     async def close(self) -> None:
@@ -247,9 +243,12 @@ class Backends:
             await asyncio.wait(list(self._changes))
 
 
-def work(place: Place, now: float) -> dict[str, Any]:
-    """Give what the scheduler knows of a ComfyUI, as JSON."""
+def work(place: Place | None, posted: int, now: float) -> dict[str, Any]:
+    """Give what the scheduler knows of a ComfyUI, as JSON; `posted` prompts are there by the backend's own count."""
+    if place is None:
+        return {"prompts": posted, "broken_s": None, "done": 0, "failed": 0, "lost": 0, "durations_ms": {}}
     return {
+        "prompts": max(posted, place.running + place.waiting),
         "broken_s": None if place.broken_until is None else round(max(0.0, place.broken_until - now), 1),
         "done": place.done,
         "failed": place.failed,

@@ -90,6 +90,7 @@ def _streams(page: MetricsText, actions: Actions) -> None:
 
 
 def _backends(page: MetricsText, actions: Actions) -> None:
+    now = actions.bridge.clock()
     for backend in actions.bridge.backends:
         told = backend.info()
         name = backend.name
@@ -101,6 +102,16 @@ def _backends(page: MetricsText, actions: Actions) -> None:
         if round_trip_ms is not None:
             page.gauge("backend_round_trip_seconds", "What a ping takes, smoothed.", round_trip_ms / 1000, backend=name)
         page.gauge("backend_prompts", "Prompts of ours that are there now.", told["attempts"], backend=name)
+        page.gauge("backend_drained", "1 if an operator wants it empty.", name in actions.bridge.drains, backend=name)
+        place = actions.bridge.scheduler.place(name, now)
+        if place is not None:
+            broken = place.broken_until is not None
+            page.gauge(
+                "backend_broken", "1 while it fails again and again, and gets a try now and then.", broken, backend=name
+            )
+            for end, count in (("done", place.done), ("failed", place.failed), ("lost", place.lost)):
+                words = "Prompts of ours that ended there, by end."
+                page.counter("backend_prompts_total", words, count, backend=name, end=end)
         for event, count in told["counts"].items():
             words = "What came over a ComfyUI's socket."
             page.counter("backend_events_total", words, count, backend=name, event=event)

@@ -29,14 +29,11 @@ class NodeTypes:
         actions: Actions,
         recorded: ObjectInfo,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
-        *,
-        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._actions = actions
         self._bridge = actions.bridge
         self._recorded = recorded
         self._spawn = spawn
-        self._look_every_s = look_every_s
         self._read: dict[str, tuple[bytes, ObjectInfo]] = {}
         """By ComfyUI: what it said, and what that means."""
         self._united: tuple[ObjectInfo, ...] = ()
@@ -92,7 +89,7 @@ class NodeTypes:
         together take a big ComfyUI up to a second, in which it sends no picture.
         """
         while True:
-            await asyncio.sleep(self._look_every_s)
+            await asyncio.sleep(LOOK_EVERY_S)
             for backend in self._bridge.backends:
                 if backend.name in self._bridge.backends_up and self._bridge.scheduler.is_idle(backend.name):
                     await self._look_at(backend)

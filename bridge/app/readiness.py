@@ -29,6 +29,8 @@ def readiness(actions: Actions) -> tuple[bool, dict[str, Any]]:
         "backends_up": sorted(bridge.backends_up),
         "decoders": decoders.in_use(),
         "warnings": {name: told["warning"] for name, told in facts.items() if told["warning"]},
+        "drained": [name for name in facts if name in bridge.drains],
+        "places": {stream.name: _places(actions, stream) for stream in streams},
         "transfer": {name: told["transfer"] for name, told in facts.items() if name in bridge.backends_up},
         "streams": {stream.name: stream.state.value for stream in streams},
         "switches": {stream.name: _switches(actions, stream) for stream in streams},
@@ -45,15 +47,29 @@ def _reason(actions: Actions) -> str | None:
         return "the bridge is shutting down"
     if actions.panicked:
         return "panic is on: /texbridge/resume or `texbridge resume` ends it"
-    if not actions.bridge.backends_up:
+    if not actions.bridge.drains.without(actions.bridge.backends_up):
         return _no_comfy(actions)
     return None
+
+
+def _places(actions: Actions, stream: Stream) -> dict[str, str | None]:
+    """By ComfyUI: what keeps it from making a stream's pictures, null if nothing does."""
+    found: dict[str, str | None] = {}
+    for backend in actions.bridge.backends:
+        problems = actions.places.problems(backend.name, stream)
+        found[backend.name] = "not known yet" if problems is None else str(problems[0]) if problems else None
+    return found
 
 
 def _no_comfy(actions: Actions) -> str:
     named = [backend.info() for backend in actions.bridge.backends]
     if not named:
         return "no ComfyUI is known yet: start it, or name it with --comfy URL"
+    drained = sorted(name for name in actions.bridge.backends_up if name in actions.bridge.drains)
+    if drained:
+        return (
+            f"every ComfyUI that answers is drained: `texbridge backends undrain {drained[0]}` gives it prompts again"
+        )
     told = "; ".join(
         f"{info['name']} at {info['url']}" + (f": {info['warning']}" if info["warning"] else "") for info in named
     )

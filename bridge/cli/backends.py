@@ -13,8 +13,18 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from bridge.app.backend_headers import headers_for, trust
-from bridge.app.config import Config, find_config, is_loopback, load_config, parse_listen, user_config_folder
+from bridge.app.config import (
+    BackendConfig,
+    Config,
+    find_config,
+    is_loopback,
+    load_config,
+    parse_listen,
+    user_config_folder,
+)
+from bridge.app.config_backend import single_backends
 from bridge.app.lan import read_token
+from bridge.cli.backend_lines import backend_line, backend_table
 from bridge.cli.options import add_comfy_headers, add_config, read_comfy_headers, sendable
 from bridge.cli.printing import say
 from bridge.errors import BridgeError, ConfigError, ErrorCode
@@ -24,10 +34,16 @@ See and change which ComfyUIs the bridge on this machine uses, while it runs: th
 every day. What is added here is gone when the bridge ends; texbridge.toml is for what stays.
 
   texbridge backends list
+  texbridge backends add http://127.0.0.1:8188-8191 --name gpu
   texbridge backends add https://words-of-today.trycloudflare.com --name colab
   texbridge backends add https://words-of-today.trycloudflare.com --name colab --replace
   texbridge backends add https://gpu.example/comfy --comfy-header 'Authorization: env:GPU_KEY'
+  texbridge backends drain gpu-8189
+  texbridge backends undrain gpu-8189
+  texbridge backends refresh gpu-8189
   texbridge backends remove colab
+
+One that is drained ends what it has and gets nothing new, so that it can be restarted without a lost picture.
 """
 
 TIMEOUT_S: Final = 30.0
@@ -41,18 +57,44 @@ def add_parser(commands: Any, purpose: str) -> None:
         "backends", help=purpose, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    listing = verbs.add_parser("list", help="show each with its state")
-    adding = verbs.add_parser("add", help="add one, and see whether it answers")
-    removing = verbs.add_parser("remove", help="remove one")
-    adding.add_argument("url", metavar="URL", help="in whatever form it was printed or copied")
-    adding.add_argument("--name", default="", help="what to call it; by default host:port")
+    listing = verbs.add_parser("list", help="show each with its state, and what it has done")
+    adding = verbs.add_parser("add", help="add one or several, and see whether they answer")
+    removing = verbs.add_parser("remove", help="remove one; what runs there is asked at another")
+    draining = verbs.add_parser("drain", help="let one end what it has, and give it nothing new")
+    undraining = verbs.add_parser("undrain", help="give a drained one prompts again")
+    refreshing = verbs.add_parser("refresh", help="ask one anew which nodes and model files it has")
+    adding.add_argument(
+        "url", metavar="URL", help="in whatever form it was printed or copied; http://HOST:8188-8191 are four"
+    )
+    adding.add_argument("--name", default="", help="what to call it; by default host:port; of several NAME-PORT")
     adding.add_argument("--replace", action="store_true", help="take the place of the one of this name")
     adding.add_argument(
         "--wait", type=float, default=WAIT_S, metavar="S", help="seconds to wait until it is up; 0: don't"
     )
+    where = adding.add_mutually_exclusive_group()
+    where.add_argument("--remote", action="store_true", help="rarer pings, more patience: as for hosts on the internet")
+    where.add_argument("--near", action="store_true", help="as for hosts of the own network")
+    adding.add_argument(
+        "--transfer",
+        choices=("auto", "raw", "jpeg", "webp", "png"),
+        default="auto",
+        help="how pictures come: auto measures the link; raw, jpeg and webp need the texbridge nodes there",
+    )
     add_comfy_headers(adding)
-    removing.add_argument("name", metavar="NAME", help="as `list` shows it")
-    for verb, action in ((listing, show), (adding, add), (removing, remove)):
+    draining.add_argument("--no-wait", action="store_true", help="don't wait until its prompts are over")
+    draining.add_argument(
+        "--wait", type=float, metavar="S", help="seconds to wait at most; by default as long as it takes"
+    )
+    for verb in (removing, draining, undraining, refreshing):
+        verb.add_argument("name", metavar="NAME", help="as `list` shows it")
+    for verb, action in (
+        (listing, show),
+        (adding, add),
+        (removing, remove),
+        (draining, drain),
+        (undraining, undrain),
+        (refreshing, refresh),
+    ):
         verb.add_argument("--http", metavar="HOST:PORT", help="the bridge's HTTP door; by default the configured one")
         verb.add_argument("--json", action="store_true", help="print JSON")
         add_config(verb)
@@ -118,57 +160,118 @@ def show(options: argparse.Namespace) -> int:
     backends = _client(options).ask("GET", "/admin/backends").get("backends", [])
     if options.json:
         print(json.dumps(backends, indent=2))
+    elif backends:
+        say(backend_table(backends))
     else:
-        for backend in backends:
-            say(backend_line(backend))
-        if not backends:
-            say("none; `texbridge backends add URL` adds one")
+        say("none; `texbridge backends add URL` adds one")
     return 0
 
 
 def add(options: argparse.Namespace) -> int:
-    """`backends add`: 0 if it is up in time, 1 if not."""
+    """`backends add`: 0 if all are up in time, 1 if not."""
     keys = read_comfy_headers(options)
-    url = sendable(options.url)
-    headers = headers_for(url, keys.get("headers", {}), keys.get("headers_file", ""))
-    request = {"url": url, "name": sendable(options.name), "headers": headers, "replace": options.replace}
-    if "ca_file" in keys:
-        trust(file=keys["ca_file"])
-        request["ca"] = Path(keys["ca_file"]).expanduser().read_text(encoding="ascii")
+    headers_file, ca_file = keys.pop("headers_file", ""), keys.pop("ca_file", "")
+    named = BackendConfig(url=sendable(options.url), name=sendable(options.name), headers_file=headers_file, **keys)
+    wanted = single_backends([named])
+    request: dict[str, Any] = {"replace": options.replace, "transfer": options.transfer}
+    if options.remote or options.near:
+        request["remote"] = options.remote
+    if ca_file:
+        trust(file=ca_file)
+        request["ca"] = Path(ca_file).expanduser().read_text(encoding="ascii")
+    bodies = [
+        {**request, "url": one.url, "name": one.name, "headers": headers_for(one.url, one.headers, headers_file)}
+        for one in wanted
+    ]
     client = _client(options)
-    added = client.ask("POST", "/admin/backends", request).get("added", {})
-    for note in added.get("notes", ()):
-        say(f"  {note}", file=sys.stderr)
-    until = time.monotonic() + options.wait
-    told: dict[str, Any] = added
-    while told.get("state") != "up" and time.monotonic() < until:
-        time.sleep(LOOK_EVERY_S)
-        there = client.ask("GET", "/admin/backends").get("backends", [])
-        told = next((one for one in there if one.get("name") == added.get("name")), {})
-        if told.get("warning") or not told:
-            break
+    added: list[dict[str, Any]] = []
+    for body in bodies:
+        try:
+            one = client.ask("POST", "/admin/backends", body).get("added", {})
+        except BridgeError as error:
+            if added:
+                say(f"added before that: {', '.join(str(one.get('name')) for one in added)}", file=sys.stderr)
+            raise error
+        for note in one.get("notes", ()):
+            say(f"  {note}", file=sys.stderr)
+        added.append(one)
+    told = _wait_until_up(client, added, options.wait)
     if options.json:
-        print(json.dumps(told or added, indent=2))
+        print(json.dumps(told if len(told) > 1 else told[0], indent=2))
     else:
-        say(backend_line(told or added))
-    return 0 if told.get("state") == "up" or options.wait <= 0 else 1
+        say("\n".join(map(backend_line, told)))
+    return 0 if options.wait <= 0 or all(one.get("state") == "up" for one in told) else 1
+
+
+def _wait_until_up(client: AdminClient, added: list[dict[str, Any]], wait_s: float) -> list[dict[str, Any]]:
+    """Give what is known of each when all are up, one says why it isn't, or the time is over."""
+    until = time.monotonic() + wait_s
+    told = added
+    while any(_may_come(one) for one in told) and time.monotonic() < until:
+        time.sleep(LOOK_EVERY_S)
+        there: dict[Any, dict[str, Any]] = {
+            one.get("name"): one for one in client.ask("GET", "/admin/backends").get("backends", [])
+        }
+        told = [there.get(one.get("name"), {**one, "state": "removed"}) for one in told]
+    return told
+
+
+def _may_come(backend: Mapping[str, Any]) -> bool:
+    return backend.get("state") not in ("up", "removed") and not backend.get("warning")
+
+
+def _at(options: argparse.Namespace, verb: str = "") -> str:
+    return f"/admin/backends/{quote(sendable(options.name), safe='')}" + (f"/{verb}" if verb else "")
+
+
+def drain(options: argparse.Namespace) -> int:
+    """`backends drain`: 0 when nothing of ours is there any more, 1 if that takes too long."""
+    if options.wait is not None and (options.no_wait or not options.wait >= 0):
+        raise ConfigError("--wait takes seconds, 0 or more, and not --no-wait beside it")
+    client = _client(options)
+    told: dict[str, Any] = client.ask("POST", _at(options, "drain"), {}).get("backend", {})
+    until = None if options.wait is None else time.monotonic() + options.wait
+    left: int | None = None
+    while not options.no_wait and told.get("prompts") and (until is None or time.monotonic() < until):
+        if told["prompts"] != left:
+            left = told["prompts"]
+            say(f"{options.name}: {left} prompt{'s' if left != 1 else ''} left", file=sys.stderr)
+        time.sleep(LOOK_EVERY_S)
+        there: list[dict[str, Any]] = client.ask("GET", "/admin/backends").get("backends", [])
+        told = next((one for one in there if one.get("name") == options.name), {})
+        if not told.get("drained"):
+            raise BridgeError(f"{options.name} takes prompts again, or was removed, while it was waited for")
+    over = not told.get("prompts")
+    if options.json:
+        print(json.dumps(told, indent=2))
+    else:
+        state = "is drained" if over else f"still has {told['prompts']} prompts and gets no more"
+        say(f"{options.name} {state}; `texbridge backends undrain {options.name}` gives it prompts again")
+    return 0 if over or options.no_wait else 1
+
+
+def undrain(options: argparse.Namespace) -> int:
+    """`backends undrain`."""
+    told = _client(options).ask("POST", _at(options, "undrain"), {}).get("backend", {})
+    say(json.dumps(told, indent=2) if options.json else backend_line(told))
+    return 0
+
+
+def refresh(options: argparse.Namespace) -> int:
+    """`backends refresh`."""
+    told = _client(options).ask("POST", _at(options, "refresh"), {}).get("backend", {})
+    if options.json:
+        print(json.dumps(told, indent=2))
+        return 0
+    say(f"{told.get('name')} has {'other nodes or files than before' if told.get('changed') else 'what it had'}")
+    for stream, reason in told.get("lacks", {}).items():
+        say(f"  lacks for stream {stream}: {reason}")
+    return 0
 
 
 def remove(options: argparse.Namespace) -> int:
     """`backends remove`."""
-    removed = _client(options).ask("DELETE", f"/admin/backends/{quote(sendable(options.name), safe='')}")
+    removed = _client(options).ask("DELETE", _at(options))
     removed = removed.get("removed", {})
     say(json.dumps(removed, indent=2) if options.json else f"removed {removed.get('name')} at {removed.get('url')}")
     return 0
-
-
-def backend_line(backend: Mapping[str, Any]) -> str:
-    """Give a line for a person: name, state, address, version, round trip, or what is wrong."""
-    parts = [f"{backend.get('state', '?'):<10} {backend.get('name')}  {backend.get('url')}"]
-    if backend.get("version"):
-        parts.append(f"ComfyUI {backend['version']}")
-    if backend.get("round_trip_ms") is not None:
-        parts.append(f"{backend['round_trip_ms']:g} ms away")
-    if backend.get("warning"):
-        parts.append(str(backend["warning"]))
-    return "  ".join(parts)

@@ -5,6 +5,9 @@
 | `GET /admin/backends` | lists them |
 | `POST /admin/backends` | adds one; the body is JSON |
 | `DELETE /admin/backends/<name>` | removes one |
+| `POST /admin/backends/<name>/drain` | gives it nothing new; what it has it ends |
+| `POST /admin/backends/<name>/undrain` | gives it prompts again |
+| `POST /admin/backends/<name>/refresh` | asks it anew which nodes and models it has |
 | `GET /admin/osc` | each OSC message from now on and what became of it, as lines of JSON, without an end |
 
 Only from loopback, under a loopback name, straight (no proxy between), by no browser, and with the token as
@@ -20,7 +23,7 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 
-from bridge.errors import ErrorCode, NotAllowedError, TexbridgeError
+from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, TexbridgeError
 from bridge.links.http_body import MAX_BODY_BYTES
 from bridge.links.listener import is_loopback_peer
 
@@ -53,6 +56,14 @@ class AdminHub(Protocol):
 
     async def remove_backend(self, name: str) -> dict[str, Any]:
         """Remove one. Raises TexbridgeError."""
+        ...
+
+    def drain_backend(self, name: str, on: bool) -> dict[str, Any]:
+        """Give one nothing new, or prompts again. Raises TexbridgeError."""
+        ...
+
+    async def refresh_backend(self, name: str) -> dict[str, Any]:
+        """Ask one anew which nodes and models it has. Raises TexbridgeError."""
         ...
 
 
@@ -101,6 +112,7 @@ class AdminPages:
         app.router.add_get(f"{PREFIX}backends", self._list, allow_head=False)
         app.router.add_post(f"{PREFIX}backends", self._add)
         app.router.add_delete(PREFIX + "backends/{name:.+}", self._remove)
+        app.router.add_post(PREFIX + "backends/{name:.+}/{verb:drain|undrain|refresh}", self._change)
         if self._osc_lines is not None:
             app.router.add_get(f"{PREFIX}osc", self._osc, allow_head=False)
 
@@ -108,12 +120,15 @@ class AdminPages:
         return _answer({"backends": self._hub.backends()})
 
     async def _add(self, request: web.Request) -> web.Response:
-        body = await request.content.read(MAX_BODY_BYTES + 1)
-        while body and len(body) <= MAX_BODY_BYTES and not request.content.at_eof():
-            body += await request.content.read(MAX_BODY_BYTES + 1 - len(body))
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_large()
-        return _answer({"added": await self._hub.add_backend(body)}, 201)
+        return _answer({"added": await self._hub.add_backend(await _body(request))}, 201)
+
+    async def _change(self, request: web.Request) -> web.Response:
+        name, verb = request.match_info["name"], request.match_info["verb"]
+        if (await _body(request)).strip() not in (b"", b"{}"):
+            raise InvalidValueError(f"{verb} takes nothing: send {{}} or an empty body", code=ErrorCode.BAD_TEXT)
+        if verb == "refresh":
+            return _answer({"backend": await self._hub.refresh_backend(name)})
+        return _answer({"backend": self._hub.drain_backend(name, verb == "drain")})
 
     async def _remove(self, request: web.Request) -> web.Response:
         return _answer({"removed": await self._hub.remove_backend(request.match_info["name"])})
@@ -137,6 +152,15 @@ class AdminPages:
             if end is not None:
                 await end()
         return response
+
+
+async def _body(request: web.Request) -> bytes:
+    body = await request.content.read(MAX_BODY_BYTES + 1)
+    while body and len(body) <= MAX_BODY_BYTES and not request.content.at_eof():
+        body += await request.content.read(MAX_BODY_BYTES + 1 - len(body))
+    if len(body) > MAX_BODY_BYTES:
+        raise _too_large()
+    return body
 
 
 def _too_large() -> NotAllowedError:

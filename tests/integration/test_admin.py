@@ -3,10 +3,10 @@
 import asyncio
 import io
 import json
-from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from admin_rig import JSON, asking
 from app_rig import AppRig, color, run
 from cli_rig import Home, one_line
 from hosted_proxy import HostedProxy, certificate
@@ -17,22 +17,6 @@ from bridge.links.http_body import MAX_BODY_BYTES
 
 KEY = "key-0123456789abcdef"
 TOKEN = "token-0123456789abcdef"
-JSON = {"Content-Type": "application/json"}
-
-
-@asynccontextmanager
-async def asking(rig, **headers):
-    """`ask(method, path, body, **headers)` -> (status, JSON)."""
-    port = rig.server.addresses.http.rpartition(":")[2]
-    async with aiohttp.ClientSession(headers=headers) as session:
-
-        async def ask(method, path="/admin/backends", body=None, at="127.0.0.1", **more):
-            data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-            told = {**JSON, **more} if body is not None else more
-            async with session.request(method, f"http://{at}:{port}{path}", data=data, headers=told) as answer:
-                return answer.status, await answer.json()
-
-        yield ask
 
 
 def test_added_used_replaced_and_removed_while_running(tmp_path):
