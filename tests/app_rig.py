@@ -164,7 +164,7 @@ class Ears:
         self.finished.append((request.number, str(command.outcome)))
         self._wake()
 
-    def request_progress(self, request: Any, value: float, maximum: float, node: str) -> None:
+    def request_progress(self, request: Any, value: float, maximum: float, node: str, whole: float) -> None:
         pass
 
     def set_released(self, stream: Any, shared: Any, size: Any) -> None:

@@ -86,7 +86,7 @@ class Actions:
         else:
             self.states.note(request.stream)
 
-    def request_progress(self, request: Request, value: float, maximum: float, node: str) -> None:
+    def request_progress(self, request: Request, value: float, maximum: float, node: str, whole: float) -> None:
         """Listener: nothing to do."""
 
     def set_released(self, stream: Stream, shared: ReleasedSet, size: Size) -> None:

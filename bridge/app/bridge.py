@@ -13,13 +13,14 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from math import inf
-from typing import Final, Protocol
+from typing import Protocol
 
 from bridge.app.config import Config
-from bridge.app.feedback_pictures import FeedbackPictures, Step
 from bridge.app.drains import Drains
+from bridge.app.feedback_pictures import FeedbackPictures, Step
 from bridge.app.node_prompts import prompt_for
+from bridge.app.previews import Previews
+from bridge.app.progress import RequestProgress
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.results import Results
 from bridge.app.retained import RetainedValues
@@ -30,7 +31,15 @@ from bridge.app.troubles import with_memory_words
 from bridge.app.uploads import PictureUploads, upload_tag
 from bridge.app.viewers import Viewers
 from bridge.backends.pool import BackendPool
-from bridge.backends.records import BackendMute, BackendPicture, BackendProgress, BackendRecord, BackendWarning
+from bridge.backends.records import (
+    BackendMute,
+    BackendNodes,
+    BackendPicture,
+    BackendPreview,
+    BackendProgress,
+    BackendRecord,
+    BackendWarning,
+)
 from bridge.codec.picture_header import PictureLimits, read_picture_header
 from bridge.errors import BridgeError, DecodeError, TexbridgeError
 from bridge.frames.decode import DecodePool
@@ -63,8 +72,6 @@ from bridge.workflow.library import Library
 
 logger = logging.getLogger("bridge.app")
 
-PROGRESS_EVERY_S: Final = 0.05
-
 
 class Listener(Protocol):
     """A hub that wants to hear of what happens, to tell its clients."""
@@ -73,8 +80,8 @@ class Listener(Protocol):
         """A request has its terminal answer."""
         ...
 
-    def request_progress(self, request: Request, value: float, maximum: float, node: str) -> None:
-        """A running request went a step further; at most every 50 ms."""
+    def request_progress(self, request: Request, value: float, maximum: float, node: str, whole: float) -> None:
+        """A running request went a step further, at a node and as a `whole`, 0..1; at most every 50 ms."""
         ...
 
     def set_released(self, stream: Stream, shared: ReleasedSet, size: Size) -> None:
@@ -141,6 +148,16 @@ class Bridge:
             self.memory.sink_for,
         )
         self.feedback = FeedbackPictures(self.pictures, self.decoders, self.picture_limits, self.shown.newest, clock)
+        self.previews = Previews(
+            self.results,
+            self.scheduler,
+            self.viewers,
+            self.decoders,
+            self.buffers,
+            clock,
+            self.picture_limits,
+            config.http.jpeg_quality,
+        )
         self.backends_up: set[str] = set()
         self.backends_mute: set[str] = set()
         """Those whose socket tells nothing of the prompts that they run."""
@@ -160,7 +177,7 @@ class Bridge:
         """Takes the place of the loop's own timers where those are too coarse; set by who starts the bridge."""
         self._timer: Handle | None = None
         self._timer_at: float | None = None
-        self._progress_at: dict[int, tuple[float, bool]] = {}
+        self.progress = RequestProgress(self._tell_progress, lambda: self.clock())
         self._due: list[tuple[Callable[[], float | None], Callable[[float], None]]] = []
         self._closed = False
 
@@ -285,6 +302,7 @@ class Bridge:
         except TexbridgeError as error:
             self._refuse(attempt, error)
             return
+        self.progress.begin(attempt, request, bound)
         self.results.begin(attempt, request, dict(snapshot.client_times), dict(bound.output_nodes))
         prompt, files = prompt_for(backend, bound, request.workflow, self.feedback.keep(attempt))
         backend.submit(attempt, prompt, bound.output_nodes, files=files)
@@ -346,19 +364,26 @@ class Bridge:
         return known[0]
 
     def _withdraw(self, command: Withdraw) -> None:
-        self.results.forget(command.attempt)
+        self._forget(command.attempt)
         if self._give_up_upload(command.attempt):
             self.tell(AttemptWithdrawn(command.attempt))
         elif (backend := self.backends.get(command.backend)) is not None:
             backend.withdraw(command.attempt)
 
+    def _forget(self, attempt: int) -> None:
+        """An attempt doesn't count: what came of it is dropped."""
+        self.progress.forget(attempt)
+        self.previews.forget(attempt)
+        self.results.forget(attempt)
+
     def _finish(self, command: Finish) -> None:
         self.counts[f"finished_{command.outcome.value}"] += 1
         request = self.requests.pop(command.request, None)
-        self._progress_at.pop(command.request, None)
+        self.progress.over(command.request)
         self.retained.drop(command.request)
         if request is None:  # a generation that never was submitted
             return
+        self.previews.over(request)
         if command.error is not None:
             log = logger.warning if command.outcome is Outcome.FAILED else logger.debug
             log("request %d of stream %s %s: %s", request.number, request.stream.name, command.outcome, command.error)
@@ -373,9 +398,13 @@ class Bridge:
         match record:
             case BackendPicture():
                 self.results.picture(record)
+            case BackendPreview():
+                self.previews.picture(record)
             case BackendProgress():
                 self.results.progress(record)
-                self._progress(record)
+                self.progress.step(record)
+            case BackendNodes():
+                self.progress.nodes(record)
             case BackendWarning():
                 self.counts["backend_warnings"] += 1
                 logger.warning("backend %s: %s", record.backend, record.message)
@@ -387,17 +416,19 @@ class Bridge:
                 request = self._over(record.attempt, trusted=record.error is None)
                 if record.error is not None:
                     self.feedback.failed(record.attempt, request)
+                self.previews.forget(record.attempt)
                 self.tell(record if request is None else with_memory_words(record, request))
                 if record.error is None:
+                    self.progress.ended(record.attempt)
                     self.results.ended(record.attempt)
                 else:
-                    self.results.forget(record.attempt)
+                    self._forget(record.attempt)
                 self._attempt_is_over()
             case AttemptRefused() | AttemptLost() | AttemptWithdrawn():
                 request = self._over(record.attempt, trusted=not isinstance(record, AttemptRefused))
                 if not isinstance(record, AttemptWithdrawn):
                     self.feedback.failed(record.attempt, request)
-                self.results.forget(record.attempt)
+                self._forget(record.attempt)
                 self.tell(record)
                 self._attempt_is_over()
             case BackendUp():
@@ -428,21 +459,9 @@ class Bridge:
         for listener in self.listeners:
             listener.backends_changed()
 
-    def _progress(self, record: BackendProgress) -> None:
-        known = self._attempts.get(record.attempt)
-        if known is None:
-            return
-        request, now, maximum = known[0], self.clock(), record.maximum
-        if request.number not in self.requests or maximum <= 0:
-            return
-        value = min(max(record.value, 0), maximum)
-        told_at, told_end = self._progress_at.get(request.number, (-inf, False))
-        # The end of a node is told at once, but not one end after the other: some nodes count to 1 for each tile.
-        if now - told_at < PROGRESS_EVERY_S and (told_end or value < maximum):
-            return
-        self._progress_at[request.number] = (now, value >= maximum)
+    def _tell_progress(self, request: Request, value: float, maximum: float, node: str, whole: float) -> None:
         for listener in self.listeners:
-            listener.request_progress(request, value, maximum, record.node)
+            listener.request_progress(request, value, maximum, node, whole)
 
     def _set_released(self, stream: Stream, shared: ReleasedSet, source: PayloadSource) -> None:
         self.feedback.set_released(stream, shared)
@@ -462,6 +481,7 @@ class Bridge:
             task.cancel()
         await asyncio.gather(*self._uploads.values(), return_exceptions=True)
         await self.backends.close()
+        await self.previews.close()
         await self.results.close()
         for viewer in self.viewers.all():
             viewer.close()

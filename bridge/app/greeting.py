@@ -17,7 +17,17 @@ from bridge.streams.session import MAX_SUBSCRIPTIONS, Session
 from bridge.types import Mode
 
 PROTOCOL_VERSION: Final = 1
-FEATURES: Final = ("mips", "linear_color", "freeze", "blackout", "live_fade", "image", "rate_limit", "feedback")
+FEATURES: Final = (
+    "mips",
+    "linear_color",
+    "freeze",
+    "blackout",
+    "live_fade",
+    "image",
+    "rate_limit",
+    "previews",
+    "feedback",
+)
 """What this build can do beyond the plain contract. Words: protocols/engine-link.md."""
 
 

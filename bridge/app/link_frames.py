@@ -52,6 +52,7 @@ class LinkFrames:
                 size=None if spec.size is None else (spec.size.width, spec.size.height),
                 fit=None if spec.size is None else spec.fit,
                 mips=spec.mips or None,
+                previews=subscription.previews or None,
                 color="linear" if spec.linear else None,
                 max_mbps=subscription.max_mbps,
             )
@@ -70,6 +71,7 @@ class LinkFrames:
             credit=subscription.credit,
             credit_limit=self._bridge.config.limits.credit,
             memory=self._memory.reader(session, stream, subscription),
+            previews=subscription.previews,
             rate=None if subscription.max_mbps is None else ViewerRate(subscription.max_mbps, self._bridge.clock),
         )
         if connection is not None:

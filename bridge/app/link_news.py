@@ -60,7 +60,7 @@ class LinkNews:
                 if session is not None and connection is not None and "live" in session.events:
                     connection.send(answer, after_frames=True)
 
-    def request_progress(self, request: Request, value: float, maximum: float, node: str) -> None:
+    def request_progress(self, request: Request, value: float, maximum: float, node: str, whole: float) -> None:
         """Tell the session that asked."""
         session = None if request.session is None else self._actions.sessions.get(request.session)
         connection = None if session is None else self._connections.get(session.id)
@@ -72,6 +72,7 @@ class LinkNews:
                     value=value,
                     max=maximum,
                     node=node,
+                    whole=whole,
                 )
             )
 

@@ -234,9 +234,9 @@ class OscHub:
         if command.outcome is Outcome.FAILED and request.session is None and command.error is not None:
             self._tell(f"/texbridge/{request.stream.name}/error", int(command.error.code), command.error.message)
 
-    def request_progress(self, request: Request, value: float, maximum: float, node: str) -> None:
-        """How far the running request is, 0..1."""
-        self._tell(f"/texbridge/{request.stream.name}/progress", float(value / maximum) if maximum else 0.0)
+    def request_progress(self, request: Request, value: float, maximum: float, node: str, whole: float) -> None:
+        """How far the running request is, 0..1 of the whole."""
+        self._tell(f"/texbridge/{request.stream.name}/progress", float(whole))
 
     def set_released(self, stream: Stream, shared: ReleasedSet, size: Size) -> None:
         """Tell of a new picture: number, width, height, milliseconds from the request to here."""

@@ -129,3 +129,13 @@ class AttemptPictures:
     open_sets: int = 0
     error: TexbridgeError | None = None
     overtaken: int = 0
+
+    @property
+    def index_in_work(self) -> int | None:
+        """The index of the set that is in the making; None if a whole one is not shown yet, or no more come."""
+        whole = 0
+        while (made := self.sets.get(whole)) is not None and made.started:
+            if not made.over.is_set():
+                return None
+            whole += 1
+        return None if self.ended or (self.total is not None and whole >= self.total) else whole

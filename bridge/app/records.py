@@ -69,6 +69,7 @@ class ViewerSet:
     shared: ReleasedSet
     payloads: tuple[tuple[int, Payload], ...]
     held: bool = False
+    preview: bool = False
 
     @property
     def number(self) -> int:

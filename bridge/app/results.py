@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -35,6 +36,15 @@ SETS_AHEAD: Final = 4
 """Sets of one stream in the making that all have to be shown: the next one begins when the first is shown, so that a
 batch of hundreds fills neither the decoders' line nor the buffers.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class InWork:
+    """The set that an attempt is making now."""
+
+    request: Request
+    index: int
+    client_times: Mapping[int, int]
 
 
 class Results:
@@ -128,6 +138,16 @@ class Results:
         made.received_at = record.at
         if len(made.sources) == len(attempt.outputs):
             self._complete(stream, made)
+
+    def attempt(self, number: int) -> AttemptPictures | None:
+        """What came of an attempt so far; None once it is over or forgotten."""
+        return self._attempts.get(number)
+
+    def in_work(self, number: int) -> InWork | None:
+        """The set that an attempt is making; None while a whole one of it is on its way, or none is to come."""
+        attempt = self._attempts.get(number)
+        index = None if attempt is None or attempt.request.warm_up else attempt.index_in_work
+        return None if attempt is None or index is None else InWork(attempt.request, index, attempt.client_times)
 
     def ended(self, number: int) -> None:
         """The prompt is over at the backend: no more pictures come."""
@@ -320,8 +340,8 @@ class Results:
             index=made.index,
             last=self._is_last(made),
             client_times=attempt.client_times,
-            comfy_us=_microseconds(comfy_s),
-            bridge_us=_microseconds(now - request.accepted_at - comfy_s),
+            comfy_us=microseconds(comfy_s),
+            bridge_us=microseconds(now - request.accepted_at - comfy_s),
         )
         request.frames += 1
         request.number_of_last = shared.number
@@ -423,5 +443,6 @@ class Results:
         self._shown.close()
 
 
-def _microseconds(seconds: float) -> int:
+def microseconds(seconds: float) -> int:
+    """Seconds as the frame header has them: whole microseconds, from 0 to the most that a u32 holds."""
     return min(U32_MAX, max(0, round(seconds * 1e6)))

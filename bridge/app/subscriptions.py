@@ -30,7 +30,6 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
         )
     for name, wanted in (
         ("delivery", None if message.delivery is Delivery.LATEST else message.delivery.value),
-        ("previews", message.previews),
         ("fps", message.fps),
     ):
         if wanted:
@@ -75,6 +74,7 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
         spec,
         credit=credit,
         outputs=None if asked is None else outputs,
+        previews=bool(message.previews),
         max_mbps=message.max_mbps,
         shared_memory=bool(message.shared_memory),  # who can't have it goes without
     )

@@ -24,8 +24,8 @@ NO_PAYLOAD: Final = memoryview(b"")
 class Viewer:
     """One subscriber of one stream. `key` is its session's id, or an object of an HTTP request.
 
-    `outputs` are those it wants, None for all of the `outputs_there`. `wake` is called whenever there may be a frame
-    to take.
+    `outputs` are those it wants, None for all of the `outputs_there`. `previews` says that it wants those too. `wake`
+    is called whenever there may be a frame to take.
     """
 
     def __init__(
@@ -41,7 +41,9 @@ class Viewer:
         credit_limit: int = 8,
         memory: ViewerMemory | None = None,
         rate: ViewerRate | None = None,
+        previews: bool = False,
     ) -> None:
+        self.previews = previews
         self.rate = rate
         """What its line takes, if it said so."""
         self.memory = memory
@@ -105,6 +107,15 @@ class Viewer:
         self._dispose(self.outbox.blend(item, now))
         self.wake()
 
+    def preview(self, item: ViewerSet) -> None:
+        """A preview of the set in work, which costs no credit; it is dropped if anything waits."""
+        self._dispose(self.outbox.preview(item))
+        self.wake()
+
+    def drop_preview(self, request: int) -> None:
+        """A preview of this request that waits would come too late."""
+        self._dispose(self.outbox.drop_preview(lambda item: item.shared.request == request))
+
     def panic(self, item: ViewerSet | None) -> None:
         """What waits is dropped, the rest of a set that was begun too; `item`, if any, is the next picture."""
         if self._frames and self._begun is not None and not self._begun.held:
@@ -148,7 +159,7 @@ class Viewer:
             item = self.outbox.take(sets=self._line_is_free())
             if item is None:
                 return None
-            if self.memory is not None:
+            if self.memory is not None and not item.preview:
                 self.memory.begin(item)
             self._begun = item
             self._frames.extend(self._framed(item))
@@ -171,6 +182,7 @@ class Viewer:
     def _framed(self, item: ViewerSet) -> Iterable[tuple[FrameHeader, Payload]]:
         shared = item.shared
         common = (FrameFlags.LAST_SET if shared.last else 0) | (FrameFlags.HELD if item.held else 0)
+        common |= FrameFlags.PREVIEW if item.preview else 0
         client_time = shared.client_times.get(self.key, 0) if isinstance(self.key, int) else 0
         last_output = item.payloads[-1][0]
         for output, payload in item.payloads:

@@ -10,17 +10,26 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 
-from bridge.backends.records import BackendPicture, BackendProgress, BackendRecord, Counts
+from bridge.backends.records import (
+    BackendNodes,
+    BackendPicture,
+    BackendPreview,
+    BackendProgress,
+    BackendRecord,
+    Counts,
+)
 from bridge.backends.refusals import execution_failure, interruption
 from bridge.codec.comfy_events import (
     ComfyEvent,
     Executing,
+    ExecutionCached,
     ExecutionError,
     ExecutionInterrupted,
     ExecutionStart,
     ExecutionSuccess,
     ImageEvent,
     ProgressEvent,
+    ProgressState,
     StatusEvent,
     TextEvent,
     UnknownEvent,
@@ -72,6 +81,8 @@ class Attempt:
     """When polling first saw it run."""
     error: BackendError | None = None
     pictures: dict[str, int] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+    """Nodes that ComfyUI said are finished."""
 
 
 class Attempts:
@@ -238,8 +249,15 @@ class Attempts:
         if isinstance(event, ProgressEvent):
             if not attempt.withdrawn and event.node is not None:
                 self._emit(BackendProgress(attempt.number, event.node, event.value, event.max))
+        elif isinstance(event, ProgressState):
+            self._nodes_done(attempt, event)
+        elif isinstance(event, ExecutionCached):
+            if event.nodes and not attempt.withdrawn:
+                self._emit(BackendNodes(attempt.number, cached=event.nodes))
         elif isinstance(event, Executing):
-            if event.node is None:
+            if event.node is not None and not attempt.withdrawn:
+                self._emit(BackendNodes(attempt.number, began=event.display_node or event.node))
+            elif event.node is None:
                 self._named = (None, None)
                 attempt.ended = True
                 self.end_if_over(attempt)
@@ -249,6 +267,14 @@ class Attempts:
             attempt.error = interruption()
         elif isinstance(event, ExecutionError):
             self._failed(attempt, execution_failure(event))
+
+    def _nodes_done(self, attempt: Attempt, event: ProgressState) -> None:
+        """Each state names all nodes that have begun: told is what is new in it."""
+        done = attempt.done
+        new = tuple(node for node, told in event.nodes.items() if told.state == "finished" and node not in done)
+        if new and not attempt.withdrawn:
+            done.update(new)
+            self._emit(BackendNodes(attempt.number, done=new))
 
     def _file_event(self, attempt: Attempt, event: ComfyEvent) -> None:
         """The history has the last word on a prompt that writes files; the socket's end only says when to look."""
@@ -278,6 +304,8 @@ class Attempts:
         attempt.heard_at = now
         if node_id is None or node_id not in attempt.output_nodes or attempt.files:
             self._counts.previews += 1
+            if node_id is not None and not attempt.withdrawn:
+                self._emit(BackendPreview(attempt.number, node_id, event.data, attempt.posted_at, now))
             return
         self.picture(attempt, node_id, event.image_format, event.data, now)
 

@@ -54,6 +54,20 @@ class BackendPicture:
 
 
 @dataclass(frozen=True, slots=True)
+class BackendPreview:
+    """A picture of a node that is no output: what a sampler has made of its latent so far, as a file.
+
+    The other fields are those of `BackendPicture`. Which output it becomes nobody knows.
+    """
+
+    attempt: int
+    node_id: str
+    data: memoryview
+    posted_at: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class BackendProgress:
     """Step `value` of `maximum` within a node of an attempt; output nodes report their pictures this way too."""
 
@@ -61,6 +75,16 @@ class BackendProgress:
     node: str
     value: float
     maximum: float
+
+
+@dataclass(frozen=True, slots=True)
+class BackendNodes:
+    """Which nodes of an attempt's prompt are `cached` and won't run, which one `began`, which are `done` now."""
+
+    attempt: int
+    cached: tuple[str, ...] = ()
+    began: str | None = None
+    done: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +119,9 @@ BackendRecord: TypeAlias = (
     | AttemptWithdrawn
     | AttemptLost
     | BackendPicture
+    | BackendPreview
     | BackendProgress
+    | BackendNodes
     | BackendWarning
     | BackendMute
 )

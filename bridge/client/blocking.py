@@ -315,9 +315,19 @@ class BlockingClient:
         outputs: Sequence[int] | None = None,
         mips: bool = False,
         color: Literal["native", "linear"] = "native",
+        previews: bool = False,
     ) -> BlockingFrames:
         """Ask for a stream's frames. See `Client.subscribe`."""
         frames = self._client.subscribe(
-            stream, format, origin, size=size, fit=fit, credit=credit, outputs=outputs, mips=mips, color=color
+            stream,
+            format,
+            origin,
+            size=size,
+            fit=fit,
+            credit=credit,
+            outputs=outputs,
+            mips=mips,
+            color=color,
+            previews=previews,
         )
         return BlockingFrames(self._loop, self._loop.call(frames))

@@ -315,8 +315,13 @@ class Client:
         outputs: Sequence[int] | None = None,
         mips: bool = False,
         color: Literal["native", "linear"] = "native",
+        previews: bool = False,
     ) -> Frames:
-        """Ask for a stream's frames. An earlier subscription of this client to the same stream ends."""
+        """Ask for a stream's frames. An earlier subscription of this client to the same stream ends.
+
+        With `previews` the pictures of samplers at work come too, as frames whose `preview` is true; a waiting result
+        is never put behind one.
+        """
         message = m.Subscribe(
             stream=self._name(stream),
             format=format,
@@ -328,6 +333,7 @@ class Client:
             outputs=None if outputs is None else tuple(outputs),
             shared_memory=(self._shared_memory and "shared_memory" in self.welcome.features) or None,
             mips=mips or None,
+            previews=previews or None,
             color=None if color == "native" else color,
         )
         frames = Frames(self._session, message)

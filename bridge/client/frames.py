@@ -83,7 +83,7 @@ class Frame:
 
     @property
     def preview(self) -> bool:
-        """True for a preview of the set in work."""
+        """True for a preview of the set in work: of the sampler, not of the result; it needs no ack."""
         return bool(self.header.flags & FrameFlags.PREVIEW)
 
     @property
@@ -226,7 +226,10 @@ class Frames:
                 building.clear()
             return
         self._building = []
-        if self._waiting and not (frame.held and frame.number == self._waiting[-1].number):  # else: the same set
+        waits = bool(self._waiting) and not self._waiting[-1].preview
+        if frame.preview and waits:
+            return  # a result is never put behind a preview of the next
+        if waits and not (frame.held and frame.number == self._waiting[-1].number):  # else: the same set
             self.missed += 1
             self._done = max(self._done, self._waiting_number)
         self._waiting = building

@@ -169,13 +169,14 @@ class Pong(Message, frozen=True, kw_only=True, tag="pong"):
 
 
 class Progress(Message, frozen=True, kw_only=True, tag="progress"):
-    """How far a request is: `value` of `max` steps of `node`."""
+    """How far a request is: `value` of `max` steps of `node`, and `whole` of all its work, 0..1."""
 
     request: RequestNumber
     value: int | float
     max: int | float
     key: Key | None = None
     node: str | None = None
+    whole: int | float | None = None
 
 
 class Finished(Message, frozen=True, kw_only=True, tag="finished"):

@@ -14,6 +14,7 @@ out, so that its buffer is released: each item is returned exactly once, by `tak
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -152,6 +153,13 @@ class Outbox(Generic[Item]):
         out = () if self._preview is None else (self._preview,)
         self._preview = item
         return out
+
+    def drop_preview(self, matches: Callable[[Item], bool]) -> tuple[Item, ...]:
+        """Throw out and give back the preview that waits, if it is one of these."""
+        if self._preview is None or not matches(self._preview):
+            return ()
+        item, self._preview = self._preview, None
+        return (item,)
 
     def take(self, *, sets: bool = True) -> Item | None:
         """The next item to send, now the caller's; None if nothing waits or the set that waits has no credit.

@@ -32,6 +32,7 @@ class NodeType:
 
     `fingerprint(files, inputs)` gives a text that goes into the cache key; it makes LoadImage run again when its
     file changed. `fresh` nodes run in every prompt. `named` nodes are cached for one node id only.
+    `steps`: it takes the time that a prompt is told to take longer, a part of it at each of its steps.
     `check(files, inputs)` gives None, or what is wrong, for the inputs in `checked`.
     """
 
@@ -52,6 +53,7 @@ class NodeType:
     checked: tuple[str, ...] = ()
     check: Callable[[FileStore, Mapping[str, Any]], str | None] | None = None
     file_lists: tuple[str, ...] = ()
+    steps: bool = False
 
     @property
     def named(self) -> bool:

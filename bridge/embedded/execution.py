@@ -26,6 +26,7 @@ logger = logging.getLogger("bridge.embedded")
 PREVIEW_IMAGE: Final = 1
 TEXT: Final = 3
 PREVIEW_IMAGE_WITH_METADATA: Final = 4
+JPEG: Final = 1
 PNG: Final = 2
 
 
@@ -112,6 +113,8 @@ class _Run:
         self._executed: list[str] = []
         self._states: dict[str, dict[str, Any]] = {}
         self._delayed = False
+        self._stepping = 0
+        """Nodes that spread the prompt's delay over their steps."""
         self._result = Result()
 
     def run(self) -> Result:
@@ -121,6 +124,9 @@ class _Run:
         executor.cache = {key: answer for key, answer in executor.cache.items() if key in keep}
         cached = [node_id for node_id in graph if self._cached(node_id) is not None]
         self._message("execution_cached", {"nodes": cached})
+        nodes = [node_id for node_id in graph if node_id not in cached]
+        self._stepping = sum(node_type_of(graph, node_id).steps for node_id in nodes)
+        self._delayed = self._stepping > 0
         schedule = Schedule(graph, self._prompt.outputs, lambda node_id: self._cached(node_id) is not None)
         for node_id in schedule:
             try:
@@ -146,7 +152,10 @@ class _Run:
         data = {"value": value, "max": maximum, "prompt_id": self._prompt.prompt_id, "node": node_id}
         outbound.send("progress", data, self._client_id)
         if picture is not None and not metadata:
-            outbound.send_bytes(struct.pack(">II", PREVIEW_IMAGE, PNG) + picture, self._client_id)
+            outbound.send_bytes(struct.pack(">II", PREVIEW_IMAGE, _format(picture)) + picture, self._client_id)
+
+    def step(self, share: float) -> None:
+        self._wait(share / max(1, self._stepping))
 
     def binary(self, message: bytes) -> None:
         self._check_interrupt()
@@ -222,8 +231,12 @@ class _Run:
         """Once in each prompt, a fully cached one included: time as a model would take it."""
         if not self._delayed:
             self._delayed = True
-            if self._executor.delay_s > 0 and self._executor.interrupt.wait(self._executor.delay_s):
-                self._check_interrupt()
+            self._wait(1.0)
+
+    def _wait(self, share: float) -> None:
+        delay_s = self._executor.delay_s * share
+        if delay_s > 0 and self._executor.interrupt.wait(delay_s):
+            self._check_interrupt()
 
     # --- what is told -----------------------------------------------------------------------------------
 
@@ -276,7 +289,7 @@ class _Run:
             "display_node_id": node_id,
             "parent_node_id": None,
             "real_node_id": node_id,
-            "image_type": "image/png",
+            "image_type": "image/png" if _format(picture) == PNG else "image/jpeg",
         }
         header = json.dumps(description).encode()
         return struct.pack(">II", PREVIEW_IMAGE_WITH_METADATA, len(header)) + header + picture
@@ -305,6 +318,10 @@ class _Run:
             return self._inputs(node_id)
         except IndexError:
             return {}
+
+
+def _format(picture: bytes) -> int:
+    return PNG if picture.startswith(b"\x89PNG") else JPEG
 
 
 def _plain(value: Any) -> Any:

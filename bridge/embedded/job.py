@@ -16,7 +16,11 @@ class Reporter(Protocol):
     """Where a node's reports go; implemented by the execution of its prompt."""
 
     def progress(self, node_id: str, value: int, maximum: int, picture: bytes | None) -> None:
-        """`value` of `maximum` steps done, with the PNG of a picture or None. Raises InterruptedPromptError."""
+        """`value` of `maximum` steps done, with a PNG or JPEG file or None. Raises InterruptedPromptError."""
+        ...
+
+    def step(self, share: float) -> None:
+        """Wait for this share of the prompt's delay, as a model would take it. Raises InterruptedPromptError."""
         ...
 
     def binary(self, message: bytes) -> None:

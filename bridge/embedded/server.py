@@ -11,7 +11,7 @@ from typing import Self
 
 from aiohttp import web
 
-from bridge.embedded import file_nodes, image_nodes, mask_nodes, texbridge_nodes  # noqa: F401 - they fill the catalog
+from bridge.embedded import file_nodes, image_nodes, mask_nodes, sampler_node, texbridge_nodes  # noqa: F401 - they fill the catalog
 from bridge.embedded.execution import Executor
 from bridge.embedded.files import FileStore
 from bridge.embedded.prompts import History, PromptQueue

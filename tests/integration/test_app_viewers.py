@@ -217,7 +217,6 @@ def test_two_outputs_share_a_number_and_each_may_be_had_alone(tmp_path):
         ({"size": (70_000, 4)}, 305, "size"),
         ({"delivery": Delivery.LOSSLESS}, 411, "delivery"),
         ({"format": "png", "mips": True}, 411, "mips"),
-        ({"previews": True}, 411, "previews"),
         ({"fps": 12}, 411, "fps"),
         ({"format": "png", "color": "linear"}, 411, "color"),
         ({"stream": "mian"}, 203, "stream"),

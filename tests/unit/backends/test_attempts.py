@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.backends.attempts import Attempt, Attempts
-from bridge.backends.records import BackendPicture, BackendProgress, Counts
+from bridge.backends.records import BackendNodes, BackendPicture, BackendPreview, BackendProgress, Counts
 from bridge.codec.comfy_events import (
     Executing,
     ExecutionCached,
@@ -12,7 +12,9 @@ from bridge.codec.comfy_events import (
     ExecutionStart,
     ExecutionSuccess,
     ImageEvent,
+    NodeProgress,
     ProgressEvent,
+    ProgressState,
     StatusEvent,
     TextEvent,
     UnknownEvent,
@@ -44,6 +46,14 @@ class Bench:
         return self.records
 
 
+def began(node):
+    return BackendNodes(1, began=node)
+
+
+def state(**nodes):
+    return ProgressState("p1", {name: NodeProgress(1, 1, word) for name, word in nodes.items()})
+
+
 def picture(node="9", output=0, index=0):
     return BackendPicture("one", 1, node, output, index, "png", DATA, 1.0, 2.0)
 
@@ -54,14 +64,25 @@ STARTED, ENDED = AttemptStarted(1), AttemptEnded(1)
 CASES = {
     "a plain run": (
         [START, ExecutionCached("p1"), Executing("9", "p1"), image(), SUCCESS, StatusEvent(0), END],
-        [STARTED, picture(), ENDED],
+        [STARTED, began("9"), picture(), ENDED],
+    ),
+    "what is cached, begins and is done is told once": (
+        [START, ExecutionCached("p1", ("1", "2")), state(a="finished"), state(a="finished", b="running"), END],
+        [STARTED, BackendNodes(1, cached=("1", "2")), BackendNodes(1, done=("a",)), ENDED],
+    ),
+    "a node of a subgraph is told by the one that is shown": (
+        [START, Executing("5.0.0.1", "p1", "5"), END],
+        [STARTED, began("5"), ENDED],
     ),
     "a batch counts per output": (
         [START, image(), image("12"), image(), image("12"), SUCCESS, END],
         [STARTED, picture(), picture("12", 1), picture(index=1), picture("12", 1, 1), ENDED],
     ),
     "a cached run without a picture": ([START, SUCCESS, END], [STARTED, ENDED]),
-    "previews of other nodes are dropped": ([START, image("5"), image(), END], [STARTED, picture(), ENDED]),
+    "pictures of other nodes are previews": (
+        [START, image("5"), image(), END],
+        [STARTED, BackendPreview(1, "5", DATA, 1.0, 2.0), picture(), ENDED],
+    ),
     "another's frames, progress and ends are dropped": (
         [START, image(prompt="px"), ProgressEvent(1, 2, "px", "9"), Executing(None, "px"), ExecutionStart("px"), END],
         [STARTED, ENDED],
@@ -73,11 +94,11 @@ CASES = {
     ),
     "type 1 after executing": (
         [START, Executing("12", "p1"), image(None, None), END],
-        [STARTED, picture("12", 1), ENDED],
+        [STARTED, began("12"), picture("12", 1), ENDED],
     ),
     "type 1 after another's progress": (
         [START, Executing("9", "p1"), ProgressEvent(0, 1, "px", "9"), image(None, None), END],
-        [STARTED, ENDED],
+        [STARTED, began("9"), ENDED],
     ),
     "type 1 after an executing without prompt": (
         [START, Executing("9", None), image(None, None), END],

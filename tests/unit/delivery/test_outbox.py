@@ -193,6 +193,19 @@ def test_sets_after_panic_follow_its_picture() -> None:
     assert taken(outbox) == [Item(4, "last"), Item(5)]
 
 
+def test_a_preview_that_came_too_late_is_thrown_out_alone() -> None:
+    outbox: Outbox[Item] = Outbox()
+    early, late = Item(1, "early"), Item(1, "late")
+    assert outbox.drop_preview(lambda item: True) == ()
+    outbox.preview(early)
+    assert outbox.drop_preview(lambda item: item is late) == ()
+    assert outbox.drop_preview(lambda item: item is early) == (early,)
+    assert outbox.take() is None
+    outbox.offer(late, 0.0)
+    assert outbox.drop_preview(lambda item: True) == ()
+    assert outbox.take() is late
+
+
 def test_previews_are_free_and_give_way() -> None:
     outbox: Outbox[Item] = Outbox()
     outbox.offer(Item(1), 0.0)
