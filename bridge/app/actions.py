@@ -265,7 +265,7 @@ class Actions:
         """
         fade_s = check_fade(fade_s)
         if on:
-            self._check_open()
+            self.check_open()
         if stream.switch_live(on):
             if on:
                 self.covers.fade_in(stream, fade_s)
@@ -337,7 +337,7 @@ class Actions:
             BridgeError: draining (601).
             Whatever is wrong with `params`: then nothing is changed.
         """
-        self._check_open()
+        self.check_open()
         limit = policy.waiting_limit(stream.mode)
         if stream.mode is not Mode.LATEST and self.bridge.scheduler.waiting(stream.number) >= limit:
             raise NotAllowedError(
@@ -387,7 +387,12 @@ class Actions:
         """The request number that will be given next: all below were given before."""
         return self.bridge.scheduler.next_number
 
-    def _check_open(self) -> None:
+    def revision(self, stream: Stream) -> int:
+        """The scheduler's number of a stream's values."""
+        return self._revisions.get(stream.number, 0)
+
+    def check_open(self) -> None:
+        """Raise if nothing new is made: BridgeError (601) or NotAllowedError (403)."""
         if self.draining:
             raise BridgeError("the bridge is shutting down", code=ErrorCode.DRAINING)
         if self.panicked:

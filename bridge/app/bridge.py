@@ -24,6 +24,7 @@ from bridge.app.progress import RequestProgress
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.results import Results
 from bridge.app.retained import RetainedValues
+from bridge.app.sequences import Sequences
 from bridge.app.shared_forms import SharedForms
 from bridge.app.shown import ShownSets
 from bridge.app.timer import Handle, PreciseTimer
@@ -110,14 +111,12 @@ class Bridge:
         self.started_at = clock()
         self.scheduler = Scheduler(backend_lost_after_s=config.scheduler.backend_lost_after_s)
         self.picture_limits = PictureLimits(max_pixels=config.limits.picture_pixels)
-        self.streams = Streams(
-            limit=config.limits.streams,
-            value_limits=ValueLimits(
-                max_picture_bytes=config.limits.max_message_bytes,
-                max_picture_pixels=config.limits.picture_pixels,
-                check_picture=lambda data: read_picture_header(data, self.picture_limits),
-            ),
+        value_limits = ValueLimits(
+            max_picture_bytes=config.limits.max_message_bytes,
+            max_picture_pixels=config.limits.picture_pixels,
+            check_picture=lambda data: read_picture_header(data, self.picture_limits),
         )
+        self.streams = Streams(limit=config.limits.streams, value_limits=value_limits)
         self.viewers = Viewers()
         self.requests: dict[int, Request] = {}
         self.retained = RetainedValues(config.limits.request_memory_mb)
@@ -147,7 +146,6 @@ class Bridge:
             config.http.jpeg_quality,
             self.memory.sink_for,
         )
-        self.feedback = FeedbackPictures(self.pictures, self.decoders, self.picture_limits, self.shown.newest, clock)
         self.previews = Previews(
             self.results,
             self.scheduler,
@@ -158,6 +156,10 @@ class Bridge:
             self.picture_limits,
             config.http.jpeg_quality,
         )
+        self.feedback = FeedbackPictures(self.pictures, self.decoders, self.picture_limits, self.shown.newest, clock)
+        self.sequences = Sequences(self.tell, self.results, self.viewers, self.retained, clock, value_limits)
+        self.sequences.progressed = self._tell_progress
+        self.sequences.lossless_bytes = config.limits.lossless_memory_mb << 20
         self.backends_up: set[str] = set()
         self.backends_mute: set[str] = set()
         """Those whose socket tells nothing of the prompts that they run."""
@@ -179,6 +181,7 @@ class Bridge:
         self._timer_at: float | None = None
         self.progress = RequestProgress(self._tell_progress, lambda: self.clock())
         self._due: list[tuple[Callable[[], float | None], Callable[[float], None]]] = []
+        self.add_deadline(self.sequences.next_deadline, self.sequences.expire)
         self._closed = False
 
     # --- the loop ------------------------------------------------------------------------------------------
@@ -250,7 +253,9 @@ class Bridge:
         stream = self.streams.find(command.stream) if request is None else request.stream
         if self.before_bind is not None and (request is None or command.revision is None):
             self.before_bind(stream)
-        if request is None:
+        if command.index is not None:
+            request = self.sequences.frame(command.request, command.index, command.backend)
+        elif request is None:
             request = Request(
                 command.request,
                 stream,
@@ -381,6 +386,7 @@ class Bridge:
         request = self.requests.pop(command.request, None)
         self.progress.over(command.request)
         self.retained.drop(command.request)
+        self.sequences.finished(command.request)
         if request is None:  # a generation that never was submitted
             return
         self.previews.over(request)
@@ -456,10 +462,14 @@ class Bridge:
             self.attempt_over()
 
     def _backends_changed(self) -> None:
+        self.sequences.backends_changed(len(self.backends_up))
         for listener in self.listeners:
             listener.backends_changed()
 
     def _tell_progress(self, request: Request, value: float, maximum: float, node: str, whole: float) -> None:
+        if request.index is not None:
+            self.sequences.step(request, whole, node)  # it is told of the sequence
+            return
         for listener in self.listeners:
             listener.request_progress(request, value, maximum, node, whole)
 

@@ -114,6 +114,9 @@ class LimitsConfig(_Section, frozen=True):
     connections_per_address: Annotated[Count, Meta(description="connections of one address, each door")] = 32
     credit: Annotated[int, Meta(ge=1, le=64, description="sets in flight to one subscriber at most")] = 8
     frame_memory_mb: Annotated[Megabytes, Meta(description="megabytes of pixel buffers, all streams together")] = 1024
+    lossless_memory_mb: Annotated[
+        Megabytes, Meta(description="megabytes of sets that wait for one lossless or paced subscriber")
+    ] = 256
     request_memory_mb: Annotated[
         Megabytes, Meta(description="megabytes of pictures and texts that streams hold and unfinished runs wait with")
     ] = 512

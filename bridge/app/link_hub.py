@@ -16,6 +16,7 @@ from bridge.app.greeting import PROTOCOL_VERSION, welcome
 from bridge.app.link_frames import LinkFrames
 from bridge.app.link_memory import LinkMemory
 from bridge.app.link_news import LinkNews
+from bridge.app.link_sequences import LinkSequences, answer_known
 from bridge.codec import messages as m
 from bridge.errors import (
     BridgeError,
@@ -43,6 +44,7 @@ class LinkHub:
         self._connections: dict[int, Connection] = {}
         self.memory = LinkMemory(self._bridge, self._connections.get)
         self._frames = LinkFrames(actions, self._connections, self.memory)
+        self._sequences = LinkSequences(actions, self.memory)
         self._news = LinkNews(actions, self._connections)
         self._handlers: dict[type[Any], Callable[[Connection, Session, Any], None]] = {
             m.Describe: self._describe,
@@ -50,6 +52,7 @@ class LinkHub:
             m.Set: self._set,
             m.Image: self._image,
             m.Run: self._run,
+            m.Sequence: self._sequences.sequence,
             m.Cancel: self._cancel,
             m.Live: self._live,
             m.Freeze: self._cover,
@@ -110,6 +113,7 @@ class LinkHub:
         """A session is back: its subscriptions go on with full credit and the held picture; stored answers go out."""
         self._actions.streams.session_back(session.id, now)
         self._frames.back(connection, session)
+        self._frames.tell_untold(connection, session)
         for answer in session.requests.take_finished(connection):
             connection.send(answer)  # type: ignore[arg-type]
 
@@ -207,18 +211,16 @@ class LinkHub:
         self._ok(connection, message.id)
 
     def _image(self, connection: Connection, session: Session, message: m.Image) -> None:
+        if message.request is not None:
+            self._sequences.picture(connection, session, message)
+            return
         params = {message.param: message.value}
         short = m.Set(id=message.id, stream=message.stream, params=params, client_time=message.client_time)
         self._set(connection, session, short)
 
     def _run(self, connection: Connection, session: Session, message: m.Run) -> None:
         now = self._bridge.clock()
-        known = session.requests.lookup(message.key, now)
-        if known is not None:
-            connection.send(m.Accepted(id=message.id, request=known, key=message.key))
-            answer = session.requests.repeat_finished(known, connection)
-            if answer is not None:
-                connection.send(answer, after_frames=True)  # type: ignore[arg-type]
+        if answer_known(connection, session, message.key, message.id, now):
             return
         stream = self._stream(message.stream)
         session.requests.check_room(message.key, now)

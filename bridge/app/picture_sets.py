@@ -43,6 +43,9 @@ class PictureSet:
     before: PictureSet | None = None
     overtaken: bool = False
     started: bool = False
+    held_back: bool = False
+    """A frame that came before its turn."""
+    released: bool = False
     last_known: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -70,6 +73,11 @@ class PictureSet:
                 return None
             payloads.append((output, payload))
         return tuple(payloads)
+
+    @property
+    def byte_count(self) -> int:
+        """What its pictures take as they came, about."""
+        return sum(source.byte_count for source in self.sources.values())
 
     def close(self) -> None:
         """Nobody new gets these pictures."""

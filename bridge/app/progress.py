@@ -39,13 +39,14 @@ class RequestProgress:
         self._times: dict[str, tuple[str, NodeTimes]] = {}
         """By workflow: its digest, and what its nodes take."""
         self._attempts: dict[int, tuple[Request, PromptProgress]] = {}
-        self._told: dict[int, _Told] = {}
+        self._told: dict[tuple[int, int | None], _Told] = {}
+        """By request, and by index for the frames of a sequence."""
 
     def begin(self, attempt: int, request: Request, bound: BoundPrompt) -> None:
         """A prompt goes out."""
         times = self._times_of(request.workflow)
         self._attempts[attempt] = (request, PromptProgress.of(bound.prompt, bound.output_nodes, times))
-        self._told.setdefault(request.number, _Told(self._clock()))
+        self._told.setdefault((request.number, request.index), _Told(self._clock()))
 
     def _times_of(self, workflow: Workflow) -> NodeTimes:
         name, digest = workflow.spec.name, workflow.spec.digest
@@ -84,8 +85,11 @@ class RequestProgress:
             return
         request, progress = known
         progress.end(self._clock())
-        if not request.warm_up and request.number in self._told:
-            self._told[request.number].share = 1.0
+        told = self._told.get((request.number, request.index))
+        if not request.warm_up and told is not None:
+            told.share = 1.0
+            if request.index is not None:
+                del self._told[request.number, request.index]
             self._tell(request, 1, 1, _title(progress, progress.last), 1.0)
 
     def forget(self, attempt: int) -> None:
@@ -94,10 +98,11 @@ class RequestProgress:
 
     def over(self, request: int) -> None:
         """A request has its answer: nothing more is told of it."""
-        self._told.pop(request, None)
+        for told in [told for told in self._told if told[0] == request]:
+            del self._told[told]
 
     def _say(self, request: Request, progress: PromptProgress, value: float, maximum: float, node: str) -> None:
-        told = self._told.get(request.number)
+        told = self._told.get((request.number, request.index))
         if told is None or request.warm_up:
             return
         now, end = self._clock(), value >= maximum

@@ -45,6 +45,10 @@ class Request:
     """What it took to make its pictures ready and bring them to the backend, the last time; 0 without any."""
     transfer: str = ""
     """How its last picture came from ComfyUI: `raw`, `jpeg`, `webp` or `png`."""
+    index: int | None = None
+    """Of a frame of a sequence, whose number it has."""
+    is_last: bool = False
+    """True of the last frame."""
     memory_freed: bool = False
     """It failed for want of memory, and had another try."""
 
@@ -60,6 +64,8 @@ class ReleasedSet:
     client_times: Mapping[int, int] = field(default_factory=dict)
     comfy_us: int = 0
     bridge_us: int = 0
+    sequence_of: int | None = None
+    """The session that asked for the sequence that it is a frame of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +81,17 @@ class ViewerSet:
     def number(self) -> int:
         """The set's number, 0 for a placeholder."""
         return self.shared.number
+
+    @property
+    def payload_bytes(self) -> int:
+        """What all its frames take."""
+        return sum(payload.payload_bytes for _, payload in self.payloads)
+
+    def share(self) -> ViewerSet:
+        """Give the same set with one owner more."""
+        for _, payload in self.payloads:
+            payload.retain()
+        return self
 
     def release(self) -> None:
         """Give the payloads back: the set was sent, or never will be."""

@@ -83,6 +83,10 @@ class Results:
         """True during panic: a set that was released just before goes to nobody any more."""
         self.withholds: Callable[[int, int], bool] = lambda stream, number: False
         """Tells whether set `number` of a stream goes to nobody, though it is released: freeze and blackout."""
+        self.frame_arrived: Callable[[PictureSet], None] = lambda made: None
+        """Called with a frame of a sequence, whole and held back, to be shown or dropped in its turn."""
+        self.frame_over: Callable[[PictureSet], None] = lambda made: None
+        """Called with a frame that was released, or will never be."""
         self.counts: Counter[str] = Counter()
 
     # --- what backends say ---------------------------------------------------------------------------------
@@ -108,7 +112,10 @@ class Results:
             if attempt is not None:
                 attempt.unwanted += 1
             return
-        stream = attempt.request.stream
+        stream, is_frame = attempt.request.stream, attempt.request.index is not None
+        if is_frame and record.index > 0:
+            attempt.unwanted += 1  # a frame of a sequence is the first picture of its prompt
+            return
         attempt.pictures += 1
         attempt.request.pictures += 1
         attempt.request.transfer = record.image_format
@@ -137,7 +144,34 @@ class Results:
             return
         made.received_at = record.at
         if len(made.sources) == len(attempt.outputs):
-            self._complete(stream, made)
+            if is_frame:
+                made.started = made.held_back = True
+                made.last_known.set()
+                self.frame_arrived(made)
+            else:
+                self._complete(stream, made)
+
+    def show(self, made: PictureSet) -> None:
+        """It is the turn of a frame that was held back."""
+        made.held_back = False
+        self._complete(made.attempt.request.stream, made)
+
+    def drop(self, made: PictureSet) -> None:
+        """A frame that was held back is not wanted any more."""
+        self._drop(made)
+
+    def attempt(self, number: int) -> AttemptPictures | None:
+        """What came of an attempt so far; None once it is over or forgotten."""
+        return self._attempts.get(number)
+
+    def in_work(self, number: int) -> InWork | None:
+        """The set that an attempt is making; None while a whole one of it is on its way, or none is to come."""
+        attempt = self._attempts.get(number)
+        index = None if attempt is None or attempt.request.warm_up else attempt.index_in_work
+        if attempt is None or index is None:
+            return None
+        request = attempt.request
+        return InWork(request, index if request.index is None else request.index, attempt.client_times)
 
     def attempt(self, number: int) -> AttemptPictures | None:
         """What came of an attempt so far; None once it is over or forgotten."""
@@ -166,6 +200,8 @@ class Results:
                 )
                 self._drop(waiting)
         came, total = len(attempt.sets), attempt.total
+        if attempt.request.index is not None and not came:
+            attempt.error = attempt.error or BackendError("no picture came of it", code=ErrorCode.NO_IMAGE)
         if total is not None and came < total and not attempt.unwanted:  # an output ran: it is no cached run
             attempt.error = attempt.error or BackendError(
                 f"{came} of {total} pictures of request {attempt.request.number} came from ComfyUI, and the prompt is "
@@ -183,7 +219,7 @@ class Results:
             attempt.ended = True
             for waiting in attempt.sets.values():
                 waiting.last_known.set()
-                if not waiting.started:
+                if not waiting.started or waiting.held_back:
                     self._drop(waiting)
 
     # --- sets ----------------------------------------------------------------------------------------------
@@ -212,6 +248,7 @@ class Results:
             same = before.attempt is made.attempt
             if (
                 same
+                or self._any_frame(made, before)
                 or stream.mode is Mode.ONESHOT
                 or (not before.attempt.request.generation and stream.mode is Mode.LIVE)
             ):
@@ -232,9 +269,14 @@ class Results:
 
     def _is_overtaken(self, stream: Stream, made: PictureSet, before: PictureSet) -> bool:
         """True if the set that came before, from another backend, is the newer one."""
-        if stream.mode is Mode.ONESHOT or before.over.is_set():
+        if stream.mode is Mode.ONESHOT or before.over.is_set() or self._any_frame(made, before):
             return False
         return self._judge.is_older(made.attempt.number, before.attempt.number)
+
+    @staticmethod
+    def _any_frame(made: PictureSet, before: PictureSet) -> bool:
+        """True if one of them is a frame of a sequence: those overtake nothing, and nothing overtakes them."""
+        return made.attempt.request.index is not None or before.attempt.request.index is not None
 
     def _show_at_once(self, stream: Stream, made: PictureSet) -> bool:
         """Release a set and write it to its viewers here and now; False where anything of that has to be waited for."""
@@ -337,12 +379,14 @@ class Results:
         shared = ReleasedSet(
             number=stream.release(),
             request=request.number,
-            index=made.index,
-            last=self._is_last(made),
+            index=made.index if request.index is None else request.index,
+            last=self._is_last(made) if request.index is None else request.is_last,
+            sequence_of=None if request.index is None else request.session,
             client_times=attempt.client_times,
             comfy_us=microseconds(comfy_s),
             bridge_us=microseconds(now - request.accepted_at - comfy_s),
         )
+        made.released = True
         request.frames += 1
         request.number_of_last = shared.number
         request.received_at = made.received_at
@@ -426,6 +470,8 @@ class Results:
         if not self._shown.keeps(made):
             made.close()
         made.attempt.open_sets -= 1
+        if made.attempt.request.index is not None:
+            self.frame_over(made)
         self._settle_if_done(made.attempt)
 
     def _settle_if_done(self, attempt: AttemptPictures) -> None:
