@@ -102,6 +102,8 @@ class Covers:
         self._log(f"freeze {'on' if on else 'off'}: stream {stream.name}")
         self._disarm(number)
         if on:
+            for viewer in self._bridge.viewers.of_stream(number):
+                viewer.settle()
             self._frozen[number] = stream.last_number
             self._bridge.shown.freeze(number)
             fade = self._fades.get(number)
@@ -200,6 +202,8 @@ class Covers:
     # --- fades ---------------------------------------------------------------------------------------------
 
     def _begin(self, stream: Stream, fade: _Fade) -> None:
+        for viewer in self._bridge.viewers.of_stream(stream.number):
+            viewer.settle()
         self._fades[stream.number] = fade
         task = fade.task = asyncio.get_running_loop().create_task(self._run(stream, fade))
         self._tasks.add(task)

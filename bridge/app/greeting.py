@@ -27,6 +27,7 @@ FEATURES: Final = (
     "rate_limit",
     "previews",
     "feedback",
+    "cross_fade",
 )
 """What this build can do beyond the plain contract. Words: protocols/engine-link.md."""
 

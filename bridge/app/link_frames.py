@@ -5,9 +5,11 @@ Source: wire contract, Engine link and Delivery.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from bridge.app.actions import Actions
+from bridge.app.cross_fade import ViewerFade
 from bridge.app.link_memory import LinkMemory
 from bridge.app.subscriptions import read_subscription
 from bridge.app.viewer_rate import ViewerRate
@@ -55,6 +57,7 @@ class LinkFrames:
                 previews=subscription.previews or None,
                 color="linear" if spec.linear else None,
                 max_mbps=subscription.max_mbps,
+                blend_fps=subscription.blend_fps,
             )
         )
         self._actions.add_viewer(stream, viewer)
@@ -73,10 +76,24 @@ class LinkFrames:
             memory=self._memory.reader(session, stream, subscription),
             previews=subscription.previews,
             rate=None if subscription.max_mbps is None else ViewerRate(subscription.max_mbps, self._bridge.clock),
+            fade=self._fade(stream, subscription),
         )
         if connection is not None:
             viewer.reach(connection.wake, connection.write_now)
         return viewer
+
+    def _fade(self, stream: Stream, subscription: Subscription) -> ViewerFade | None:
+        """The cross-fade that a subscription asks for."""
+        bridge = self._bridge
+        if subscription.blend_fps is None:
+            return None
+        return ViewerFade(
+            subscription.blend_fps,
+            bridge.decoders,
+            lambda size: bridge.memory.sink_for(stream.number, subscription.payload, size),
+            lambda delay_s, call: (bridge.precise_timer or asyncio.get_running_loop()).call_later(delay_s, call),
+            bridge.clock,
+        )
 
     def _subscribed(self, session: Session, reference: object) -> tuple[Stream, Viewer]:
         stream = self._actions.streams.find(reference)

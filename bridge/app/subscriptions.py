@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.app.cross_fade import check_blend_fps
 from bridge.codec.messages import Subscribe
 from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, UnknownNameError
 from bridge.frames.payloads import check_payload_spec, payload_formats
@@ -17,6 +18,7 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
         InvalidValueError: format (306), size (305), or no output or one twice (107).
         UnknownNameError: no such output (206).
         NotAllowedError: something that this build can't do (411).
+        As `check_blend_fps`.
     """
     pixel_format = FORMATS_BY_WORD.get(message.format)
     if pixel_format is None or pixel_format not in payload_formats():
@@ -68,6 +70,7 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
     )
     for output in outputs:
         check_payload_spec(spec, stream.workflow.outputs[output].kind)
+    check_blend_fps(message.blend_fps, pixel_format)
     credit = max(1, min(message.credit, credit_limit))
     return Subscription(
         stream.number,
@@ -76,5 +79,6 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
         outputs=None if asked is None else outputs,
         previews=bool(message.previews),
         max_mbps=message.max_mbps,
+        blend_fps=message.blend_fps,
         shared_memory=bool(message.shared_memory),  # who can't have it goes without
     )

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final, NamedTuple, TypeAlias
 
+from bridge.app.cross_fade import ViewerFade
 from bridge.app.records import ViewerSet
 from bridge.app.viewer_memory import ViewerMemory
 from bridge.app.viewer_rate import ViewerRate
@@ -41,9 +42,14 @@ class Viewer:
         credit_limit: int = 8,
         memory: ViewerMemory | None = None,
         rate: ViewerRate | None = None,
+        fade: ViewerFade | None = None,
         previews: bool = False,
     ) -> None:
         self.previews = previews
+        self.fade = fade
+        """Its cross-fade, if it asked for one: sets come when their turn is, and blends before."""
+        if fade is not None:
+            fade.attach(self)
         self.rate = rate
         """What its line takes, if it said so."""
         self.memory = memory
@@ -72,6 +78,8 @@ class Viewer:
         """The viewer is back on another connection: full credit, and nothing of a set that was begun on the old one."""
         self._drop_frames()
         self.outbox.refill()
+        if self.fade is not None:
+            self.fade.start_from(None)
         if self.memory is not None:
             self.memory.restart()
 
@@ -82,6 +90,8 @@ class Viewer:
     def leave(self) -> None:
         """The viewer's connection is gone; it may be back. Nothing reads the slots that it held any more."""
         self.reach(nobody, nobody)
+        if self.fade is not None:
+            self.fade.start_from(None)
         if self.memory is not None:
             self.memory.restart()
 
@@ -94,12 +104,32 @@ class Viewer:
     def offer(self, item: ViewerSet, now: float) -> None:
         """A new set for this viewer; what it displaces is released."""
         self.offered = max(self.offered, item.number)
+        if self.fade is not None:
+            self.fade.offer(item, now)
+        else:
+            self.show(item, now)
+
+    def show(self, item: ViewerSet, now: float) -> None:
+        """A set whose turn has come: the blends before it need no ack any more."""
+        self.outbox.forget_blends()
         self._dispose(self.outbox.offer(item, now))
         self.wake()
 
+    def settle(self) -> None:
+        """What fades is over now: the newest set comes at once."""
+        if self.fade is not None:
+            self.fade.settle()
+
+    def takes_blend(self, number: int) -> bool:
+        """Whether a blend that shows this set may go out."""
+        return self.outbox.takes_blend(number)
+
     def hold(self, item: ViewerSet) -> None:
         """A held picture: the newcomer's set, or a placeholder."""
-        self._dispose(self.outbox.hold(item))
+        out = self.outbox.hold(item)
+        if self.fade is not None and item not in out:
+            self.fade.start_from(item)
+        self._dispose(out)
         self.wake()
 
     def blend(self, item: ViewerSet, now: float) -> None:
@@ -121,6 +151,8 @@ class Viewer:
         if self._frames and self._begun is not None and not self._begun.held:
             self.outbox.forget(self._begun.number)
         self._drop_frames()
+        if self.fade is not None:
+            self.fade.start_from(item)
         self._dispose(self.outbox.panic(item))
         self.wake()
 
@@ -209,6 +241,8 @@ class Viewer:
 
     def close(self) -> None:
         """Nothing more goes to this viewer: all that waits is released."""
+        if self.fade is not None:
+            self.fade.close()
         self._dispose(self.outbox.clear())
         self._drop_frames()
         self.use_memory(None)

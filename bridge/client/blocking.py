@@ -316,6 +316,7 @@ class BlockingClient:
         mips: bool = False,
         color: Literal["native", "linear"] = "native",
         previews: bool = False,
+        blend_fps: float | None = None,
     ) -> BlockingFrames:
         """Ask for a stream's frames. See `Client.subscribe`."""
         frames = self._client.subscribe(
@@ -329,5 +330,6 @@ class BlockingClient:
             mips=mips,
             color=color,
             previews=previews,
+            blend_fps=blend_fps,
         )
         return BlockingFrames(self._loop, self._loop.call(frames))

@@ -316,11 +316,13 @@ class Client:
         mips: bool = False,
         color: Literal["native", "linear"] = "native",
         previews: bool = False,
+        blend_fps: float | None = None,
     ) -> Frames:
         """Ask for a stream's frames. An earlier subscription of this client to the same stream ends.
 
         With `previews` the pictures of samplers at work come too, as frames whose `preview` is true; a waiting result
-        is never put behind one.
+        is never put behind one. With `blend_fps` held blends come between two sets, so many a second, and each set one
+        interval later.
         """
         message = m.Subscribe(
             stream=self._name(stream),
@@ -334,6 +336,7 @@ class Client:
             shared_memory=(self._shared_memory and "shared_memory" in self.welcome.features) or None,
             mips=mips or None,
             previews=previews or None,
+            blend_fps=blend_fps,
             color=None if color == "native" else color,
         )
         frames = Frames(self._session, message)

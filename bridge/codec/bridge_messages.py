@@ -151,6 +151,7 @@ class Subscribed(Message, frozen=True, kw_only=True, tag="subscribed"):
     color: Color | None = None
     fps: Positive | None = None
     max_mbps: Positive | None = None
+    blend_fps: Positive | None = None
     shared_memory: bool | None = None
 
 

@@ -184,6 +184,7 @@ class Subscribe(Message, frozen=True, kw_only=True, tag="subscribe"):
     color: Color | None = None
     fps: Positive | None = None
     max_mbps: Positive | None = None
+    blend_fps: Positive | None = None
     shared_memory: bool | None = None
 
 

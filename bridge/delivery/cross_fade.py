@@ -2,8 +2,8 @@
 
 A set that comes is not shown at once: what is shown fades into it, over the time that lies between two sets, and at the
 end of that time it comes itself. So whatever is shown is one interval old. The interval is learned: the median of the
-last gaps. A set that comes while the fade before it still runs waits for its end, and one that comes meanwhile takes its
-place: never more than three sets are held.
+last gaps. A set that comes while the fade before it still runs waits for its end, and one that comes meanwhile takes
+its place: never more than three sets are held.
 
 Items are the caller's own, and belong to this as long as they are not in `dropped`; one that is to be shown still does.
 """

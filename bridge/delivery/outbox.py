@@ -169,12 +169,12 @@ class Outbox(Generic[Item]):
         if self._panic is not None:
             item, self._panic = self._panic, None
             self._last_held = item.number
-            self._forget_blends()
+            self.forget_blends()
             return item
         if self._held is not None:
             item, self._held = self._held, None
             self._last_held = item.number
-            self._forget_blends()
+            self.forget_blends()
             self._last_sent = max(self._last_sent, item.number)
             return item
         if not sets:
@@ -190,9 +190,9 @@ class Outbox(Generic[Item]):
         item_or_none, self._preview = self._preview, None
         return item_or_none
 
-    def _forget_blends(self) -> None:
-        """A picture that comes before any credit ends their fade: who takes held pictures as needing no ack has never
-        acked them, and would get no set any more.
+    def forget_blends(self) -> None:
+        """Their fade is over: who takes held pictures as needing no ack has never acked them, and would get no set any
+        more.
         """
         if any(sent.blend for sent in self._unacked):
             self._unacked = deque(sent for sent in self._unacked if not sent.blend)
@@ -228,6 +228,10 @@ class Outbox(Generic[Item]):
         out = tuple(item for item in (self._panic, self._held, self._waiting, self._preview) if item is not None)
         self._panic = self._held = self._waiting = self._preview = None
         return out
+
+    def takes_blend(self, number: int) -> bool:
+        """True if a blend that shows this set would take the place of nothing, and the set itself went before it."""
+        return not self.waits and self._last_sent >= number
 
     @property
     def waits(self) -> bool:

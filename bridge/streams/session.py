@@ -32,6 +32,7 @@ class Subscription:
     previews: bool = False
     fps: float | None = None
     max_mbps: float | None = None
+    blend_fps: float | None = None
     shared_memory: bool = False
 
 

@@ -95,8 +95,12 @@ def test_examples_together_show_every_field() -> None:
         ("engine", "cancel", "request"),
         ("engine", "subscribe", "fps"),
         ("engine", "subscribe", "max_mbps"),
+        ("engine", "subscribe", "blend_fps"),
         ("engine", "memory", "stream"),
-        *(("bridge", "subscribed", name) for name in ("mips", "previews", "color", "fps", "max_mbps", "shared_memory")),
+        *(
+            ("bridge", "subscribed", name)
+            for name in ("mips", "previews", "color", "fps", "max_mbps", "blend_fps", "shared_memory")
+        ),
     }
     for direction, names in (("engine", ENGINE), ("bridge", BRIDGE)):
         for name in names:
