@@ -9,11 +9,14 @@ from typing import Final
 
 from bridge import __version__
 from bridge.app.actions import Actions
+from bridge.app.sequences import PICTURES_AHEAD, WINDOW
 from bridge.codec import messages as m
 from bridge.frames.payloads import payload_formats
 from bridge.scheduler import policy
 from bridge.streams.requests import MAX_KEYS
 from bridge.streams.session import MAX_SUBSCRIPTIONS, Session
+from bridge.streams.tracks import MAX_FRAMES
+from bridge.streams.tracks import MAX_KEYS as TRACK_KEYS
 from bridge.types import Mode
 
 PROTOCOL_VERSION: Final = 1
@@ -27,6 +30,7 @@ FEATURES: Final = (
     "rate_limit",
     "previews",
     "feedback",
+    "sequence",
     "cross_fade",
 )
 """What this build can do beyond the plain contract. Words: protocols/engine-link.md."""
@@ -52,6 +56,10 @@ def welcome(actions: Actions, session: Session, *, resumed: bool, id: int | None
             "max_subscriptions": MAX_SUBSCRIPTIONS,
             "max_waiting": policy.waiting_limit(Mode.LIVE),
             "max_keys": MAX_KEYS,
+            "max_sequence_frames": MAX_FRAMES,
+            "max_sequence_keys": TRACK_KEYS,
+            "sequence_window": WINDOW,
+            "sequence_pictures": PICTURES_AHEAD,
         },
         formats=[pixel_format.word for pixel_format in payload_formats()],
         workflows=[m.WorkflowSummary(name, bridge.library.get(name).spec.label) for name in bridge.library.names],

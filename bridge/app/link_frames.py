@@ -11,14 +11,17 @@ from collections.abc import Mapping
 from bridge.app.actions import Actions
 from bridge.app.cross_fade import ViewerFade
 from bridge.app.link_memory import LinkMemory
+from bridge.app.records import ViewerSet
 from bridge.app.subscriptions import read_subscription
-from bridge.app.viewer_rate import ViewerRate
+from bridge.app.viewer_rate import ViewerPace, ViewerRate
 from bridge.app.viewers import Viewer, nobody
 from bridge.codec import messages as m
+from bridge.delivery.lossless import LosslessOutbox
 from bridge.errors import ErrorCode, NotAllowedError
 from bridge.links.connection import Connection, OutgoingFrame
 from bridge.streams.session import Session, Subscription
 from bridge.streams.stream import Stream
+from bridge.types import Delivery
 
 
 class LinkFrames:
@@ -30,6 +33,8 @@ class LinkFrames:
         self._connections = connections
         self._memory = memory
         self._turns: dict[int, int] = {}
+        self._untold: dict[int, list[m.Error]] = {}
+        """What sessions that are away have to be told when they are back."""
 
     # --- ops -----------------------------------------------------------------------------------------------
 
@@ -56,6 +61,7 @@ class LinkFrames:
                 mips=spec.mips or None,
                 previews=subscription.previews or None,
                 color="linear" if spec.linear else None,
+                fps=subscription.fps,
                 max_mbps=subscription.max_mbps,
                 blend_fps=subscription.blend_fps,
             )
@@ -77,10 +83,62 @@ class LinkFrames:
             previews=subscription.previews,
             rate=None if subscription.max_mbps is None else ViewerRate(subscription.max_mbps, self._bridge.clock),
             fade=self._fade(stream, subscription),
+            lossless=self._lossless(subscription),
+            pace=self._pace(stream, subscription),
         )
+        viewer.overflow = lambda: self._overflown(session, stream, viewer)
         if connection is not None:
             viewer.reach(connection.wake, connection.write_now)
         return viewer
+
+    def _lossless(self, subscription: Subscription) -> LosslessOutbox[ViewerSet] | None:
+        if subscription.delivery is Delivery.LATEST:
+            return None
+        limits = self._bridge.config.limits
+        # A sequence pauses at half of it: the rest is for what others make meanwhile.
+        return LosslessOutbox(
+            subscription.credit,
+            limits.credit,
+            max_sets=2 * self._bridge.sequences.window,
+            max_bytes=limits.lossless_memory_mb << 20,
+        )
+
+    def _pace(self, stream: Stream, subscription: Subscription) -> ViewerPace | None:
+        if subscription.delivery is not Delivery.PACED:
+            return None
+        sequences = self._bridge.sequences
+        return ViewerPace(lambda: subscription.fps or sequences.fps_of(stream.number), self._bridge.clock)
+
+    def _overflown(self, session: Session, stream: Stream, viewer: Viewer) -> None:
+        """A lossless reader didn't keep up: it is told, and its subscription ends; not that of who waits for a sequence
+        of its own, whom the sets of others can't cost that.
+        """
+        if self._bridge.sequences.is_requester(stream.number, session.id):
+            return
+        if self._bridge.viewers.get(stream.number, session.id) is not viewer:
+            return
+        session.unsubscribe(stream.number)
+        self._actions.remove_viewer(stream, session.id)
+        stats = viewer.outbox.stats(self._bridge.clock())
+        error = NotAllowedError(
+            f"the subscription to stream {stream.name!r} has ended: {stats.waiting + stats.unacked} sets wait for it, "
+            "and no more are kept; subscribe again, with latest, or read faster",
+            code=ErrorCode.WINDOW_FULL,
+            field="stream",
+            value=stream.name,
+            limit=stats.waiting + stats.unacked,
+        )
+        connection = self._connections.get(session.id)
+        if connection is not None:
+            connection.send(m.error_message(error))
+        else:
+            self._untold = {id: said for id, said in self._untold.items() if self._actions.sessions.get(id)}
+            self._untold.setdefault(session.id, []).append(m.error_message(error))
+
+    def tell_untold(self, connection: Connection, session: Session) -> None:
+        """Tell a session that is back what happened meanwhile."""
+        for message in self._untold.pop(session.id, ()):
+            connection.send(message)
 
     def _fade(self, stream: Stream, subscription: Subscription) -> ViewerFade | None:
         """The cross-fade that a subscription asks for."""
@@ -120,6 +178,7 @@ class LinkFrames:
         viewer = self._bridge.viewers.get(self._actions.streams.find(message.stream).number, session.id)
         if viewer is not None:  # else it crossed the end of the subscription: an ack has no answer
             viewer.ack(message.number)
+            self._bridge.sequences.look_at(viewer.stream)
 
     def stats(self, connection: Connection, session: Session, message: m.Stats) -> None:
         """Answer what a subscription was sent."""

@@ -31,12 +31,14 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
             limit=can,
         )
     for name, wanted in (
-        ("delivery", None if message.delivery is Delivery.LATEST else message.delivery.value),
-        ("fps", message.fps),
+        ("previews", message.previews if message.delivery is not Delivery.LATEST else None),
+        ("blend_fps", message.blend_fps if message.delivery is not Delivery.LATEST else None),
+        ("fps", message.fps if message.delivery is not Delivery.PACED else None),
     ):
         if wanted:
             raise NotAllowedError(
-                f"{name} {wanted} is not in this build; welcome.features says what is",
+                f"{name} {wanted} is not for delivery {message.delivery.value!r}: previews and blends come with "
+                "latest, fps with paced",
                 code=ErrorCode.NOT_SUPPORTED,
                 field=name,
                 value=wanted,
@@ -75,9 +77,11 @@ def read_subscription(stream: Stream, message: Subscribe, credit_limit: int) -> 
     return Subscription(
         stream.number,
         spec,
+        message.delivery,
         credit=credit,
         outputs=None if asked is None else outputs,
         previews=bool(message.previews),
+        fps=message.fps,
         max_mbps=message.max_mbps,
         blend_fps=message.blend_fps,
         shared_memory=bool(message.shared_memory),  # who can't have it goes without

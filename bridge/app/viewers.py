@@ -9,8 +9,9 @@ from typing import Final, NamedTuple, TypeAlias
 from bridge.app.cross_fade import ViewerFade
 from bridge.app.records import ViewerSet
 from bridge.app.viewer_memory import ViewerMemory
-from bridge.app.viewer_rate import ViewerRate
+from bridge.app.viewer_rate import ViewerPace, ViewerRate
 from bridge.codec.frame import HEADER_BYTES, FrameHeader, encode_frame_header
+from bridge.delivery.lossless import LosslessOutbox
 from bridge.delivery.outbox import Outbox
 from bridge.frames.packets import Payload
 from bridge.links.writing import OutgoingFrame
@@ -44,7 +45,11 @@ class Viewer:
         rate: ViewerRate | None = None,
         fade: ViewerFade | None = None,
         previews: bool = False,
+        lossless: LosslessOutbox[ViewerSet] | None = None,
+        pace: ViewerPace | None = None,
     ) -> None:
+        self.pace = pace
+        """How steadily it gets its sets, if it said so."""
         self.previews = previews
         self.fade = fade
         """Its cross-fade, if it asked for one: sets come when their turn is, and blends before."""
@@ -62,7 +67,9 @@ class Viewer:
         self.wake = wake
         self.flush: Callable[[], None] = nobody
         """Writes what there is to take here and now, where the connection can; never from within its own message."""
-        self.outbox: Outbox[ViewerSet] = Outbox(credit, credit_limit)
+        self.outbox: Outbox[ViewerSet] | LosslessOutbox[ViewerSet] = lossless or Outbox(credit, credit_limit)
+        self.overflow: Callable[[], None] = nobody
+        """Called when a lossless outbox has no room for a set, which is then lost for it."""
         self._frames: deque[tuple[FrameHeader, Payload]] = deque()
         self._begun: ViewerSet | None = None
         """The set whose frames those are."""
@@ -104,14 +111,23 @@ class Viewer:
     def offer(self, item: ViewerSet, now: float) -> None:
         """A new set for this viewer; what it displaces is released."""
         self.offered = max(self.offered, item.number)
-        if self.fade is not None:
+        if isinstance(self.outbox, LosslessOutbox):
+            mine = item.shared.sequence_of == self.key  # the sequence pauses for it
+            lost = not mine and not self.outbox.has_room(item.payload_bytes)
+            self._dispose(self.outbox.offer(item, now, paused_by_it=mine))
+            if lost:
+                self.overflow()
+        elif self.fade is not None:
             self.fade.offer(item, now)
+            return
         else:
-            self.show(item, now)
+            self._dispose(self.outbox.offer(item, now))
+        self.wake()
 
     def show(self, item: ViewerSet, now: float) -> None:
         """A set whose turn has come: the blends before it need no ack any more."""
-        self.outbox.forget_blends()
+        if isinstance(self.outbox, Outbox):
+            self.outbox.forget_blends()
         self._dispose(self.outbox.offer(item, now))
         self.wake()
 
@@ -122,7 +138,7 @@ class Viewer:
 
     def takes_blend(self, number: int) -> bool:
         """Whether a blend that shows this set may go out."""
-        return self.outbox.takes_blend(number)
+        return isinstance(self.outbox, Outbox) and self.outbox.takes_blend(number)
 
     def hold(self, item: ViewerSet) -> None:
         """A held picture: the newcomer's set, or a placeholder."""
@@ -149,7 +165,7 @@ class Viewer:
     def panic(self, item: ViewerSet | None) -> None:
         """What waits is dropped, the rest of a set that was begun too; `item`, if any, is the next picture."""
         if self._frames and self._begun is not None and not self._begun.held:
-            self.outbox.forget(self._begun.number)
+            self._dispose(self.outbox.forget(self._begun.number) or ())
         self._drop_frames()
         if self.fade is not None:
             self.fade.start_from(item)
@@ -160,7 +176,13 @@ class Viewer:
         """The viewer is ready for the next set."""
         if self.memory is not None:
             self.memory.ack(number)
-        if self.outbox.ack(number):
+        if isinstance(self.outbox, LosslessOutbox):
+            done = self.outbox.ack(number)
+            self._dispose(done)
+            freed = bool(done)
+        else:
+            freed = self.outbox.ack(number)
+        if freed:
             self.wake()
 
     def take(self) -> ViewerSet | None:
@@ -188,9 +210,11 @@ class Viewer:
 
     def _next(self) -> tuple[FrameHeader, Payload] | None:
         if not self._frames:
-            item = self.outbox.take(sets=self._line_is_free())
+            item = self.outbox.take(sets=self._line_is_free() and self._is_due())
             if item is None:
                 return None
+            if self.pace is not None and not item.held:
+                self.pace.released()
             if self.memory is not None and not item.preview:
                 self.memory.begin(item)
             self._begun = item
@@ -202,6 +226,9 @@ class Viewer:
 
     def _line_is_free(self) -> bool:
         return self.rate is None or not self.outbox.ready or self.rate.is_free(self._wake_later)
+
+    def _is_due(self) -> bool:
+        return self.pace is None or not self.outbox.ready or self.pace.is_due(self._wake_later)
 
     def _wake_later(self) -> None:
         self.wake()  # that of the connection that it has then
@@ -248,6 +275,8 @@ class Viewer:
         self.use_memory(None)
         if self.rate is not None:
             self.rate.close()
+        if self.pace is not None:
+            self.pace.close()
         self.wake()
 
     def _drop_frames(self) -> None:

@@ -11,21 +11,26 @@
 It stands on the codecs alone, and shows what any other client has to do. Source: protocols/engine-link.md.
 """
 
-from bridge.client.blocking import BlockingClient, BlockingFrames, BlockingRun
+from bridge.client.blocking import BlockingClient, BlockingFrames, BlockingRun, BlockingSequence
 from bridge.client.client import Client
 from bridge.client.faults import LinkLostError
 from bridge.client.frames import Frame, Frames
 from bridge.client.requests import Run
+from bridge.client.sequence import FrameSet, Sequence, SequenceEndedError
 from bridge.client.session import Event
 
 __all__ = [
     "BlockingClient",
     "BlockingFrames",
     "BlockingRun",
+    "BlockingSequence",
     "Client",
     "Event",
     "Frame",
+    "FrameSet",
     "Frames",
     "LinkLostError",
     "Run",
+    "Sequence",
+    "SequenceEndedError",
 ]

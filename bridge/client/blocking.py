@@ -13,6 +13,8 @@ from bridge.client.faults import LinkLostError
 from bridge.client.frames import Frame, Frames
 from bridge.client.picture_memory import PictureMemory
 from bridge.client.requests import Run
+from bridge.client.sequence import FrameSet
+from bridge.client.sequence import Sequence as FrameSequence
 from bridge.codec import messages as m
 from bridge.types import Fit, Mode, Origin, SeedPolicy
 
@@ -150,6 +152,62 @@ class BlockingFrames:
         self.close()
 
 
+class BlockingSequence:
+    """One accepted sequence: `for frame_set in sequence`. See `Sequence`."""
+
+    def __init__(self, loop: _Loop, sequence: FrameSequence) -> None:
+        self._loop = loop
+        self._sequence = sequence
+
+    @property
+    def request(self) -> int:
+        """Its number, which its frames carry too."""
+        return self._sequence.request
+
+    @property
+    def frames(self) -> int:
+        """How many sets there will be."""
+        return self._sequence.frames
+
+    @property
+    def progress(self) -> m.Progress | None:
+        """The newest progress over the whole sequence, None before the first."""
+        return self._sequence.progress
+
+    @property
+    def is_finished(self) -> bool:
+        """True once `finished` gives its answer at once."""
+        return self._sequence.is_finished
+
+    def finished(self, timeout_s: float | None = None) -> m.Finished:
+        """Wait for the terminal answer. See `Sequence.finished`."""
+        return self._loop.call(self._sequence.finished(timeout_s))
+
+    def next(self, timeout_s: float | None = None) -> FrameSet | None:
+        """Give the next set, None after the last. Raises as `Sequence.next`."""
+        return self._loop.call(self._next(timeout_s))
+
+    async def _next(self, timeout_s: float | None) -> FrameSet | None:
+        try:
+            return await self._sequence.next(timeout_s)
+        except StopAsyncIteration:
+            return None
+
+    def __iter__(self) -> Iterator[FrameSet]:
+        while (frame_set := self.next()) is not None:
+            yield frame_set
+
+    def close(self) -> None:
+        """Cancel what is left, and end the subscription. Safe to call twice."""
+        self._loop.call(self._sequence.close())
+
+    def __enter__(self) -> BlockingSequence:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 class BlockingClient:
     """`Client` for programs without an event loop; connected as soon as it is made.
 
@@ -259,6 +317,17 @@ class BlockingClient:
             client_time=client_time,
         )
         return BlockingRun(self._loop, self._loop.call(run))
+
+    def sequence(
+        self,
+        stream: StreamName,
+        frames: int,
+        tracks: Mapping[str, Sequence[Sequence[Any]]] | None = None,
+        **options: Any,
+    ) -> BlockingSequence:
+        """Ask for pictures along keyframed tracks; options as `Client.sequence` has them."""
+        sequence = self._loop.call(self._client.sequence(stream, frames, tracks, **options))
+        return BlockingSequence(self._loop, sequence)
 
     def share_pictures(self, max_bytes: int, slots: int = 4) -> PictureMemory:
         """Give a file in shared memory: what its `write` gives is an image value. See `Client.share_pictures`."""

@@ -16,6 +16,8 @@ from bridge.client.frames import Frames
 from bridge.client.picture_memory import PictureMemory
 from bridge.client.pictures import picture_value
 from bridge.client.requests import Run
+from bridge.client.sequence import OrderedFrames
+from bridge.client.sequence import Sequence as FrameSequence
 from bridge.client.session import Event, Session
 from bridge.client.transport import parse_address
 from bridge.codec import messages as m
@@ -242,6 +244,85 @@ class Client:
             self._session.runs.remove(run)
             raise
         return run
+
+    async def sequence(
+        self,
+        stream: StreamName,
+        frames: int,
+        tracks: Mapping[str, Sequence[Sequence[Any]]] | None = None,
+        *,
+        fps: float | None = None,
+        first: int = 0,
+        images: Mapping[str, Any] | None = None,
+        key: int | str | None = None,
+        seed: int | None = None,
+        priority: int = 5,
+        deadline_ms: float | None = None,
+        format: str = "rgba8",
+        origin: Origin | str = Origin.TOP_LEFT,
+        size: tuple[int, int] | None = None,
+        fit: Fit | str | None = None,
+        outputs: Sequence[int] | None = None,
+        mips: bool = False,
+        color: Literal["native", "linear"] = "native",
+        credit: int = 4,
+        paced: bool = False,
+    ) -> FrameSequence:
+        """Ask for `frames` pictures along keyframed tracks; gives the accepted sequence, whose sets come in order.
+
+        `tracks` maps a parameter to `[[frame, value, easing], ...]`; frame i is number `first + i` there. `images` maps
+        an image parameter to each frame's own picture: a list, or a function of the index, async or called in a
+        thread; pictures are what `image` takes. Leave the sequence with `async with`, or `close()` it.
+
+        It subscribes for itself with `lossless` delivery (`paced`: released at `fps`): an earlier subscription of this
+        client to the same stream ends.
+        """
+        name = self._name(stream)
+        message = m.Subscribe(
+            stream=name,
+            format=format,
+            origin=_word(Origin, "origin", origin),
+            delivery=Delivery.PACED if paced else Delivery.LOSSLESS,
+            credit=credit,
+            size=None if size is None else (int(size[0]), int(size[1])),
+            fit=None if fit is None else _word(Fit, "fit", fit),
+            outputs=None if outputs is None else tuple(outputs),
+            mips=mips or None,
+            color=None if color == "native" else color,
+            fps=fps if paced else None,
+        )
+        run = Run(
+            m.Sequence(
+                stream=name,
+                frames=frames,
+                tracks={
+                    param: [[_plain(part) for part in one] for one in keys] for param, keys in (tracks or {}).items()
+                },
+                first=first,
+                fps=fps,
+                images=tuple(images) if images else None,
+                key=f"{self._key_prefix}-{next(self._keys)}" if key is None else key,
+                deadline_ms=deadline_ms,
+                priority=priority,
+                seed=seed,
+            )
+        )
+        ordered = OrderedFrames(self._session, message)
+        sequence = FrameSequence(self._session, run, ordered, frames)
+        self._session.runs.add(run)
+        try:
+            await self._session.ask(message, m.Subscribed, lambda answer: self._session.subscribed(ordered, answer))
+            await self._session.ask(
+                run.message, m.Accepted, lambda answer: self._session.runs.accept(run, answer.request)
+            )
+        except BaseException:
+            self._session.runs.remove(run)
+            if hasattr(ordered, "subscribed"):
+                await ordered.close()
+            raise
+        if images:
+            sequence.send_pictures(images)
+        return sequence
 
     async def share_pictures(self, max_bytes: int, slots: int = 4) -> PictureMemory:
         """Give a file in shared memory: what its `write` gives is an image value. One before is closed.

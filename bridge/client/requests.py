@@ -11,6 +11,7 @@ import msgspec
 from bridge.client.faults import LinkLostError
 from bridge.codec.messages import BridgeMessage, Finished, Message, Progress
 from bridge.codec.messages import Run as RunMessage
+from bridge.codec.messages import Sequence as SequenceMessage
 from bridge.errors import ErrorCode, NotAllowedError, TexbridgeError
 
 MAX_ASKS: Final = 1_024
@@ -19,7 +20,7 @@ MAX_RUNS: Final = 1_024
 
 
 class Run:
-    """One accepted request for a picture.
+    """One accepted request for a picture, or for a sequence.
 
     Attributes:
         request: its number, which its frames carry too. It is another one if the run had to be asked for anew.
@@ -27,7 +28,7 @@ class Run:
         progress: the newest `Progress`, None before the first.
     """
 
-    def __init__(self, message: RunMessage) -> None:
+    def __init__(self, message: RunMessage | SequenceMessage) -> None:
         self.message = message
         self.request = 0
         self.key = message.key
@@ -50,6 +51,10 @@ class Run:
         """
         async with asyncio.timeout(timeout_s):
             return await asyncio.shield(self._finished)
+
+    def on_finished(self, told: Callable[[], None]) -> None:
+        """Have `told` called once `finished` gives its answer, or raises, at once."""
+        self._finished.add_done_callback(lambda _: told())
 
     def finish(self, answer: Finished) -> None:
         """The answer came."""

@@ -184,6 +184,13 @@ class PayloadSource:
         return self._pixels is not None or self._raw is not None
 
     @property
+    def byte_count(self) -> int:
+        """What it keeps for as long as nobody wants a payload, about."""
+        if self._data is not None:
+            return memoryview(self._data).nbytes
+        return self.size.width * self.size.height * 4
+
+    @property
     def picture(self) -> Buffer | Pixels | Undecoded:
         """What it was made of. It is shared: not to be written to.
 
