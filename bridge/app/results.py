@@ -221,6 +221,7 @@ class Results:
                 waiting.last_known.set()
                 if not waiting.started or waiting.held_back:
                     self._drop(waiting)
+            attempt.sets.clear()
 
     # --- sets ----------------------------------------------------------------------------------------------
 
@@ -477,6 +478,7 @@ class Results:
     def _settle_if_done(self, attempt: AttemptPictures) -> None:
         if attempt.ended and attempt.open_sets == 0 and self._attempts.pop(attempt.number, None) is not None:
             overtaken = attempt.overtaken > 0 and attempt.request.frames == 0
+            attempt.sets.clear()  # each knows its attempt: a circle that would keep every picture, in and out, for long
             self._settle(ResultSettled(attempt.number, attempt.error, overtaken))
 
     # --- the end -------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 """From pictures to sets: what is released, what fails, and that every attempt is settled exactly once."""
 
 import asyncio
+import gc
 import io
 import threading
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -152,6 +154,40 @@ def test_a_set_is_released_when_all_its_outputs_are_there():
         item.release()
 
     run(test, outputs=2)
+
+
+def test_pictures_are_let_go_without_the_garbage_collector():
+    """It comes seldom, and a camera's pictures are megabytes each."""
+
+    class Data(bytearray):
+        """Bytes that can be looked after."""
+
+    async def test(setting):
+        viewer = setting.viewer()
+        pictures = []
+        gc.collect()
+        gc.disable()
+        try:
+            for attempt in range(1, 7):
+                data = Data(png(attempt))
+                pictures.append(weakref.ref(data))
+                setting.begin(attempt)
+                setting.picture(attempt, data=data)
+                if attempt == 3:
+                    setting.results.forget(attempt)
+                else:
+                    setting.results.ended(attempt)
+                    await setting.settle(attempt)
+                while (item := viewer.take()) is not None:
+                    viewer.ack(item.number)
+                    item.release()
+                del data, item
+            await asyncio.sleep(0)
+            assert [picture() is None for picture in pictures] == [True] * 5 + [False]  # the last is shown
+        finally:
+            gc.enable()
+
+    run(test)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
