@@ -14,6 +14,7 @@ from benchmarks.fanout import measure_fanout, measure_memory
 from benchmarks.goals import GOALS, LONG, Row, load_average, machine
 from benchmarks.growth import measure_growth
 from benchmarks.osc import measure_osc
+from benchmarks.pool import measure_pool
 from benchmarks.relay import measure_overhead, measure_raw, measure_relay
 from benchmarks.rig import Rig
 from benchmarks.shared_memory import measure_last_hop
@@ -72,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     take({"P11"}, lambda: measure_blocks(5 if quick else 50))
     take({"P9b"}, lambda: measure_binding(5.0 if quick else 20.0))
     take({"P13"}, lambda: measure_growth(2.0 if quick else 6.0))
+    take({"P13"}, lambda: measure_pool(1.0 if quick else 10.0))
     take({"P14"}, lambda: measure_whole(5 if quick else 40))
     if {"P1", "P2", "P3", "P4", "P6", "P7", "P8", "P9", "P10", "P12"} & set(wanted):
         rig = Rig()

@@ -89,6 +89,10 @@ class Engine:
             if isinstance(found, Got) and not found.flags & HELD:
                 return found
 
+    def message(self) -> Got | dict[str, Any]:
+        """Whatever comes next."""
+        return self.waiting.pop(0) if self.waiting else self._receive()
+
     def ack(self, number: int) -> None:
         """Ready for the next."""
         self.send("ack", stream=self.stream, number=number)

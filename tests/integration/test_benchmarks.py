@@ -3,11 +3,16 @@
 import json
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 
+
 REPOSITORY = Path(__file__).parents[2]
+sys.path.insert(0, str(REPOSITORY))
+
+from benchmarks.pool import Pool  # noqa: E402 - the folder above comes first
 
 
 def bench(tmp_path: Path, *arguments: str) -> dict:
@@ -33,6 +38,22 @@ def test_raw_pixels_and_the_last_hop_by_shared_memory(tmp_path: Path) -> None:
     relay = {f"raw{side}, {way}" for side in (512, 1024) for way in ("TCP", "shared memory")}
     assert {row["case"] for row in report["rows"]} == {"last hop, engine", "last hop, client"} | relay
     assert all(all(row["samples"].values()) for row in report["rows"])
+
+
+def test_a_pool_makes_all_that_it_is_asked_for() -> None:
+    """P13's pool, small and quick: what it counts, not how long that took."""
+    pool = Pool(3, prompt_ms=20)
+    try:
+        assert pool.make(18) > 0
+        assert 0 < pool.frames <= 18
+        with urllib.request.urlopen(f"http://{pool.http}/healthz", timeout=30) as answer:
+            backends = json.load(answer)["backends"]
+        assert [backend["state"] for backend in backends] == ["up"] * 3
+        # Warm-ups make pictures as well, one at each.
+        assert 18 <= sum(backend["counts"]["pictures"] for backend in backends) <= 21
+        assert all(backend["counts"]["pictures"] for backend in backends)
+    finally:
+        pool.close()
 
 
 @pytest.mark.slow
