@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
