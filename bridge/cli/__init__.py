@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "serve": "run the bridge",
     "demo": "see the whole path work, checked pixel by pixel",
     "run": "make one picture and save it",
+    "render": "render a shot to files, frame by frame",
     "send": "send one OSC message",
     "panic": "stop everything now, for everybody",
     "resume": "end a panic",

@@ -91,8 +91,7 @@ class Manifest:
 
     def write(self, document: dict[str, Any]) -> None:
         """Write what `document` gave. Raises OSError."""
-        text = json.dumps(document, indent=1, ensure_ascii=False)
-        write_whole(self.path, text.encode("utf-8", "backslashreplace") + b"\n", sync=True)
+        write_whole(self.path, _text(document).encode("utf-8", "backslashreplace"), sync=True)
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:
@@ -167,6 +166,26 @@ def relative_name(path: Path, folder: Path) -> str:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # another drive
         return path.absolute().as_posix()
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    """JSON with a line for each frame, output and setting: short, and to be compared line by line."""
+    parts = []
+    for name, value in document.items():
+        if isinstance(value, Mapping) and value:
+            inner = ",\n".join(f"  {_line(key)}: {_line(item)}" for key, item in value.items())
+            text = f"{{\n{inner}\n }}"
+        elif isinstance(value, list) and value:
+            inner = ",\n".join(f"  {_line(item)}" for item in value)
+            text = f"[\n{inner}\n ]"
+        else:
+            text = _line(value)
+        parts.append(f" {_line(name)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Plate:
 
     value: dict[str, Any]
     sha256: str
+    facts: dict[str, Any]
 
 
 class Plates:
@@ -88,11 +89,13 @@ class Plates:
         """Give a frame's picture. Raises ConfigError: it can't be read; the message names the file."""
         path = self.path(frame)
         try:
+            found = path.stat()
             data = path.read_bytes()
             value = picture_value(self._decoded(path, data))
         except (OSError, ValueError, EOFError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise ConfigError(f"can't read the picture {path}: {error}") from error
-        return Plate(value, hashlib.sha256(data).hexdigest())
+        digest = hashlib.sha256(data).hexdigest()
+        return Plate(value, digest, {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns, "sha256": digest})
 
     def _decoded(self, path: Path, data: bytes) -> bytes | NDArray[Any]:
         suffix = path.suffix.lower()

@@ -40,10 +40,18 @@ _DEFAULTS: Final[dict[ParameterType, Value]] = {
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one sequence asks for: so many of the frames, the values of each position as keys where they change."""
+    """What one sequence asks for: so many of the frames, the values of each position as keys where they change.
+
+    Keys count from `first`, the first frame's number. Where frames are left out, later ones stand at earlier places.
+    """
 
     frames: tuple[int, ...]
     tracks: dict[str, list[list[Any]]]
+
+    @property
+    def first(self) -> int:
+        """The number of the first position."""
+        return self.frames[0]
 
 
 class Shot:
@@ -132,7 +140,7 @@ class Shot:
                 if place > first and count + len(changed) > MAX_PIECE_KEYS:
                     break
                 for name, value in changed.items():
-                    tracks.setdefault(name, []).append([place - first, value, "step"])
+                    tracks.setdefault(name, []).append([frames[first] + place - first, value, "step"])
                 count += len(changed)
                 before = now
                 place += 1

@@ -68,7 +68,7 @@ def test_seeds_are_those_of_the_frame_number(policy: SeedPolicy) -> None:
     assert made.frame_seed(1001) == frame_seed(policy, 9, 1001)
     assert made.frame_seed(1050) == frame_seed(policy, 9, 1050)
     (piece,) = made.pieces([1050])
-    assert piece.tracks["seed"] == [[0, frame_seed(policy, 9, 1050), "step"]]
+    assert piece.tracks["seed"] == [[1050, frame_seed(policy, 9, 1050), "step"]]
 
 
 def test_a_track_of_seeds() -> None:
@@ -81,7 +81,7 @@ def test_a_workflow_without_seed() -> None:
     made = shot("blur=1:0,3:1", has_seed=False)
     assert made.frame_seed(1) is None
     (piece,) = made.pieces([1, 2, 3])
-    assert piece.tracks == {"blur": [[0, 0.0, "step"], [1, 0.5, "step"], [2, 1.0, "step"]]}
+    assert piece.tracks == {"blur": [[1, 0.0, "step"], [2, 0.5, "step"], [3, 1.0, "step"]]}
     with pytest.raises(ConfigError, match="sky has no seed"):
         shot("seed=1:7", has_seed=False)
 
@@ -91,9 +91,9 @@ def test_pieces_have_keys_where_values_change() -> None:
     (piece,) = made.pieces([1, 3, 5, 6, 7, 9])
     assert piece.frames == (1, 3, 5, 6, 7, 9)
     assert piece.tracks == {
-        "blur": [[0, 0.5, "step"], [3, 0.75, "step"], [4, 1.0, "step"]],
-        "prompt": [[0, "a", "step"], [3, "b", "step"]],
-        "seed": [[0, 7, "step"]],
+        "blur": [[1, 0.5, "step"], [4, 0.75, "step"], [5, 1.0, "step"]],
+        "prompt": [[1, "a", "step"], [4, "b", "step"]],
+        "seed": [[1, 7, "step"]],
     }
 
 
@@ -104,7 +104,7 @@ def test_many_frames_are_several_pieces() -> None:
     assert sum((piece.frames for piece in pieces), ()) == frames
     for piece in pieces:
         assert sum(map(len, piece.tracks.values())) <= MAX_PIECE_KEYS
-        assert all(keys[0][0] == 0 for keys in piece.tracks.values())
+        assert all(keys[0][0] == piece.first for keys in piece.tracks.values())
     assert pieces[1].tracks["seed"][0][1] == 7 + pieces[1].frames[0]
     assert list(made.pieces([])) == []
 
