@@ -173,16 +173,6 @@ class Results:
         request = attempt.request
         return InWork(request, index if request.index is None else request.index, attempt.client_times)
 
-    def attempt(self, number: int) -> AttemptPictures | None:
-        """What came of an attempt so far; None once it is over or forgotten."""
-        return self._attempts.get(number)
-
-    def in_work(self, number: int) -> InWork | None:
-        """The set that an attempt is making; None while a whole one of it is on its way, or none is to come."""
-        attempt = self._attempts.get(number)
-        index = None if attempt is None or attempt.request.warm_up else attempt.index_in_work
-        return None if attempt is None or index is None else InWork(attempt.request, index, attempt.client_times)
-
     def ended(self, number: int) -> None:
         """The prompt is over at the backend: no more pictures come."""
         attempt = self._attempts.get(number)
