@@ -96,8 +96,8 @@ def single_backends(backends: Iterable[BackendConfig]) -> tuple[BackendConfig, .
     found: list[BackendConfig] = []
     for backend in backends:
         urls = expand_addresses(backend.url)
-        if len(urls) <= 1:
-            found.append(backend)
+        if len(urls) <= 1:  # none at all is told by who reads the address
+            found.append(msgspec.structs.replace(backend, url=urls[0]) if urls else backend)
         else:
             found += _each(backend, urls)
     if len(found) > MAX_ADDRESSES:

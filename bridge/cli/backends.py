@@ -245,7 +245,8 @@ def drain(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(told, indent=2))
     else:
-        state = "is drained" if over else f"still has {told['prompts']} prompts and gets no more"
+        count = told.get("prompts", 0)
+        state = "is drained" if over else f"still has {count} prompt{'s' if count != 1 else ''} and gets no more"
         say(f"{options.name} {state}; `texbridge backends undrain {options.name}` gives it prompts again")
     return 0 if over or options.no_wait else 1
 

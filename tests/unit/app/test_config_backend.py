@@ -15,6 +15,8 @@ def each(**keys):
     ("keys", "expected"),
     [
         ({"url": "http://a:1", "name": "x"}, [("x", "http://a:1")]),
+        ({"url": "http://a:7-7,", "name": "x"}, [("x", "http://a:7")]),
+        ({"url": ""}, [("", "")]),
         ({"url": "http://a:1-2"}, [("", "http://a:1"), ("", "http://a:2")]),
         ({"url": "http://a:1-2", "name": "gpu"}, [("gpu-1", "http://a:1"), ("gpu-2", "http://a:2")]),
         ({"url": "a:1,b:1", "name": "gpu"}, [("gpu-1", "a:1"), ("gpu-2", "b:1")]),
