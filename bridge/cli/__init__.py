@@ -96,6 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(words)
     except SystemExit as end:  # --help, --version, or a mistake
         raise SystemExit(_finish(end.code if isinstance(end.code, int) else 0)) from None
+    except OSError as error:  # a help text longer than a buffer is written at once
+        if not _reader_has_gone(error):
+            print(f"texbridge: can't write the output: {error}", file=sys.stderr)
+        return _finish(1)
     if options.command is None:
         parser.print_help(sys.stderr)
         return 2
