@@ -323,6 +323,8 @@ class Results:
             self.counts["dropped"] += 1
             if attempt.request.generation:
                 attempt.overtaken += 1  # nobody asked for this one: the next will do
+            elif attempt.request.index is not None:
+                attempt.error = attempt.error or BackendError(error.message, code=error.code, retry=True)
             else:
                 attempt.error = attempt.error or error
         except TexbridgeError as error:

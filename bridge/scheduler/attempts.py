@@ -156,7 +156,9 @@ class AttemptEvents:
             attempt.backend.breaker.failed(None, now)
         request = attempt.request
         error = lost_at(attempt.backend.name, request.submitted_as, request.tries)
-        if request.generation:  # made anew, with newer values, as soon as a backend is there
+        if self._is_shown_frame(attempt):
+            ledger.end_request(request.number, Outcome.DONE)
+        elif request.generation:  # made anew, with newer values, as soon as a backend is there
             ledger.end_request(request.number, Outcome.FAILED, error)
         elif request.may_try_again:
             self._wait_again(request, attempt.backend)
@@ -169,6 +171,9 @@ class AttemptEvents:
         ledger, request, backend = self._ledger, attempt.request, attempt.backend
         backend.lost += 1
         backend.breaker.failed(None, now)
+        if self._is_shown_frame(attempt):
+            ledger.end_request(request.number, Outcome.DONE)
+            return
         if request.generation:
             error = lost_at(backend.name, request.submitted_as, request.tries)
             ledger.end_request(request.number, Outcome.FAILED, error)
@@ -184,7 +189,7 @@ class AttemptEvents:
         if attempt is None or not attempt.ended:
             return
         if event.error is not None:
-            self._failed(attempt, event.error, False, now)
+            self._failed(attempt, event.error, isinstance(event.error, BackendError) and event.error.retry, now)
             return
         stream = attempt.request.stream
         stale = policy.is_stale(attempt.request.mode, attempt.order, stream.last_released)
@@ -206,6 +211,9 @@ class AttemptEvents:
     def _failed(self, attempt: Attempt, error: TexbridgeError, retry: bool, now: float) -> None:
         request, stream = attempt.request, attempt.request.stream
         self._ledger.attempts.pop(attempt.number, None)
+        if self._is_shown_frame(attempt):
+            self._ledger.end_request(request.number, Outcome.DONE)
+            return
         retry = retry or self._may_go_elsewhere(request)
         if retry and not request.generation and request.may_try_again:
             self._wait_again(request, attempt.backend)
@@ -243,6 +251,11 @@ class AttemptEvents:
             backend.breaker.failed(key, now)
         for name in forgiven & ledger.backends.keys():
             ledger.backends[name].breaker.forgive(key)
+
+    @staticmethod
+    def _is_shown_frame(attempt: Attempt) -> bool:
+        """True for a frame whose picture was released: whatever becomes of its prompt, it is not made twice."""
+        return attempt.released and attempt.request.part_of is not None
 
     def _may_go_elsewhere(self, request: Request) -> bool:
         """True for a frame, as long as there is a backend where it was not tried: much is lost with a sequence."""

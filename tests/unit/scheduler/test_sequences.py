@@ -302,3 +302,27 @@ def test_chained_frames_are_made_one_after_the_other():
         assert table.frames == list(range(index + 1))
         table.done(table.attempt(index))
     assert table.outcomes[number] is Outcome.DONE
+
+
+def test_a_frame_that_is_shown_is_not_made_twice_when_its_backend_goes():
+    table = SequenceTable(Mode.ONESHOT, "a", "b")
+    number = table.sequence(4)
+    attempt = table.attempt(0)
+    backend = next(s.backend for s in table.submitted if s.attempt == attempt)
+    table.tell(e.AttemptStarted(attempt))
+    assert table.scheduler.release(attempt)
+    table.tell(e.BackendDown(backend))
+    assert table.frames.count(0) == 1
+    table.finish_all()
+    assert table.outcomes[number] is Outcome.DONE
+
+
+def test_what_the_decoders_had_no_room_for_is_made_again_at_the_same_backend_too():
+    table = SequenceTable(Mode.ONESHOT, "a")
+    number = table.sequence(2)
+    attempt = table.attempt(0)
+    table.tell(e.AttemptStarted(attempt), e.AttemptEnded(attempt))
+    table.tell(e.ResultSettled(attempt, BackendError("full", code=ErrorCode.TOO_SLOW, retry=True)))
+    assert table.frames.count(0) == 2
+    table.finish_all()
+    assert table.outcomes[number] is Outcome.DONE
