@@ -57,6 +57,14 @@ def load_time(warm: bool, here_s: float | None, pool_s: float | None, first_s: f
     return 0.0 if first_s is None else UNKNOWN_LOAD * first_s
 
 
+def loads_again_at(now: float, before_s: float, load_s: float) -> float:
+    """Until when a backend uses what it loads now, having `before_s` of other work first: twice as long as that takes.
+
+    So loading takes a third of its time at the most, as long as there is other work, and nobody waits for long.
+    """
+    return now + before_s + 3.0 * load_s
+
+
 def use_key(recent: Sequence[object], key: object) -> tuple[object, ...]:
     """What a GPU holds after a prompt of `key`, the newest last."""
     return (*(other for other in recent if other != key), key)[-KEPT_WARM:]
