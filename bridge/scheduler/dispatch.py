@@ -44,6 +44,7 @@ class _Work(NamedTuple):
     """By turns, and within a stream by priority and age."""
     stream: Stream
     lane: Lane | None
+    priority: int = policy.GENERATION_PRIORITY
 
     @property
     def late(self) -> bool:
@@ -119,29 +120,44 @@ class _Choice:
         )
         self._wake_at = inf
         self._late_from: float | None = None
+        self._queues: list[tuple[_Work, dict[_Place, placement.Offer]]] = []
+        """Work that waits for a better place than there is, with more of its kind behind it."""
 
     def make(self) -> tuple[Submission | None, float]:
         works = self._works()
         for place in self._places if works and self._broken else ():
             if place.room and self._now < place.backend.breaker.until:
                 self._wake_at = min(self._wake_at, place.backend.breaker.until)
-        best: Submission | None = None
-        best_place: _Place | None = None
-        limit = inf
         for work in works:
-            if work.rank[0] >= limit:
-                break  # nothing that is warm comes near enough to the first
             found = self._find(work)
-            if found is None:
-                continue
-            submission, place, load_s = found
-            if best is None:
-                best, best_place = submission, place
-                limit = work.rank[0] + policy.load_patience(load_s)
-            elif place is best_place and load_s == 0.0:
-                best = submission
-                break
-        return best, self._wake_at
+            if found is not None:
+                return Submission(self._first(self._instead(work, found, works)), found.backend), self._wake_at
+        for work, offers in self._queues:
+            helper = self._helper(work, offers)
+            if helper is not None:
+                return helper, self._wake_at
+        return None, self._wake_at
+
+    def _instead(self, work: _Work, place: _Place, works: list[_Work]) -> _Work:
+        """The work that goes to a place: this one, or one behind it of what is warm there.
+
+        So that a backend which has just loaded something makes use of it, and isn't made to load for every prompt.
+        """
+        backend = place.backend
+        if work.stream.config.cost_key in backend.recent or self._now >= backend.loads_again_at:
+            return work
+        for other in works:
+            lane = other.lane
+            if (
+                lane is not None
+                and lane.only is None
+                and other.stream.config.cost_key in backend.recent
+                and other.priority >= work.priority
+                and place in self._candidates(other)
+                and self._ready_at(other, place, other.late) <= self._now
+            ):
+                return other
+        return work
 
     def _works(self) -> list[_Work]:
         """What waits, by priority and age; each stream's own share of turns counts as age."""
@@ -153,7 +169,7 @@ class _Choice:
             first = self._ledger.agenda.request(lane)
             last_turn = stream.last_turn if lane.only is None else -inf
             turn = policy.turn_key(first.priority, first.accepted_at, last_turn)
-            works.append(_Work((turn, *lane.entries[0]), stream, lane))
+            works.append(_Work((turn, *lane.entries[0]), stream, lane, first.priority))
         for stream in self._ledger.streams.values():
             if stream.config.mode is Mode.LIVE and (rank := self._due(stream)) is not None:
                 works.append(_Work(rank, stream, None))
@@ -163,8 +179,8 @@ class _Choice:
 
     def _due(self, stream: Stream) -> tuple[float, float, float] | None:
         """The rank of a live stream that is due for a picture of its own, None if it isn't."""
-        if not stream.viewers or stream.waiting or stream.holds_back:
-            return None
+        if not stream.viewers or stream.waiting or stream.holds_back or stream.sequences:
+            return None  # among what is to come in order there is nothing else
         config = stream.config
         if stream.bound_revision == stream.revision and not policy.goes_on(
             config.varies, stream.changed_at, config.idle_after_s, self._now
@@ -199,7 +215,7 @@ class _Choice:
         free_s = place.free_s + placement.MUTE_S if place.backend.mute else place.free_s
         return placement.Offer(free_s, takes_s, load_s)
 
-    def _find(self, work: _Work) -> tuple[Submission, _Place, float] | None:
+    def _find(self, work: _Work) -> _Place | None:
         """Where a piece of work goes now. If nowhere, the place that it waits for is kept for it, and when to look."""
         late = work.late
         if late and not self._is_time_for_late():
@@ -208,26 +224,21 @@ class _Choice:
         if not candidates:
             return None
         key = work.stream.config.cost_key
-        if len(candidates) == 1:
-            (best,) = candidates
-            offer = self._offer(best, key)
-            offers = {}
-        else:
+        offers: dict[_Place, placement.Offer] = {}
+        best = candidates[0]
+        if len(candidates) > 1:
             offers = {place: self._offer(place, key) for place in candidates}
             best = min(offers, key=lambda place: _order(place, offers[place]))
-            offer = offers[best]
         at = self._ready_at(work, best, late)
         if at <= self._now:
-            return Submission(self._first(work), best.backend), best, offer.load_s
-        if not late and work.lane is not None and len(work.lane.entries) > 1:
-            helper = self._helper(work.lane, offers)
-            if helper is not None:
-                place, request = helper
-                return Submission(request, place.backend), place, offers[place].load_s
+            return best
+        offer = offers[best] if offers else self._offer(best, key)
         if isfinite(at):
             self._wake_at = min(self._wake_at, at)
         elif any(place.room and place is not best for place in offers):
             self._wake_at = min(self._wake_at, self._now + max(LOOK_AGAIN_S, 0.25 * offer.takes_s))
+            if not late and work.lane is not None and len(work.lane.entries) > 1:
+                self._queues.append((work, offers))
         best.room = False
         best.free_s += offer.load_s + offer.takes_s
         return None
@@ -235,16 +246,16 @@ class _Choice:
     def _first(self, work: _Work) -> Request | Stream:
         return work.stream if work.lane is None else self._ledger.agenda.request(work.lane)
 
-    def _helper(self, lane: Lane, offers: dict[_Place, placement.Offer]) -> tuple[_Place, Request] | None:
-        """A place that can begin now, and the request far enough back in the lane to be done sooner there."""
+    def _helper(self, work: _Work, offers: dict[_Place, placement.Offer]) -> Submission | None:
+        """A place that nobody else waits for, and the request far enough back in its lane to be done sooner there."""
         free = [place for place in offers if place.room]
-        if not free:
+        if not free or work.lane is None:
             return None
         place = min(free, key=lambda place: _order(place, offers[place]))
         ahead = placement.ahead(offers[place], (offer for other, offer in offers.items() if other is not place))
-        if ahead >= len(lane.entries):
+        if ahead >= len(work.lane.entries):
             return None
-        return place, self._ledger.agenda.request(lane, int(ahead))
+        return Submission(self._ledger.agenda.request(work.lane, int(ahead)), place.backend)
 
     def _is_time_for_late(self) -> bool:
         """False while no backend is near enough to its end for anything that is bound late; sets when to look."""
@@ -327,6 +338,6 @@ def _newer_run(request: Request) -> Request | None:
     if request.generation or not request.stream.waiting or not policy.replaces_waiting(request.stream.config.mode):
         return None
     for other in request.stream.requests.values():
-        if other.lane is not None and other.only is None and other.number > request.number:
+        if other.lane is not None and other.only is None and other.part_of is None and other.number > request.number:
             return other
     return None

@@ -21,7 +21,6 @@ MAXIMUM_TRIES: Final = 3
 """Times a request is posted before it ends `failed`."""
 
 GENERATION_PRIORITY: Final = 5
-LONGEST_LOAD_PATIENCE_S: Final = 0.9
 FIRST_HOLD_S: Final = 0.25
 LONGEST_HOLD_S: Final = 30.0
 
@@ -43,14 +42,6 @@ def turn_key(priority: int, waits_since: float, last_turn: float) -> float:
     seconds as there are steps between them.
     """
     return order_key(priority, max(waits_since, last_turn))
-
-
-def load_patience(load_s: float) -> float:
-    """How many seconds of waiting others lose, so that a backend isn't made to load one model after the other.
-
-    Never as much as a step of priority is worth.
-    """
-    return min(load_s, LONGEST_LOAD_PATIENCE_S)
 
 
 def replaces_waiting(mode: Mode) -> bool:

@@ -144,8 +144,3 @@ def test_is_stale(mode: Mode, order: int, last_released: int, stale: bool) -> No
 )
 def test_turn_key(first: tuple[int, float, float], second: tuple[int, float, float]) -> None:
     assert policy.turn_key(*first) < policy.turn_key(*second)
-
-
-@pytest.mark.parametrize(("load_s", "patience"), [(0.0, 0.0), (0.25, 0.25), (60.0, 0.9)])
-def test_load_patience(load_s: float, patience: float) -> None:
-    assert policy.load_patience(load_s) == patience
