@@ -41,6 +41,17 @@ def test_eight_bits_are_those_of_comfyui(channels: int, format: int) -> None:
     assert (written(tensor, format) == as_saved(tensor).reshape(-1)).all()
 
 
+def test_pictures_of_several_pieces_and_what_is_no_number() -> None:
+    tensor = picture(3, height=211, width=419)  # 265,227 numbers: two whole pieces and a rest
+    tensor[0, 0], tensor[-1, -1] = float("nan"), float("inf")
+    converter = pixels.Converter()
+    for turned in (tensor, tensor.permute(1, 0, 2), tensor[:100, 50:], tensor.clone().requires_grad_()):
+        out = np.full(turned.numel(), 0xAA, np.uint8)
+        converter.write(turned, event.RGB8, out)
+        wanted = as_saved(torch.nan_to_num(turned.detach(), nan=0.0, posinf=1.0))
+        assert (out == wanted.reshape(-1)).all()
+
+
 def test_every_eight_bit_value_comes_back_as_stock_nodes_bring_it() -> None:
     tensor = torch.from_numpy((np.arange(256, dtype=np.float32) / np.float32(255)).reshape(16, 16, 1))
     assert (written(tensor, 4) == as_saved(tensor).reshape(-1)).all()
