@@ -256,3 +256,61 @@ def test_a_failed_warm_up_degrades_what_the_configuration_named_alone(tmp_path):
             assert rig.server.actions.streams.by_name["art"].state == "ready"
 
     run(test)
+
+
+def test_a_size_that_is_being_moved_is_warmed_when_it_rests(tmp_path):
+    """A fader sends dozens of sizes: the first is warmed at once, and the one where it stops."""
+
+    async def test():
+        async with AppRig(tmp_path, LATEST, scheduler=WARM) as rig:
+            await _quiet(rig, 1)
+            osc = rig.osc()
+            for side in range(64, 320, 8):
+                osc.send("/texbridge/main/size", side, side)
+            await rig.until(lambda: rig.bridge.streams.find("main").picture_size == (312, 312), "the last size")
+            await rig.until(lambda: rig.gate.begun >= 2 and rig.gate.inputs("width")[-1] == 312, "its warm-up")
+            await _quiet(rig, rig.bridge.counts["warm_ups"])
+            assert rig.bridge.counts["warm_ups"] <= 3
+            assert rig.gate.inputs("width")[0] == 32
+
+    run(test)
+
+
+def test_only_so_many_sizes_are_warmed(tmp_path, monkeypatch):
+    monkeypatch.setattr("bridge.app.warmup.MAX_SIZES", 3)
+    monkeypatch.setattr("bridge.app.warmup.SETTLE_S", 0.0)
+
+    async def test():
+        async with AppRig(tmp_path, LATEST, scheduler=WARM) as rig:
+            await _quiet(rig, 1)
+            osc = rig.osc()
+            for count, side in enumerate((64, 128), 2):
+                osc.send("/texbridge/main/size", side, side)
+                await rig.begun(count)
+                await _quiet(rig, count)
+            osc.send("/texbridge/main/size", 192, 192)
+            await rig.until(lambda: rig.bridge.streams.find("main").picture_size == (192, 192), "the fourth size")
+            engine = await rig.engine()
+            await engine.ask(Ping)
+            assert rig.bridge.counts["warm_ups"] == 3
+            (end,) = await engine.finish(await engine.run("main"))
+            assert end.outcome == "done"
+            osc.send("/texbridge/main/workflow", "clouds")  # that has models of its own
+            await rig.until(lambda: rig.bridge.counts["warm_ups"] == 4, "the other workflow's")
+
+    run(test)
+
+
+def test_a_drained_one_is_not_warmed_until_it_is_kept(tmp_path):
+    async def test():
+        async with AppRig(tmp_path, LATEST, scheduler=WARM) as rig:
+            await _quiet(rig, 1)
+            rig.bridge.drains.switch("comfy", True)
+            engine = await rig.engine()
+            await engine.open("other", "clouds")
+            await engine.ask(Ping)
+            assert rig.bridge.counts["warm_ups"] == 1
+            rig.bridge.drains.switch("comfy", False)
+            await _quiet(rig, 2)
+
+    run(test)
