@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 
@@ -14,7 +15,11 @@ from bridge.scheduler.events import BackendRemoved
 
 
 class BackendPool:
-    """A set of ComfyUIs under names. All report to the one `on_event`; `upload_tag` begins our files' names there."""
+    """A set of ComfyUIs under names. All report to the one `on_event`.
+
+    `upload_tag` begins our files' names there, which are other ones at each: several ComfyUIs that are started from one
+    folder read their pictures from one place.
+    """
 
     def __init__(self, on_event: Callable[[BackendRecord], None], upload_tag: str = "") -> None:
         self._on_event = on_event
@@ -53,12 +58,15 @@ class BackendPool:
             limits=limits,
             tls=tls,
             transfer=transfer,
-            upload_tag=self._upload_tag,
+            upload_tag=self._tag_of(name),
         )
         self._backends[name] = backend
         if self._started:
             backend.start()
         return backend
+
+    def _tag_of(self, name: str) -> str:
+        return self._upload_tag and f"{self._upload_tag}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
     def get(self, name: str) -> ComfyBackend | None:
         """The backend of this name."""
