@@ -26,3 +26,27 @@ def test_a_camera_through_a_workflow(tmp_path):
     above, below = pixels[8:140, 8:190], pixels[208:390, 8:190]
     assert above.std() > 20
     assert below.std() > 10
+
+
+def test_a_keyframed_sequence(tmp_path):
+    """Complete, in order, and each frame as its keys say."""
+    script = REPOSITORY / "examples" / "keyframed_sequence.py"
+    command = [sys.executable, str(script), "--frames", "25", "--size", "64", "--out", "frames", "--sheet", "sheet.png"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "25 of 25, in order, 64x64" in done.stdout
+    assert "answer   done" in done.stdout
+    files = sorted((tmp_path / "frames").iterdir())
+    assert [file.name for file in files] == [f"{index:04d}.png" for index in range(25)]
+    corners = []
+    for file in files:
+        with Image.open(file) as picture:
+            corners.append(np.asarray(picture).astype(int)[0, 0])
+    first, middle, last = corners[0], corners[12], corners[24]
+    assert abs(first - (0xFF, 0x60, 0x40)).max() <= 24
+    assert abs(middle - (0xFF, 0xD0, 0x60)).max() <= 48
+    assert last[2] > last[0]
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (8 * 120, 4 * 120)
