@@ -150,7 +150,8 @@ class OscDecodeError(DecodeError):
 class MessageDecodeError(DecodeError):
     """A message of the engine link is not msgpack (102), too complex (106), unknown (201) or wrong (107).
 
-    `id` is the message's own where it could still be read: the answer should carry it.
+    `id` is the message's own where it could still be read: the answer should carry it. `op` is its op where it was
+    read, "" for a map that has none.
     """
 
     default_code = ErrorCode.BAD_MESSAGE
@@ -167,6 +168,7 @@ class MessageDecodeError(DecodeError):
     ) -> None:
         super().__init__(message, code=code, field=field, value=value, limit=limit)
         self.id = id
+        self.op: str | None = None
 
 
 class FrameDecodeError(DecodeError):

@@ -273,7 +273,9 @@ def _decode(data: bytes | bytearray | memoryview, limits: MessageLimits, records
         op = op.decode("utf-8", "replace")
     record = records.get(op) if type(op) is str else None
     if record is None:
-        raise _unknown_op(op, fields, records)
+        unknown = _unknown_op(op, fields, records)
+        unknown.op = op if isinstance(op, str) else ""
+        raise unknown
     if record is Subscribe:
         for name, value in _DELIVERY_BY_DEFAULT.items():
             if fields.get(name) is None:
@@ -286,7 +288,11 @@ def _decode(data: bytes | bytearray | memoryview, limits: MessageLimits, records
     try:
         return msgspec.convert(fields, record)
     except msgspec.ValidationError as error:
-        _raise_wrong_field(record, fields, str(error))
+        try:
+            _raise_wrong_field(record, fields, str(error))
+        except MessageDecodeError as wrong:
+            wrong.op = op
+            raise
 
 
 def _unpack(data: bytes | bytearray | memoryview, limits: MessageLimits) -> dict[str, Any]:

@@ -258,7 +258,8 @@ class Connection(LinkWriter):
             record = decode_message(whole)
         except DecodeError as error:
             self._counts["malformed"] += 1
-            if self._phase is Phase.OPENING and error.code is ErrorCode.UNKNOWN_OP:
+            op = getattr(error, "op", None)
+            if self._phase is Phase.OPENING and op is not None and op != Hello.__struct_config__.tag:
                 self._say_hello_expected(getattr(error, "id", None))
             elif self._phase is Phase.OPENING or error.code is ErrorCode.NOT_MSGPACK:
                 self.close(error)

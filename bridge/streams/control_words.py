@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from bridge.streams.control_records import (
     Components,
     Control,
@@ -22,6 +24,10 @@ from bridge.streams.names import shown
 from bridge.types import Picture, Size, Value
 
 
+SMALLEST_PIXELS: Final = 32
+"""A size whose sides are both no longer is taken for an aspect that was sent as two numbers."""
+
+
 def control_words(control: Control, held: Size | None = None) -> str:
     """Give in a few words what a control does; for one that is rejected, why.
 
@@ -40,9 +46,13 @@ def control_words(control: Control, held: Size | None = None) -> str:
             return f"{control.stream}: seed = {control.seed}"
         case SizeSet():
             asked = _size(control.size)
+            # Hardly anybody wants pictures as small as that: who sends 16 9 means the aspect.
+            hint = f'; two numbers are pixels, an aspect is the text "{control.size.width}:{control.size.height}"'
+            hint = hint if max(control.size) <= SMALLEST_PIXELS else ""
             if held is None:
-                return f"{control.stream}: size = {asked}, snapped"
-            return f"{control.stream}: size = {_size(held)}{'' if held == control.size else f', nearest to {asked}'}"
+                return f"{control.stream}: size = {asked}, snapped{hint}"
+            nearest = "" if held == control.size else f", nearest to {asked}"
+            return f"{control.stream}: size = {_size(held)}{nearest}{hint}"
         case ShapeSet():
             return f"{control.stream}: size {'' if held is None else f'= {_size(held)} '}by {control.shape}"
         case WorkflowSet():

@@ -216,6 +216,12 @@ class Mappings:
         """Give what a message for this map asks for. Raises nothing."""
         spec = mapping.spec
         arguments = spread(arguments)
+        if spec.argument is not None and spec.argument >= len(arguments):
+            message = (
+                f"the map of {spec.address} to {spec.to} takes argument {spec.argument}, counted from 0, and the "
+                f"message has {len(arguments) or 'none'}"
+            )
+            return (Rejected(spec.address[:200], ErrorCode.WRONG_COMPONENTS, message),)
         if spec.argument is not None:
             arguments = arguments[spec.argument : spec.argument + 1]
         if spec.plain:

@@ -72,6 +72,12 @@ def test_hello_and_welcome(kind):
     [
         (msgpack.packb({"op": "ping", "id": 5}), 101),
         (msgpack.packb({"op": "nonsense", "id": 5}), 101),
+        (msgpack.packb({"op": "run", "id": 5}), 101),
+        (msgpack.packb({"op": "subscribe", "stream": ["x"]}), 101),
+        (msgpack.packb({"version": 1, "client": "x"}), 101),
+        (msgpack.packb({}), 101),
+        (msgpack.packb({"op": 7}), 101),
+        (msgpack.packb({"op": "hello", "version": 1, "client": "x"}) + b"\xc0", 107),
         (b"\xc1", 102),
         (b"{}", 102),
         (msgpack.packb([1, 2, 3]), 102),

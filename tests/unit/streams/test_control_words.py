@@ -57,6 +57,11 @@ def test_words(control, words):
     [
         (SizeSet("main", Size(512, 256)), Size(512, 256), "main: size = 512 x 256"),
         (SizeSet("main", Size(513, 250)), Size(512, 248), "main: size = 512 x 248, nearest to 513 x 250"),
+        (
+            SizeSet("main", Size(16, 9)),
+            Size(16, 8),
+            'main: size = 16 x 8, nearest to 16 x 9; two numbers are pixels, an aspect is the text "16:9"',
+        ),
         (ShapeSet("main", Shape(1.85)), Size(696, 376), "main: size = 696 x 376 by aspect 1.85"),
         (
             ShapeSet("main", Shape(16 / 9, 1.0)),

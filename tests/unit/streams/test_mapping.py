@@ -100,6 +100,15 @@ def test_what_a_message_becomes(spec, arguments, control):
     assert read(maps(spec), *arguments) == [control]
 
 
+@pytest.mark.parametrize(("arguments", "has"), [((), "none"), ((0.25,), "1")])
+@pytest.mark.parametrize("more", [{}, {"out_high": 2.0}], ids=["plain", "mapped"])
+def test_a_map_whose_argument_is_missing_says_so(arguments, has, more):
+    (control,) = read(maps(to("main/grain", argument=1, **more)), *arguments)
+    assert isinstance(control, Rejected)
+    assert control.code is ErrorCode.WRONG_COMPONENTS
+    assert control.message.endswith(f"takes argument 1, counted from 0, and the message has {has}")
+
+
 @pytest.mark.parametrize("arguments", [(), ("loud",), (math.nan,), (math.inf,), (b"x",), (0.5, None), (10**5000,)])
 def test_what_a_map_refuses(arguments):
     (control,) = read(maps(to("main/grain")), *arguments)
