@@ -23,7 +23,6 @@ from bridge.streams.control_records import (
 from bridge.streams.names import shown
 from bridge.types import Picture, Size, Value
 
-
 SMALLEST_PIXELS: Final = 32
 """A size whose sides are both no longer is taken for an aspect that was sent as two numbers."""
 
