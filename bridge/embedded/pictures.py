@@ -179,13 +179,15 @@ def session_name(secret: str) -> str:
 def as_floats(picture: SentPicture) -> tuple[Floats, Floats]:
     """IMAGE `[1, height, width, 3]` and MASK `[1, height, width]`, as LoadImage gives them. Raises ValueError."""
     array, full = _file_array(picture) if picture.format in FILES else _raw_array(picture)
-    color = array[..., :3] if array.shape[2] >= 3 else np.repeat(array[..., :1], 3, axis=2)
-    if picture.format == "bgra8":
-        color = color[..., ::-1]
-    image = np.ascontiguousarray(color, np.float32)
+    image = np.empty((*array.shape[:2], 3), np.float32)
+    if array.shape[2] >= 3:  # channel by channel: numpy is four times as slow with three of four at once
+        for channel in range(3):
+            image[..., channel] = array[..., 2 - channel if picture.format == "bgra8" else channel]
+    else:
+        image[...] = array[..., :1]
     alpha = array[..., -1].astype(np.float32) if array.shape[2] in (2, 4) else None
     if full:
-        image = image / np.float32(full)
+        image /= np.float32(full)
         alpha = None if alpha is None else alpha / np.float32(full)
     elif not np.isfinite(image).all():
         raise ValueError(f"the {picture.format} picture has values that are no finite numbers")

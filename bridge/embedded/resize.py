@@ -14,6 +14,7 @@ from PIL import Image
 
 Pixels = NDArray[np.float32]
 
+_NEAR_FLOATS: Final = 1 << 17
 METHODS: Final = ("nearest-exact", "bilinear", "area", "bicubic", "lanczos")
 
 
@@ -112,6 +113,12 @@ def _lanczos(pixels: Pixels, width: int, height: int) -> Pixels:
 
 def to_bytes(pixels: Pixels) -> NDArray[np.uint8]:
     """0..1 to 0..255, cut off, not rounded: what every ComfyUI node does that leaves floating point."""
-    scaled = np.multiply(pixels, np.float32(255))
-    np.clip(scaled, 0, 255, out=scaled)
-    return scaled.astype(np.uint8)
+    result = np.empty(pixels.shape, np.uint8)
+    source, target = np.ascontiguousarray(pixels).reshape(-1), result.reshape(-1)
+    near = np.empty(min(_NEAR_FLOATS, source.size), np.float32)
+    for start in range(0, source.size, _NEAR_FLOATS):  # in pieces that stay near the processor
+        piece = near[: min(_NEAR_FLOATS, source.size - start)]
+        np.multiply(source[start : start + piece.size], np.float32(255), out=piece)
+        np.clip(piece, 0, 255, out=piece)
+        np.copyto(target[start : start + piece.size], piece, casting="unsafe")
+    return result
