@@ -64,16 +64,17 @@ class _Counted(Counter):
 
 
 class ScriptedRig(AppRig):
-    """`streams` may name the workflows `one` and `two` (outputs); more are given as `workflows`."""
+    """`lists`: classes whose output is a list. `streams` may name `one` and `two` (outputs), and those of `graphs`."""
 
-    def __init__(self, folder, streams, *, graphs=None, **config):
+    def __init__(self, folder, streams, *, graphs=None, lists=(), **config):
         super().__init__(folder, streams, comfy=False, **config)
         graphs = {"one": ONE_OUTPUT, "two": TWO_OUTPUTS, **(graphs or {})}
         for name, graph in graphs.items():
             write_workflow(folder, name, graph)
         self.scripted = ScriptedComfy()
         self.scripted.script = self._run
-        info = json.dumps({each["class_type"]: INFO for graph in graphs.values() for each in graph.values()})
+        classes = {each["class_type"] for graph in graphs.values() for each in graph.values()}
+        info = json.dumps({name: {**INFO, "output_is_list": [name in lists]} for name in classes})
         self.scripted.answers["GET", "/object_info"] = lambda request: web.Response(
             text=info, content_type="application/json"
         )

@@ -75,7 +75,7 @@ def finished(request: Request, command: Finish, key: int | str | None, now: floa
         request=request.number,
         key=key,
         outcome=command.outcome,
-        cached=True if command.outcome is Outcome.DONE and not request.pictures else None,
+        cached=True if command.outcome is Outcome.DONE and request.cached else None,
         code=None if error is None else int(error.code),
         name=None if error is None else error.code.word,
         message=None if error is None else error.message[:1000],

@@ -146,16 +146,9 @@ class Bridge:
             config.http.jpeg_quality,
             self.memory.sink_for,
         )
-        self.previews = Previews(
-            self.results,
-            self.scheduler,
-            self.viewers,
-            self.decoders,
-            self.buffers,
-            clock,
-            self.picture_limits,
-            config.http.jpeg_quality,
-        )
+        self.results.waiting_bytes_most = config.limits.frame_memory_mb << 20
+        making = (self.results, self.scheduler, self.viewers, self.decoders, self.buffers)
+        self.previews = Previews(*making, clock, self.picture_limits, config.http.jpeg_quality)
         self.feedback = FeedbackPictures(self.pictures, self.decoders, self.picture_limits, self.shown.newest, clock)
         self.sequences = Sequences(self.tell, self.results, self.viewers, self.retained, clock, value_limits)
         self.sequences.progressed = self._tell_progress

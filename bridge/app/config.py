@@ -113,7 +113,9 @@ class LimitsConfig(_Section, frozen=True):
     streams: Annotated[Count, Meta(description="streams at a time")] = 64
     connections_per_address: Annotated[Count, Meta(description="connections of one address, each door")] = 32
     credit: Annotated[int, Meta(ge=1, le=64, description="sets in flight to one subscriber at most")] = 8
-    frame_memory_mb: Annotated[Megabytes, Meta(description="megabytes of pixel buffers, all streams together")] = 1024
+    frame_memory_mb: Annotated[
+        Megabytes, Meta(description="megabytes of pixel buffers, and as many of pictures that wait for other outputs")
+    ] = 1024
     lossless_memory_mb: Annotated[
         Megabytes, Meta(description="megabytes of sets that wait for one lossless or paced subscriber")
     ] = 256

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from bridge.app.records import Request
 from bridge.app.viewers import Wants
-from bridge.errors import PictureDecodeError, TexbridgeError
+from bridge.errors import BackendError, ErrorCode, PictureDecodeError, TexbridgeError
 from bridge.frames.decode import DecodeLineFullError
 from bridge.frames.packets import Payload, PayloadSource
 from bridge.types import OutputKind
@@ -40,6 +41,8 @@ class PictureSet:
     sources: dict[int, PayloadSource] = field(default_factory=dict)
     posted_at: float = 0.0
     received_at: float = 0.0
+    waiting_bytes: int = 0
+    """Of its pictures, as long as it waits for those of other outputs."""
     before: PictureSet | None = None
     overtaken: bool = False
     started: bool = False
@@ -120,6 +123,15 @@ def release_all(payloads: Iterable[tuple[int, Payload]]) -> None:
         payload.release()
 
 
+@dataclass(frozen=True, slots=True)
+class InWork:
+    """The set that an attempt is making now."""
+
+    request: Request
+    index: int
+    client_times: Mapping[int, int]
+
+
 @dataclass(slots=True, eq=False)
 class AttemptPictures:
     """What came of one attempt so far, and what is still open."""
@@ -129,14 +141,50 @@ class AttemptPictures:
     outputs: tuple[OutputKind, ...]
     client_times: dict[int, int]
     output_nodes: dict[str, int]
+    is_open: bool = False
+    """An output of it may run again and again: how many pictures it sends shows at the prompt's end."""
     sets: dict[int, PictureSet] = field(default_factory=dict)
-    pictures: int = 0
+    counts: Counter[int] = field(default_factory=Counter)
+    """Pictures that came, by output."""
+    announced: dict[int, int] = field(default_factory=dict)
+    """Pictures that are to come in all, by output, as far as it said so."""
     unwanted: int = 0
-    total: int | None = None
     ended: bool = False
     open_sets: int = 0
     error: TexbridgeError | None = None
     overtaken: int = 0
+
+    def announce(self, output: int, value: float, maximum: float) -> None:
+        """An output tells its progress, once per picture; one that is run again begins again at 0."""
+        if value > 0 and output in self.announced:
+            return
+        self.announced[output] = self.announced.get(output, 0) + int(maximum)
+
+    @property
+    def total(self) -> int | None:
+        """How many sets there will be; None as long as nobody knows."""
+        return None if self.is_open or not self.announced else max(self.announced.values())
+
+    def shortage(self) -> BackendError | None:
+        """What is missing, now that the prompt is over: pictures of an output that others have, or that it announced.
+
+        Pictures are paired by their place within each output, so there must be as many of each. Of a prompt that was
+        not wanted to its end, and of a frame of a sequence, of which the first picture counts, not all need to be here.
+        """
+        names = [output.name for output in self.request.workflow.spec.outputs]
+        whole = not self.unwanted and self.request.index is None
+        most = max((self.counts[output] for output in range(len(names))), default=0)
+        wanted = max(most, *(self.announced.values() if whole else (0,)), 0 if self.unwanted else 1)
+        short = [output for output in range(len(names)) if self.counts[output] < wanted]
+        if not short:
+            return None
+        if most:
+            told = ", ".join(f"{names[output]} with {self.counts[output]}" for output in short)
+            why = "each picture of a batch needs all its outputs" if len(names) > 1 else "look at ComfyUI's log"
+            message = f"request {self.request.number} came without all its pictures: {told} of {wanted}; {why}"
+        else:
+            message = f"no picture of request {self.request.number} came from ComfyUI, and the prompt is over"
+        return BackendError(message, code=ErrorCode.NO_IMAGE, value=self.counts[short[0]], limit=wanted)
 
     @property
     def index_in_work(self) -> int | None:

@@ -12,9 +12,9 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
-from bridge.app.picture_sets import Judge
+from bridge.app.picture_sets import InWork, Judge
 from bridge.app.records import ReleasedSet, Request, ViewerSet
-from bridge.app.results import InWork, Results, microseconds
+from bridge.app.results import Results, microseconds
 from bridge.app.viewers import Viewer, Viewers
 from bridge.backends.records import BackendPreview
 from bridge.codec.picture_header import PictureLimits

@@ -44,6 +44,7 @@ class RequestProgress:
 
     def begin(self, attempt: int, request: Request, bound: BoundPrompt) -> None:
         """A prompt goes out."""
+        request.cached = False
         times = self._times_of(request.workflow)
         self._attempts[attempt] = (request, PromptProgress.of(bound.prompt, bound.output_nodes, times))
         self._told.setdefault((request.number, request.index), _Told(self._clock()))
@@ -63,6 +64,7 @@ class RequestProgress:
         request, progress = known
         if record.cached:
             progress.cached(record.cached)
+            request.cached = progress.makes_nothing_new
         if record.done:
             progress.finished(record.done, self._clock())
         if record.began is not None:

@@ -41,6 +41,8 @@ class Request:
     frames: int = 0
     number_of_last: int = 0
     pictures: int = 0
+    cached: bool = False
+    """Everything but the outputs of its newest prompt was in ComfyUI's cache."""
     pictures_s: float = 0.0
     """What it took to make its pictures ready and bring them to the backend, the last time; 0 without any."""
     transfer: str = ""

@@ -11,18 +11,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from bridge.app.picture_sets import AttemptPictures, Judge, PictureSet, first_usable, release_all
+from bridge.app.picture_sets import AttemptPictures, InWork, Judge, PictureSet, first_usable, release_all
 from bridge.app.records import ReleasedSet, Request, ViewerSet
 from bridge.app.shown import ShownSets
 from bridge.app.viewers import Viewers, Wants
 from bridge.backends.records import BackendPicture, BackendProgress
 from bridge.codec.picture_header import PictureLimits
-from bridge.errors import BackendError, ErrorCode, TexbridgeError
+from bridge.errors import BackendError, BridgeError, ErrorCode, TexbridgeError
 from bridge.frames.decode import DecodeLineFullError, DecodePool
 from bridge.frames.packets import Payload, PayloadSource
 from bridge.scheduler.events import ResultSettled
@@ -36,15 +35,6 @@ SETS_AHEAD: Final = 4
 """Sets of one stream in the making that all have to be shown: the next one begins when the first is shown, so that a
 batch of hundreds fills neither the decoders' line nor the buffers.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class InWork:
-    """The set that an attempt is making now."""
-
-    request: Request
-    index: int
-    client_times: Mapping[int, int]
 
 
 class Results:
@@ -88,19 +78,23 @@ class Results:
         self.frame_over: Callable[[PictureSet], None] = lambda made: None
         """Called with a frame that was released, or will never be."""
         self.counts: Counter[str] = Counter()
+        self.waiting_bytes_most = 1 << 30
+        """So many bytes of pictures may wait for those of other outputs, all requests together."""
+        self._waiting_bytes = 0
 
     # --- what backends say ---------------------------------------------------------------------------------
 
     def begin(self, attempt: int, request: Request, client_times: dict[int, int], output_nodes: dict[str, int]) -> None:
         """A prompt goes out: pictures of this attempt may come."""
         kinds = tuple(output.kind for output in request.workflow.spec.outputs)
-        self._attempts[attempt] = AttemptPictures(attempt, request, kinds, client_times, output_nodes)
+        is_open = bool(request.workflow.list_outputs)
+        self._attempts[attempt] = AttemptPictures(attempt, request, kinds, client_times, output_nodes, is_open)
 
     def progress(self, record: BackendProgress) -> None:
         """An output node tells its progress once per picture of a batch: so the size of the batch is known."""
         attempt = self._attempts.get(record.attempt)
         if attempt is not None and record.node in attempt.output_nodes and record.maximum >= 1:
-            attempt.total = int(record.maximum)
+            attempt.announce(attempt.output_nodes[record.node], record.value, record.maximum)
             for index, waiting in attempt.sets.items():
                 self._tell_last(waiting, index)
 
@@ -116,7 +110,7 @@ class Results:
         if is_frame and record.index > 0:
             attempt.unwanted += 1  # a frame of a sequence is the first picture of its prompt
             return
-        attempt.pictures += 1
+        attempt.counts[record.output] += 1
         attempt.request.pictures += 1
         attempt.request.transfer = record.image_format
         made = attempt.sets.get(record.index)
@@ -143,6 +137,8 @@ class Results:
             self._drop(made)
             return
         made.received_at = record.at
+        if self._too_much_waits(made, record):
+            return
         if len(made.sources) == len(attempt.outputs):
             if is_frame:
                 made.started = made.held_back = True
@@ -150,6 +146,28 @@ class Results:
                 self.frame_arrived(made)
             else:
                 self._complete(stream, made)
+
+    def _too_much_waits(self, made: PictureSet, record: BackendPicture) -> bool:
+        """Count a picture among those that wait for other outputs; one that there is no room for fails its request."""
+        attempt = made.attempt
+        made.waiting_bytes += record.data.nbytes
+        self._waiting_bytes += record.data.nbytes
+        if self._waiting_bytes > self.waiting_bytes_most and len(made.sources) < len(attempt.outputs):
+            attempt.error = attempt.error or BridgeError(
+                f"{self._waiting_bytes >> 20} MiB of pictures wait for those of other outputs, "
+                f"{self.waiting_bytes_most >> 20} may (limits.frame_memory_mb); make smaller batches",
+                code=ErrorCode.TOO_SLOW,
+                limit=self.waiting_bytes_most,
+            )
+            self._drop(made)
+            return True
+        if len(made.sources) == len(attempt.outputs):
+            self._waits_no_more(made)
+        return False
+
+    def _waits_no_more(self, made: PictureSet) -> None:
+        self._waiting_bytes -= made.waiting_bytes
+        made.waiting_bytes = 0
 
     def show(self, made: PictureSet) -> None:
         """It is the turn of a frame that was held back."""
@@ -179,27 +197,12 @@ class Results:
         if attempt is None or attempt.ended:
             return
         attempt.ended = True
+        if not attempt.request.warm_up:
+            attempt.error = attempt.error or attempt.shortage()
         for waiting in list(attempt.sets.values()):
             waiting.last_known.set()
             if not waiting.started and not waiting.over.is_set():
-                names = [output.name for output in attempt.request.workflow.spec.outputs]
-                missing = ", ".join(name for place, name in enumerate(names) if place not in waiting.sources)
-                attempt.error = attempt.error or BackendError(
-                    f"picture {waiting.index} of request {attempt.request.number} came without output {missing}",
-                    code=ErrorCode.NO_IMAGE,
-                )
                 self._drop(waiting)
-        came, total = len(attempt.sets), attempt.total
-        if attempt.request.index is not None and not came:
-            attempt.error = attempt.error or BackendError("no picture came of it", code=ErrorCode.NO_IMAGE)
-        if total is not None and came < total and not attempt.unwanted:  # an output ran: it is no cached run
-            attempt.error = attempt.error or BackendError(
-                f"{came} of {total} pictures of request {attempt.request.number} came from ComfyUI, and the prompt is "
-                "over; look at its log, and at what stands between it and this bridge",
-                code=ErrorCode.NO_IMAGE,
-                value=came,
-                limit=total,
-            )
         self._settle_if_done(attempt)
 
     def forget(self, number: int) -> None:
@@ -457,6 +460,7 @@ class Results:
             return
         made.over.set()
         made.before = None
+        self._waits_no_more(made)
         stream = made.attempt.request.stream.number
         if self._newest.get(stream) is made:
             del self._newest[stream]

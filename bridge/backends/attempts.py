@@ -7,8 +7,10 @@ ComfyUI's.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from bridge.backends.records import (
     BackendNodes,
@@ -46,6 +48,8 @@ from bridge.scheduler.events import (
 )
 from bridge.workflow.nodes import OUTPUT_NODE
 
+MOST_STRAYS: Final = 8
+
 
 @dataclass(slots=True, eq=False)
 class Attempt:
@@ -73,6 +77,8 @@ class Attempt:
     """A task sees to it that it goes away."""
     missing: int = 0
     """How often in a row /queue didn't show it."""
+    raw: bool = False
+    """Its outputs are the node pack's."""
     files: bool = False
     """Its outputs write files: `Polling` follows it, whatever the socket says."""
     shape: Hashable = None
@@ -83,6 +89,8 @@ class Attempt:
     pictures: dict[str, int] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     """Nodes that ComfyUI said are finished."""
+    strays: Counter[str] = field(default_factory=Counter)
+    """What came while it ran and was no picture of it, in words."""
 
 
 class Attempts:
@@ -160,6 +168,8 @@ class Attempts:
 
     def end(self, attempt: Attempt, error: BackendError | None = None) -> None:
         """It ran, and is over; a withdrawn one ends without an error, that being what was asked for."""
+        if attempt in self and error is None and not (attempt.pictures or attempt.files or attempt.blind):
+            self._nothing_came(attempt)
         if self._settle(attempt):
             if attempt.error is None:
                 attempt.error = error
@@ -167,6 +177,32 @@ class Attempts:
             if failed is None:
                 self._freed_at = None
             self._emit(AttemptEnded(attempt.number, failed))
+
+    def _nothing_came(self, attempt: Attempt) -> None:
+        """It is over without a picture, though each output sends one in every prompt: to end `done` would be a lie.
+
+        One of the node pack's outputs has failed then, and the prompt may be tried without it.
+        """
+        if attempt.error is not None or attempt.withdrawn:
+            return
+        nodes = ", ".join(attempt.output_nodes)
+        came = "; what came while it ran: " + ", ".join(
+            f"{what} ({count} times)" if count > 1 else what for what, count in attempt.strays.items()
+        )
+        told = (
+            f"ComfyUI says that the prompt went well, but its output nodes ({nodes}) sent no picture"
+            f"{came if attempt.strays else ', and nothing else came in its place'}. Look at ComfyUI's log, and at what "
+            "stands between it and this bridge"
+        )
+        attempt.error = BackendError(told, code=ErrorCode.NO_IMAGE)
+        if attempt.raw and self.on_node_failed is not None:
+            attempt.error.retry = self.on_node_failed(OUTPUT_NODE, told)
+
+    def _stray(self, what: str) -> None:
+        """Something came that is no picture of a prompt of ours: whichever runs now may have wanted it."""
+        for attempt in self._by_number.values():
+            if attempt.started and (what in attempt.strays or len(attempt.strays) < MOST_STRAYS):
+                attempt.strays[what] += 1
 
     def withdraw(self, attempt: Attempt) -> None:
         """It is gone from the queue, and never ran."""
@@ -224,7 +260,10 @@ class Attempts:
         if isinstance(event, StatusEvent):
             return
         if isinstance(event, UnknownEvent | TextEvent):
-            self._counts.unknown += isinstance(event, UnknownEvent)
+            if isinstance(event, UnknownEvent):
+                self._counts.unknown += 1
+                if isinstance(event.kind, int):
+                    self._stray(f"a binary message of unknown type {event.kind:#010x}")
             return
         prompt_id = getattr(event, "prompt_id", None)
         if isinstance(event, ProgressEvent | Executing) and event.node is not None:
@@ -300,10 +339,12 @@ class Attempts:
         attempt = self._by_prompt.get(prompt_id) if prompt_id is not None else None
         if attempt is None:
             self._counts.foreign += 1
+            self._stray("a picture of another prompt" if prompt_id else "a picture that names no prompt")
             return
         attempt.heard_at = now
         if node_id is None or node_id not in attempt.output_nodes or attempt.files:
             self._counts.previews += 1
+            self._stray(f"a picture of node {str(node_id)[:40]}, which is no output of it")
             if node_id is not None and not attempt.withdrawn:
                 self._emit(BackendPreview(attempt.number, node_id, event.data, attempt.posted_at, now))
             return
@@ -313,6 +354,8 @@ class Attempts:
         attempt = self._by_prompt.get(event.prompt_id)
         if attempt is None or event.node_id not in attempt.output_nodes:
             self._counts.foreign += 1
+            whose = "another prompt" if attempt is None else f"node {event.node_id[:40]}, which is no output of it"
+            self._stray(f"a raw picture of {whose}")
             return
         attempt.heard_at = now
         if not event.index:

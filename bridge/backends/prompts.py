@@ -26,6 +26,7 @@ from bridge.backends.retirement import Retirement
 from bridge.backends.tasks import TaskSet
 from bridge.errors import BackendError, ErrorCode
 from bridge.scheduler.events import AttemptLost
+from bridge.workflow.nodes import OUTPUT_NODE
 
 logger = logging.getLogger("bridge.backends")
 _encode: Final = msgspec.json.Encoder().encode
@@ -85,7 +86,8 @@ class Prompts:
             return
         now = time.perf_counter()
         prompt_id = str(uuid.uuid4())
-        attempt = Attempt(number, prompt_id, dict(output_nodes), now, now, files=files)
+        raw = any(prompt.get(node_id, {}).get("class_type") == OUTPUT_NODE for node_id in output_nodes)
+        attempt = Attempt(number, prompt_id, dict(output_nodes), now, now, files=files, raw=raw)
         if files:
             attempt.shape = prompt_shape(prompt)
         self._attempts.add(attempt)

@@ -143,6 +143,11 @@ class NodePicture:
         self.size = Size(event.width, event.height)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of its pixels, or of its file."""
+        return self.event.data.nbytes
+
+    @property
     def file(self) -> memoryview | None:
         """The encoded file; None for raw pixels."""
         return self.event.data if self.event.format in FILES else None

@@ -17,7 +17,7 @@ from bridge.workflow.digest import workflow_digest
 from bridge.workflow.feedback import feedback_parameters, feedback_rule
 from bridge.workflow.names import label_of, parameter_name_problem, workflow_name_problem
 from bridge.workflow.object_info import ObjectInfo
-from bridge.workflow.outputs import place_outputs
+from bridge.workflow.outputs import outputs_of_lists, place_outputs
 from bridge.workflow.parameters import BoundInput, Parameter, make_parameter
 from bridge.workflow.picture_rules import picture_rule
 from bridge.workflow.targets import Target, find_target, free_inputs, mark_target
@@ -111,6 +111,7 @@ class _Loader:
             self.outputs.notes,
             self.file.description,
             pictures,
+            outputs_of_lists(self.graph, self.outputs.node_ids, self.object_info),
         )
 
     def _feedback(

@@ -66,6 +66,8 @@ class NodeInfo:
     outputs: tuple[str, ...]
     is_output: bool
     display_name: str = ""
+    gives_lists: bool = False
+    """Some output of it is a list, over which every node behind it runs again and again."""
 
 
 class ObjectInfo:
@@ -165,6 +167,7 @@ def _parse_node(class_type: str, entry: Any) -> NodeInfo | None:
         types,
         entry.get("output_node") is True,
         title if isinstance(title, str) else "",
+        isinstance(entry.get("output_is_list"), list) and any(entry["output_is_list"]),
     )
 
 

@@ -101,6 +101,29 @@ def place_outputs(
     return PlacedOutputs(Graph(nodes), tuple(chosen), specs, tuple(notes))
 
 
+def outputs_of_lists(graph: Graph, node_ids: Iterable[str], object_info: ObjectInfo) -> frozenset[int]:
+    """The outputs that a list leads to: such a node runs once for each item, and how often shows at its end only."""
+    known: dict[str, bool] = {}
+
+    def is_fed_by_list(node_id: str) -> bool:
+        waiting, seen = [node_id], set[str]()
+        while waiting:
+            each = waiting.pop()
+            if each in seen:
+                continue
+            seen.add(each)
+            node = graph.nodes[each]
+            if each not in known:
+                info = object_info.get(node.class_type)
+                known[each] = info is not None and info.gives_lists
+            if known[each]:
+                return True
+            waiting.extend(value.node_id for value in node.inputs.values() if isinstance(value, Link))
+        return False
+
+    return frozenset(place for place, node_id in enumerate(node_ids) if is_fed_by_list(node_id))
+
+
 def file_outputs(prompt: Prompt, node_ids: Iterable[str]) -> Prompt:
     """A bound prompt whose outputs `node_ids` write temporary files instead; `prompt` itself is not changed.
 

@@ -78,6 +78,7 @@ class PromptProgress:
     """One prompt on its way. `share` never falls, whatever ComfyUI says and in whichever order."""
 
     prompt: Prompt
+    output_nodes: frozenset[str]
     times: NodeTimes
     share: float = 0.0
     last: str = ""
@@ -89,7 +90,7 @@ class PromptProgress:
     @classmethod
     def of(cls, prompt: Prompt, output_nodes: Iterable[str], times: NodeTimes) -> PromptProgress:
         """The progress of a bound prompt: the nodes that its outputs need, and those that ran in earlier prompts."""
-        progress = cls(prompt, times)
+        progress = cls(prompt, frozenset(output_nodes), times)
         needed = times.needed(prompt, output_nodes)
         for node_id, entry in prompt.items():
             if node_id in needed or node_id in times:
@@ -102,6 +103,11 @@ class PromptProgress:
             node = self._known(node_id)
             if node is not None:
                 node.over, node.weight = True, 0.0
+
+    @property
+    def makes_nothing_new(self) -> bool:
+        """Everything but the outputs is in ComfyUI's cache: the pictures are those of an earlier prompt."""
+        return all(node.over or node_id in self.output_nodes for node_id, node in self._nodes.items())
 
     def began(self, node_id: str, now: float) -> None:
         """A node runs. Those that ran before are over, unless ComfyUI tells that itself (`finished`)."""

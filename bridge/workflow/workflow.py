@@ -58,6 +58,7 @@ class Workflow:
         required_class_types: every node class that a ComfyUI must have.
         picture_inputs: places that take an uploaded picture, by parameter.
         picture_rules: what is done to a picture on its way there, by parameter.
+        list_outputs: outputs of which nobody knows before the end how many pictures they send.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class Workflow:
         "_size",
         "description",
         "graph",
+        "list_outputs",
         "notes",
         "picture_inputs",
         "picture_rules",
@@ -86,7 +88,9 @@ class Workflow:
         notes: tuple[str, ...],
         description: str,
         picture_rules: Mapping[str, PictureRule],
+        list_outputs: frozenset[int] = frozenset(),
     ) -> None:
+        self.list_outputs = list_outputs
         self.spec = spec
         self.picture_rules = picture_rules
         self.graph = graph

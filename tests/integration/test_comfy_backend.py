@@ -110,7 +110,9 @@ def test_a_cached_rerun_sends_its_picture_again_and_a_preview_image_none(kind):
             files = graph(fresh_color(), end="PreviewImage")
             for number in (3, 4):
                 backend.submit(number, files, {"9": 0})
-                assert await listener.end_of(number) == AttemptEnded(number)
+                end = await listener.end_of(number)
+                assert isinstance(end, AttemptEnded)
+                assert end.error.code is ErrorCode.NO_IMAGE
                 assert listener.pictures(number) == []
 
     asyncio.run(scenario())

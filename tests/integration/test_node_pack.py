@@ -100,7 +100,7 @@ def test_a_cached_prompt_sends_its_picture_again_and_batches_are_whole(tmp_path)
                 request = await engine.run(params={"fill": color(7), "count": 3})
                 (answer,) = await engine.finish(request)
                 assert (answer.outcome, answer.frames) == ("done", 3)
-            assert answer.cached is None
+            assert answer.cached is True
 
     run(test)
 

@@ -97,7 +97,7 @@ class Setting:
         return viewer
 
     def begin(self, attempt):
-        workflow = SimpleNamespace(spec=self.spec)
+        workflow = SimpleNamespace(spec=self.spec, list_outputs=frozenset())
         request = Request(attempt, self.stream, workflow, None, None, 0.0)
         self.requests[attempt] = request
         nodes = {f"n{place}": place for place in range(len(self.spec.outputs))}
@@ -255,7 +255,7 @@ def test_pictures_missing_at_the_end_of_a_batch_are_a_failure():
         setting.results.ended(1)
         error = (await setting.settle(1)).error
         assert error.code is ErrorCode.NO_IMAGE
-        assert "2 of 3" in error.message
+        assert "with 2 of 3" in error.message
         assert setting.requests[1].frames == 2  # they were shown all the same
 
     run(test)
@@ -274,11 +274,11 @@ def test_pictures_that_nobody_wants_are_no_failure():
     run(test)
 
 
-def test_a_run_that_made_nothing_ends_without_error():
+def test_a_run_without_any_picture_is_a_failure():
     async def test(setting):
         setting.begin(1)
-        setting.results.ended(1)  # all cached: no output ran
-        assert (await setting.settle(1)).error is None
+        setting.results.ended(1)
+        assert (await setting.settle(1)).error.code is ErrorCode.NO_IMAGE
         assert setting.requests[1].pictures == 0
 
     run(test)

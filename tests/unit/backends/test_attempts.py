@@ -114,7 +114,52 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_events_become_records(name):
     events, records = CASES[name]
-    assert Bench().feed(*events) == records
+    came = Bench().feed(*events)
+    if not any(isinstance(record, BackendPicture) for record in records):
+        # Each output sends a picture in every prompt: one without any has not gone well, whatever ComfyUI says.
+        assert came[-1].error.code is ErrorCode.NO_IMAGE
+        came[-1] = ENDED
+    assert came == records
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        ([], "nothing else came in its place"),
+        ([image(prompt="px"), image(prompt="px")], "a picture of another prompt (2 times)"),
+        ([image("5")], "a picture of node 5, which is no output of it"),
+        ([UnknownEvent(0x54584E32, memoryview(b"x"))], "a binary message of unknown type 0x54584e32"),
+        ([UnknownEvent("crystools.monitor")], "nothing else came in its place"),
+        ([image(None, None)], "a picture that names no prompt"),
+    ],
+)
+def test_a_prompt_without_a_picture_says_what_came_instead(events, told):
+    *_, end = Bench().feed(START, *events, SUCCESS, END)
+    assert end.error.code is ErrorCode.NO_IMAGE
+    assert told in end.error.message
+    assert "(9, 12)" in end.error.message
+    assert not end.error.retry
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_a_node_of_the_pack_that_sends_nothing_has_failed(may):
+    bench, failed = Bench(), []
+    bench.attempt.raw = True
+    bench.attempts.on_node_failed = lambda class_type, words: failed.append(class_type) or may
+    *_, end = bench.feed(START, SUCCESS, END)
+    assert (failed, end.error.code, end.error.retry) == (["TexBridgeOutput"], ErrorCode.NO_IMAGE, may)
+
+
+def test_a_prompt_that_nobody_wants_may_end_without_a_picture():
+    bench = Bench()
+    bench.attempt.withdrawn = True
+    assert bench.feed(START, image(), SUCCESS, END) == [STARTED, ENDED]
+
+
+def test_strays_are_bounded():
+    bench = Bench()
+    *_, end = bench.feed(START, *(UnknownEvent(1000 + number) for number in range(100)), SUCCESS, END)
+    assert end.error.message.count("unknown type") == 8
 
 
 def test_counts_tell_what_was_dropped():
@@ -166,7 +211,7 @@ def test_out_of_memory_may_be_retried_once_until_something_works():
             bench.attempts.add(bench.attempt)
         if number != 3:
             bench.feed(ExecutionError(f"p{number}", "3", "KSampler", "torch.OutOfMemoryError", "Allocation on device"))
-        bench.feed(Executing(None, f"p{number}"))
+        bench.feed(image(prompt=f"p{number}"), Executing(None, f"p{number}"))
         if number != 3:
             assert bench.attempt in bench.attempts  # the end waits until memory is freed
             bench.attempt.freeing = False
@@ -243,8 +288,8 @@ def test_an_id_that_another_attempt_has_is_not_taken_over():
     bench.attempts.rename(other, "theirs")
     bench.attempts.rename(bench.attempt, "theirs")
     bench.attempts.lose(other)
-    bench.feed(ExecutionStart("theirs"), Executing(None, "theirs"))
-    assert bench.records == [AttemptLost(2), STARTED, ENDED]
+    bench.feed(ExecutionStart("theirs"), image(prompt="theirs"), Executing(None, "theirs"))
+    assert bench.records == [AttemptLost(2), STARTED, picture(), ENDED]
     assert not len(bench.attempts)
 
 
