@@ -414,6 +414,9 @@ class Results:
                 else:
                     self.counts["payload_failed"] += 1
                     logger.debug("stream %s: a payload failed: %s", stream.name, task.exception())
+                    for viewer in self._viewers.of_stream(stream.number):
+                        if viewer.wants == wants and not withheld:
+                            viewer.missed(task.exception())
 
     def _offer(
         self,

@@ -68,8 +68,10 @@ class Viewer:
         self.flush: Callable[[], None] = nobody
         """Writes what there is to take here and now, where the connection can; never from within its own message."""
         self.outbox: Outbox[ViewerSet] | LosslessOutbox[ViewerSet] = lossless or Outbox(credit, credit_limit)
-        self.overflow: Callable[[], None] = nobody
-        """Called when a lossless outbox has no room for a set, which is then lost for it."""
+        self.lost: Callable[[BaseException | None], None] = lambda error: None
+        """Called when a lossless reader loses a set: there was no room (None), or its form can't be made."""
+        self.freed: Callable[[], None] = nobody
+        """Called when a lossless outbox has room again."""
         self._frames: deque[tuple[FrameHeader, Payload]] = deque()
         self._begun: ViewerSet | None = None
         """The set whose frames those are."""
@@ -116,7 +118,7 @@ class Viewer:
             lost = not mine and not self.outbox.has_room(item.payload_bytes)
             self._dispose(self.outbox.offer(item, now, paused_by_it=mine))
             if lost:
-                self.overflow()
+                self.lost(None)
         elif self.fade is not None:
             self.fade.offer(item, now)
             return
@@ -139,6 +141,11 @@ class Viewer:
     def takes_blend(self, number: int) -> bool:
         """Whether a blend that shows this set may go out."""
         return isinstance(self.outbox, Outbox) and self.outbox.takes_blend(number)
+
+    def missed(self, error: BaseException | None) -> None:
+        """A set can't be had in this viewer's form."""
+        if isinstance(self.outbox, LosslessOutbox):
+            self.lost(error)
 
     def hold(self, item: ViewerSet) -> None:
         """A held picture: the newcomer's set, or a placeholder."""
@@ -170,6 +177,7 @@ class Viewer:
         if self.fade is not None:
             self.fade.start_from(item)
         self._dispose(self.outbox.panic(item))
+        self.freed()
         self.wake()
 
     def ack(self, number: int) -> None:
@@ -183,6 +191,7 @@ class Viewer:
         else:
             freed = self.outbox.ack(number)
         if freed:
+            self.freed()
             self.wake()
 
     def take(self) -> ViewerSet | None:
@@ -271,6 +280,7 @@ class Viewer:
         if self.fade is not None:
             self.fade.close()
         self._dispose(self.outbox.clear())
+        self.freed()
         self._drop_frames()
         self.use_memory(None)
         if self.rate is not None:

@@ -20,6 +20,7 @@ from bridge.codec.messages import (
     Progress,
     Sequence,
     Subscribe,
+    Unsubscribe,
 )
 from bridge.embedded import EmbeddedServer
 from bridge.types import Delivery, FrameFlags, Origin
@@ -513,6 +514,52 @@ def test_a_blackout_takes_from_lossless_too(tmp_path):
             (answer,) = await engine.finish(request)
             assert answer.frames == 40
             assert engine.frames == []
+
+    run(test)
+
+
+def test_a_blackout_frees_what_waited_for_its_pace(tmp_path):
+    async def test():
+        async with AppRig(tmp_path) as rig:
+            engine, other = await rig.engine(), await rig.engine()
+            await engine.subscribe(credit=8, delivery=Delivery.PACED, fps=0.05)
+            request = await sequence(engine, 60)
+            await rig.until(lambda: len(rig.ears.released) == 16, "a window full")
+            await other.ask(Blackout, stream="main", on=True)
+            (answer,) = await engine.finish(request)
+            assert answer.frames == 60
+
+    run(test)
+
+
+def test_a_reader_that_leaves_does_not_stop_its_sequence(tmp_path):
+    async def test():
+        async with AppRig(tmp_path) as rig:
+            engine = await rig.engine()
+            engine.acks = False
+            await engine.subscribe(**LOSSLESS)
+            request = await sequence(engine, 60)
+            await rig.until(lambda: len(rig.ears.released) == 16, "a window full")
+            await engine.ask(Unsubscribe, stream="main")
+            (answer,) = await engine.finish(request)
+            assert (answer.outcome, answer.frames) == ("done", 60)
+
+    run(test)
+
+
+def test_a_form_that_can_not_be_made_fails_the_sequence(tmp_path):
+    async def test():
+        async with AppRig(tmp_path, limits={"frame_memory_mb": 1}) as rig:
+            engine, other = await rig.engine(), await rig.engine()
+            await engine.subscribe(size=(4096, 4096), **LOSSLESS)
+            await other.subscribe(**LOSSLESS)
+            request = await sequence(engine, 6)
+            (answer,) = await engine.finish(request)
+            assert (answer.outcome, answer.code) == ("failed", 603)
+            single = await other.run()
+            await engine.until(lambda: bool(engine.of(Error)), "the error")
+            assert engine.of(Error)[0].code == 415
+            await other.finish(single)
 
     run(test)
 
