@@ -19,7 +19,7 @@ from bridge.app.results import Results
 from bridge.app.retained import RetainedValues, value_bytes
 from bridge.app.viewers import Viewers
 from bridge.delivery.lossless import LosslessOutbox
-from bridge.errors import BridgeError, ErrorCode, InvalidValueError, NotAllowedError
+from bridge.errors import BridgeError, ErrorCode, InvalidValueError, NotAllowedError, TexbridgeError
 from bridge.scheduler.events import Event, RequestFailed, SequenceMoved
 from bridge.streams.checks import ValueLimits, check_value
 from bridge.streams.stream import Stream
@@ -45,7 +45,8 @@ MAX_OF_STREAM: Final = 8
 class RunningSequence:
     """One sequence between acceptance and its terminal answer.
 
-    `request` is the whole, whose number its frames have; `first` the number of frame 0 in tracks and seeds.
+    `request` is the whole, whose number its frames have; `first` the number of frame 0 in tracks and seeds; so many
+    frames as `seed_every` have the same seed.
     """
 
     request: Request
@@ -54,6 +55,7 @@ class RunningSequence:
     first: int
     seed: int
     seed_policy: SeedPolicy
+    seed_every: int = 1
     fps: float | None = None
     images: tuple[str, ...] = ()
     until: int = 0
@@ -162,6 +164,13 @@ class Sequences:
             for other in self._running.values()
         )
 
+    def fail(self, stream: int, session: object, error: BaseException) -> None:
+        """The session that asked can't be given the sets of its sequences of this stream: they end `failed`."""
+        why = error if isinstance(error, TexbridgeError) else BridgeError(f"a set can't be given: {error}")
+        for sequence in list(self._running.values()):
+            if sequence.request.stream.number == stream and sequence.request.session == session:
+                self._tell(RequestFailed(sequence.request.number, why))
+
     def fps_of(self, stream: int) -> float | None:
         """The rate that the oldest sequence of a stream is meant to be shown at, None if none says one."""
         return next(
@@ -194,7 +203,9 @@ class Sequences:
                 whole.size,
                 self._clock(),
                 session=whole.session,
-                own_seed=frame_seed(sequence.seed_policy, sequence.seed, number) if seed is None else seed,
+                own_seed=frame_seed(sequence.seed_policy, sequence.seed, number // sequence.seed_every)
+                if seed is None
+                else seed,
                 index=index,
                 is_last=index == sequence.frames - 1,
             )
