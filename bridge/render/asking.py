@@ -17,7 +17,8 @@ from bridge.render.shot import Piece
 CREDIT: Final = WRITERS + 2
 """Sets on their way: those that are written, and some behind them."""
 
-_FRAME: Final = re.compile(r"\bframe (\d+)\b")
+_FRAME: Final = re.compile(r"\bframe (\d+)(?: of 0\.\.\d+)?")
+"""A bridge counts the frames of a sequence from 0."""
 
 
 async def sets(client: Client, stream: str, job: Job, *, priority: int) -> AsyncIterator[FrameSet]:
@@ -66,8 +67,8 @@ def _words(ended: SequenceEndedError, piece: Piece) -> str:
     answer = ended.finished
 
     def number(found: re.Match[str]) -> str:
-        place = int(found[1]) - piece.first
-        return f"frame {piece.frames[place]}" if 0 <= place < len(piece.frames) else found[0]
+        place = int(found[1])
+        return f"frame {piece.frames[place]}" if place < len(piece.frames) else found[0]
 
     return _FRAME.sub(number, answer.message or str(ended))
 

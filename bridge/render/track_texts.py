@@ -26,6 +26,8 @@ from bridge.streams.easings import EASINGS
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 _NEXT_KEY: Final = re.compile(r",(?=\s*-?\d+\s*:)")
 _EASING: Final = re.compile(r"(.*?):\s*(" + "|".join(EASINGS) + r"|bezier\([^()]*\))\s*", re.S)
+_NUMBER_EASING: Final = re.compile(r"\s*-?\d+\s*:\s*(?:" + "|".join(EASINGS) + r"|bezier\([^()]*\))\s*")
+_NUMBERS: Final = re.compile(r"[-+.,eE\d\s]*\d[-+.,eE\d\s]*")
 _BEZIER: Final = re.compile(r"bezier\(([^()]*)\)")
 
 
@@ -58,7 +60,7 @@ def parse_track(text: str) -> tuple[str, list[Key]]:
     if not equals or not name or not rest.strip():
         raise ConfigError(f"--track {text!r} must be NAME=FRAME:VALUE[:EASING],..., as in denoise=1001:0.3,1048:0.8")
     keys = []
-    for piece in _NEXT_KEY.split(rest):
+    for piece in _pieces(rest):
         frame, colon, value = piece.strip().partition(":")
         if not colon or not re.fullmatch(r"-?\d{1,9}", frame.strip()):
             raise ConfigError(f"--track {name}: {piece.strip()!r} is not FRAME:VALUE or FRAME:VALUE:EASING")
@@ -68,6 +70,17 @@ def parse_track(text: str) -> tuple[str, list[Key]]:
             value, easing = match[1], _easing(match[2], f"--track {name}")
         keys.append(Key(int(frame), Text(value.strip()), easing))
     return name, _sorted(keys, f"--track {name}")
+
+
+def _pieces(text: str) -> list[str]:
+    """Cut at the keys. In `9:0,0,1:step` the last comma begins none: numbers stand before it, an easing behind."""
+    pieces: list[str] = []
+    for piece in _NEXT_KEY.split(text):
+        if pieces and _NUMBER_EASING.fullmatch(piece) and _NUMBERS.fullmatch(pieces[-1].partition(":")[2]):
+            pieces[-1] += f",{piece}"
+        else:
+            pieces.append(piece)
+    return pieces
 
 
 def read_tracks(path: Path) -> TrackKeys:

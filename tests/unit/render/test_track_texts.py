@@ -29,6 +29,9 @@ def test_the_example() -> None:
             [Key(1, "0"), Key(9, "1", ["bezier", 0.4, 0.0, 0.2, 1.0]), Key(12, "3")],
         ),
         ("p=1:", [Key(1, "")]),
+        ("c=1:#f00,20:0,0,1:step,30:1,1,1", [Key(1, "#f00"), Key(20, "0,0,1", "step"), Key(30, "1,1,1")]),
+        ("v=1:0,0,20:5,6:bezier(0,0,1,1)", [Key(1, "0,0"), Key(20, "5,6", ["bezier", 0.0, 0.0, 1.0, 1.0])]),
+        ("m=1:nearest,9:linear", [Key(1, "nearest"), Key(9, "linear")]),
     ],
 )
 def test_tracks(text: str, keys: list[Key]) -> None:
