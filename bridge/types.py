@@ -222,7 +222,8 @@ class PictureRule:
     `near`, `far`, `invert` and `fill` are for one-channel measures (r16, r16f, r32f) alone: `near` becomes black and
     `far` white, or the other way round with `invert`; None is the format's own range. Then `rotate` (0, 90, 180 or 270
     degrees clockwise), `mirror_x` (left and right change places), and `fit` to the stream's size (None: as it is).
-    `lossless` sends every pixel as it is; `alpha` is true if the graph uses the picture's alpha.
+    `lossless` sends every pixel as it is; `alpha` is true if the graph uses the picture's alpha. Of a live stream a
+    picture that differs by less than `min_change` (0..1) from the last one used makes no picture of its own.
     """
 
     near: float | None = None
@@ -234,6 +235,7 @@ class PictureRule:
     fit: Fit | None = None
     lossless: bool = False
     alpha: bool = False
+    min_change: float = 0.0
 
     @property
     def moves_pixels(self) -> bool:

@@ -13,9 +13,11 @@ from typing import Any
 from bridge.app.bridge import Bridge
 from bridge.app.covers import Covers, check_fade
 from bridge.app.held import HeldPictures
+from bridge.app.picture_changes import PictureChanges
 from bridge.app.places import Places
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.retained import stream_holder
+from bridge.app.seeds import Seeds
 from bridge.app.states import States
 from bridge.app.switches import Switches
 from bridge.app.viewers import Viewer
@@ -54,7 +56,9 @@ class Actions:
         self.switches = Switches(bridge.clock)
         self.covers = Covers(bridge, self.held, self._cover_changed, self.switches.log)
         self.places = Places(bridge)
-        self.states = States(bridge, self.places, self._is_paused, self._state_changed, self._tell_trouble)
+        self.seeds = Seeds(self)
+        self.changes = PictureChanges(self)
+        self.states = States(bridge, self.places, self.is_paused, self._state_changed, self._tell_trouble)
         self._revisions: dict[int, int] = {}
         self.warm_ups = WarmUps(
             bridge,
@@ -70,7 +74,8 @@ class Actions:
         """True between panic and resume."""
         return self.held.panicked
 
-    def _is_paused(self, stream: Stream) -> bool:
+    def is_paused(self, stream: Stream) -> bool:
+        """True while panic or a freeze holds it."""
         return self.panicked or self.covers.is_frozen(stream)
 
     # --- what the loop says --------------------------------------------------------------------------------
@@ -91,6 +96,7 @@ class Actions:
 
     def set_released(self, stream: Stream, shared: ReleasedSet, size: Size) -> None:
         """Listener: the first set after a switch to live may be what a fade waits for."""
+        self.seeds.set_released(stream, shared)
         self.covers.set_released(stream)
         self.held.last_frames.set_released(stream)
 
@@ -139,14 +145,15 @@ class Actions:
             self._tell_values_changed(stream, opened.changed, options.get("session"))
         for control, changed in (("workflow", opened.replaced), ("size", opened.resized)):
             if changed:
-                self._tell_control_changed(stream, control, options.get("session"))
+                self.tell_control_changed(stream, control, options.get("session"))
         self.warm_ups.look(stream)
         self.bridge.set_timer()
         return opened
 
     def configure(self, stream: Stream, *, touched: bool = False) -> None:
         """Tell the scheduler how a stream works now; `touched` if its next picture will be another one for it."""
-        revision = self._next_revision(stream) if touched else self._revisions.get(stream.number, 0)
+        self.seeds.note(stream, changed=touched)
+        revision = self.next_revision(stream) if touched else self._revisions.get(stream.number, 0)
         self.bridge.tell(
             StreamConfigured(
                 stream.number,
@@ -164,7 +171,8 @@ class Actions:
         """The next picture of this stream will be another one."""
         self.configure(stream, touched=True)
 
-    def _next_revision(self, stream: Stream) -> int:
+    def next_revision(self, stream: Stream) -> int:
+        """Give the number of a stream's values as they are from now on."""
         revision = self._revisions[stream.number] = self._revisions.get(stream.number, 0) + 1
         return revision
 
@@ -186,7 +194,8 @@ class Actions:
         changed = stream.values.set(params, session=session, client_time=client_time, clamp=clamp)
         if changed:
             self._hold_values(stream)
-            self._touch(stream)
+            if not self.changes.holds_back(stream, changed):
+                self._touch(stream)
             self._tell_values_changed(stream, changed, session if source is None else source)
             self.warm_ups.values_changed(stream, changed)
         return changed
@@ -195,13 +204,6 @@ class Actions:
         """Count what the stream's values take now, and see where there is what they name."""
         self.places.look(stream)
         self.bridge.retained.use(stream_holder(stream.number), stream.values.snapshot().values.values())
-
-    def set_seed(self, stream: Stream, seed: object, *, source: object = None) -> None:
-        """Set the seed of the next picture. Raises as `Stream.set_seed`."""
-        before = stream.seed
-        if stream.set_seed(seed) != before:
-            self._touch(stream)
-            self._tell_control_changed(stream, "seed", source)
 
     def set_size(self, stream: Stream, size: object, *, snap: bool = False) -> Size:
         """Set the size of a stream's pictures and give the one that holds. Raises as `Stream.set_size`."""
@@ -218,7 +220,7 @@ class Actions:
             self.configure(stream, touched=True)
             self.warm_ups.look(stream)
         # Told to its setter too, and also if it is the old one: it may have been snapped.
-        self._tell_control_changed(stream, "size", None)
+        self.tell_control_changed(stream, "size", None)
         return held
 
     def set_workflow(self, stream: Stream, name: str) -> None:
@@ -236,12 +238,12 @@ class Actions:
         self.configure(stream, touched=True)
         if not self.states.note(stream):
             self._tell_stream_changed(stream)
-        self._tell_control_changed(stream, "workflow", None)
+        self.tell_control_changed(stream, "workflow", None)
         if stream.picture_size != size:
-            self._tell_control_changed(stream, "size", None)
+            self.tell_control_changed(stream, "size", None)
         self.warm_ups.look(stream)
 
-    def _tell_control_changed(self, stream: Stream, name: str, source: object) -> None:
+    def tell_control_changed(self, stream: Stream, name: str, source: object) -> None:
         for watcher in self.watchers:
             watcher.control_changed(stream, name, source)
 
@@ -290,6 +292,8 @@ class Actions:
         self.bridge.shown.forget_stream(stream.number)
         self.bridge.retained.drop(stream_holder(stream.number))
         self.bridge.pictures.forget_stream(stream.number)
+        self.seeds.forget_stream(stream.number)
+        self.changes.forget_stream(stream.number)
         self.bridge.feedback.forget_stream(stream.number)
         self._revisions.pop(stream.number, None)
         for session in self.sessions:
@@ -356,7 +360,7 @@ class Actions:
         changed = stream.values.set(params, session=session, client_time=client_time, clamp=clamp)
         if changed:
             self._hold_values(stream)
-            self._next_revision(stream)
+            self.next_revision(stream)
         if stream.workflow.feedback is not None and stream.workflow.feedback.switch in changed:
             self.configure(stream)
         number = self.bridge.scheduler.take_number()
@@ -481,6 +485,7 @@ class Actions:
 
     async def close(self) -> None:
         """Keep the last pictures, and end what is still being prepared for viewers."""
+        await self.changes.close()
         await self.held.last_frames.close()
         await self.covers.close()
         await self.held.close()

@@ -57,6 +57,9 @@ def describe(workflow: WorkflowSpec, stream: Stream | None, id: int | None) -> m
         state=None if stream is None else stream.state.value,
         seed=None if stream is None else stream.seed,
         seed_policy=None if stream is None else stream.seed_policy,
+        seed_every=None if stream is None or stream.seeds.every == 1 else stream.seeds.every,
+        seed_every_s=None if stream is None else stream.seeds.every_s or None,
+        seed_locked=None if stream is None else stream.seeds.is_locked or None,
     )
 
 

@@ -268,7 +268,7 @@ class Bridge:
         if request.own_seed is not None:
             request.seed = request.own_seed
         elif request.seed is None or stream.seed_policy is SeedPolicy.FIXED:
-            request.seed = stream.next_seed(self._random.getrandbits)
+            request.seed = stream.next_seed(self._random.getrandbits, now=self.clock())
         request.backend = command.backend
         self._attempts[command.attempt] = (request, command.backend)
         values = request.snapshot.values.items()

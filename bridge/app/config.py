@@ -168,8 +168,16 @@ class StreamConfig(_Section, frozen=True):
     )
     seed: Annotated[int | None, Meta(description="0 to 2^64-1; by default the workflow's own")] = None
     seed_policy: Annotated[SeedPolicy, Meta(description="fixed, increment or random")] = SeedPolicy.FIXED
+    seed_every: Annotated[int, Meta(ge=1, le=1_000_000, description="pictures until the seed moves on")] = 1
+    seed_every_s: Annotated[
+        float, Meta(ge=0, le=86_400, description="seconds until the seed moves on, at least; 0: with each picture")
+    ] = 0.0
     max_fps: Annotated[
         Annotated[float, Meta(gt=0, le=1000)] | None, Meta(description="a live stream's own pictures a second at most")
+    ] = None
+    min_change: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None,
+        Meta(description="how much a picture in must differ from the last one used, instead of what the binding says"),
     ] = None
     idle_after_s: Annotated[
         Annotated[float, Meta(gt=0, le=86_400)] | None,

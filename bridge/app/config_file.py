@@ -52,6 +52,7 @@ def commented_config() -> str:
             "workflow": '"gradient"',
             "seed": "1",
             "max_fps": "30.0",
+            "min_change": "0.02",
             "idle_after_s": "60.0",
             "size": "[512, 512]",
             "aspect": '"16:9"',

@@ -32,6 +32,8 @@ FEATURES: Final = (
     "feedback",
     "sequence",
     "cross_fade",
+    "seed",
+    "min_change",
 )
 """What this build can do beyond the plain contract. Words: protocols/engine-link.md."""
 

@@ -192,6 +192,7 @@ class LinkFrames:
                 dropped=stats.dropped,
                 credit_stalls=stats.credit_stalls,
                 age_ms=round(stats.age_s * 1000, 3),
+                skipped=self._actions.changes.skipped[stream.number] or None,
             )
         )
 

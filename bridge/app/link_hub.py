@@ -56,6 +56,7 @@ class LinkHub:
             m.Cancel: self._cancel,
             m.Live: self._live,
             m.Freeze: self._cover,
+            m.Seed: self._seed,
             m.Blackout: self._cover,
             m.Subscribe: self._frames.subscribe,
             m.Unsubscribe: self._frames.unsubscribe,
@@ -191,7 +192,10 @@ class LinkHub:
             session=session.id,
             params=message.params or {},
             seed_policy=message.seed_policy,
+            seed_every=message.seed_every,
+            seed_every_s=message.seed_every_s,
             max_fps=message.max_fps,
+            min_change=message.min_change,
             size=message.size,
             aspect=message.aspect,
             megapixels=message.megapixels,
@@ -268,6 +272,14 @@ class LinkHub:
 
     def _live(self, connection: Connection, session: Session, message: m.Live) -> None:
         self._actions.switch_live(self._stream(message.stream), message.on, message.fade_s)
+        self._ok(connection, message.id)
+
+    def _seed(self, connection: Connection, session: Session, message: m.Seed) -> None:
+        stream, seeds = self._stream(message.stream), self._actions.seeds
+        seeds.check(message.every, message.every_s)
+        if message.seed is not None:
+            seeds.set_seed(stream, message.seed, source=session.id)
+        seeds.steer(stream, message.policy, message.every, message.every_s, message.lock)
         self._ok(connection, message.id)
 
     def _cover(self, connection: Connection, session: Session, message: m.Freeze | m.Blackout) -> None:

@@ -76,6 +76,8 @@ def _streams(page: MetricsText, actions: Actions) -> None:
         page.gauge("stream_frozen", "1 while frozen.", covers.is_frozen(stream), stream=stream.name)
         page.gauge("stream_blacked_out", "1 while blacked out.", covers.is_black(stream), stream=stream.name)
         page.gauge("stream_number", "Number of the newest set.", stream.last_number, stream=stream.name)
+        words = "Pictures in that had hardly changed, and made none of the stream's own."
+        page.counter("pictures_skipped_total", words, actions.changes.skipped[stream.number], stream=stream.name)
     for (number, pixel_format), told in sorted(bridge.viewers.totals(bridge.clock()).items()):
         known = bridge.streams.by_number.get(number)
         if known is None:

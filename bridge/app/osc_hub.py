@@ -36,6 +36,7 @@ from bridge.streams.control_records import (
     RunDoubled,
     RunRequested,
     SeedSet,
+    SeedSteered,
     SetValues,
     ShapeSet,
     SizeSet,
@@ -155,7 +156,10 @@ class OscHub:
             case BlackoutSwitched():
                 actions.covers.blackout(self._stream(control.stream), control.on, control.fade_s)
             case SeedSet():
-                actions.set_seed(self._stream(control.stream), control.seed, source=sender)
+                actions.seeds.set_seed(self._stream(control.stream), control.seed, source=sender)
+            case SeedSteered():
+                stream = self._stream(control.stream)
+                actions.seeds.steer(stream, control.policy, control.every, control.every_s, control.lock)
             case SizeSet():
                 actions.set_size(self._stream(control.stream), control.size, snap=True)
             case ShapeSet():

@@ -72,6 +72,8 @@ class PictureUploads:
     def __init__(self, backends: BackendPool, decoders: DecodePool, limits: PictureLimits) -> None:
         self.made_ready = 0
         self.brought = 0
+        self.on_bring: Callable[[Request, Mapping[str, Picture | RawPicture]], None] | None = None
+        """Called with the pictures that go into a prompt; set by who compares them with what comes."""
         self._backends = backends
         self._decoders = decoders
         self._limits = limits
@@ -95,6 +97,8 @@ class PictureUploads:
         Raises:
             TexbridgeError: a BackendError, or a picture that can't be decoded.
         """
+        if self.on_bring is not None:
+            self.on_bring(request, pictures)
         workflow, stream = request.workflow, request.stream.number
         size = request.size or workflow.spec.size
         chosen = {**workflow.picture_rules, **(rules or {})}

@@ -112,6 +112,9 @@ class Described(Message, frozen=True, kw_only=True, tag="described"):
     state: str | None = None
     seed: U64 | None = None
     seed_policy: SeedPolicy | None = None
+    seed_every: int | None = None
+    seed_every_s: float | None = None
+    seed_locked: bool | None = None
 
 
 class Opened(Message, frozen=True, kw_only=True, tag="opened"):
@@ -163,6 +166,7 @@ class StatsAnswer(Message, frozen=True, kw_only=True, tag="stats"):
     dropped: U64
     credit_stalls: U64
     age_ms: int | float | None = None
+    skipped: U64 | None = None
 
 
 class Pong(Message, frozen=True, kw_only=True, tag="pong"):

@@ -59,6 +59,9 @@ class Open(Message, frozen=True, kw_only=True, tag="open"):
     mode: Mode
     params: dict[str, Any] | None = None
     seed_policy: SeedPolicy | None = None
+    seed_every: Annotated[int, Meta(ge=1)] | None = None
+    seed_every_s: NotNegative | None = None
+    min_change: NotNegative | None = None
     max_fps: Positive | None = None
     size: PixelSize | None = None
     aspect: str | float | tuple[float, float] | None = None
@@ -165,6 +168,17 @@ class Blackout(Message, frozen=True, kw_only=True, tag="blackout"):
     fade_s: NotNegative | None = None
 
 
+class Seed(Message, frozen=True, kw_only=True, tag="seed"):
+    """Sets the seed that comes next, or how it goes on, or keeps that of the picture that is shown. Answer: `Ok`."""
+
+    stream: StreamRef
+    seed: U64 | None = None
+    policy: SeedPolicy | None = None
+    every: Annotated[int, Meta(ge=1)] | None = None
+    every_s: NotNegative | None = None
+    lock: bool | None = None
+
+
 class Subscribe(Message, frozen=True, kw_only=True, tag="subscribe"):
     """Asks for a stream's frames in this form. `format` is a word of the registry. Answer: `Subscribed`.
 
@@ -240,6 +254,7 @@ EngineMessage: TypeAlias = (
     | Open
     | Set
     | Run
+    | Seed
     | Sequence
     | Image
     | Cancel

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from bridge.errors import ErrorCode
 from bridge.streams.sizes import Shape
-from bridge.types import Size, Value
+from bridge.types import SeedPolicy, Size, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,17 @@ class SeedSet:
 
     stream: str
     seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedSteered:
+    """How the seed goes on: by which policy, every so many pictures or seconds, locked or not. None: as it was."""
+
+    stream: str
+    policy: SeedPolicy | None = None
+    every: int | None = None
+    every_s: float | None = None
+    lock: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +181,7 @@ Control: TypeAlias = (
     | FreezeSwitched
     | BlackoutSwitched
     | SeedSet
+    | SeedSteered
     | SizeSet
     | ShapeSet
     | WorkflowSet

@@ -15,6 +15,7 @@ from bridge.streams.control_records import (
     RunDoubled,
     RunRequested,
     SeedSet,
+    SeedSteered,
     SetValues,
     ShapeSet,
     SizeSet,
@@ -43,6 +44,12 @@ def control_words(control: Control, held: Size | None = None) -> str:
             return f"{control.stream}: nothing (the run of the packet before, said twice)"
         case SeedSet():
             return f"{control.stream}: seed = {control.seed}"
+        case SeedSteered():
+            told = [] if control.policy is None else [control.policy.value]
+            told += [] if control.every is None else [f"every {control.every} pictures"]
+            told += [] if control.every_s is None else [f"every {control.every_s:g} s"]
+            told += [] if control.lock is None else ["locked" if control.lock else "unlocked"]
+            return f"{control.stream}: seed {', '.join(told)}"
         case SizeSet():
             asked = _size(control.size)
             # Hardly anybody wants pictures as small as that: who sends 16 9 means the aspect.

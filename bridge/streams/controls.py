@@ -5,7 +5,7 @@
     /texbridge/<stream>/live         0|1 (fade_s)    LiveSwitched
     /texbridge/<stream>/freeze       0|1 (fade_s)    FreezeSwitched, /blackout likewise
     /texbridge/<stream>/cancel                       CancelRequested
-    /texbridge/<stream>/seed         number          SeedSet
+    /texbridge/<stream>/seed         number          SeedSet, or a word: SeedSteered; and below it, see `seed_controls`
     /texbridge/<stream>/size         w h             SizeSet
     /texbridge/<stream>/size         "16:9" (1.0)    ShapeSet
     /texbridge/<stream>/workflow     name            WorkflowSet
@@ -48,6 +48,7 @@ from bridge.streams.control_records import (
 )
 from bridge.streams.names import nearest, plain, shown
 from bridge.streams.pattern_budget import Matches, PatternBudget
+from bridge.streams.seed_controls import read_steering
 from bridge.streams.sizes import Shape, check_aspect, check_megapixels
 from bridge.streams.stream import check_seed
 from bridge.types import COMPONENTS, ParameterSpec, Size, Value
@@ -152,6 +153,8 @@ def _read(
             limit=right,
         )
     if word in STREAM_WORDS:
+        if word == "seed" and (steered := read_steering(name, rest, arguments)) is not None:
+            return (steered,)
         if rest:
             raise _unknown_address(address, "nothing stands below it", f"/{PREFIX}/{name}/{word}")
         return (_stream_control(name, word, arguments, stream),)

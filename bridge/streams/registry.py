@@ -10,8 +10,9 @@ from typing import Final
 
 from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, UnknownNameError
 from bridge.streams.names import check_stream_name, nearest, plain, shown
+from bridge.streams.seeds import check_seed_every, check_seed_every_s
 from bridge.streams.sizes import Shape, check_shape, check_size, shape_of, shaped_size
-from bridge.streams.stream import Stream, check_max_fps, check_seed
+from bridge.streams.stream import Stream, check_max_fps, check_min_change, check_seed
 from bridge.streams.values import ValueLimits, Values
 from bridge.types import Mode, SeedPolicy, Size, WorkflowSpec
 
@@ -87,7 +88,10 @@ class Streams:
         params: Mapping[str, object] | None = None,
         seed_policy: SeedPolicy | None = None,
         seed: object = None,
+        seed_every: object = None,
+        seed_every_s: object = None,
         max_fps: object = None,
+        min_change: object = None,
         size: object = None,
         aspect: object = None,
         megapixels: object = None,
@@ -108,6 +112,8 @@ class Streams:
         name = check_stream_name(name)
         fps = check_max_fps(max_fps)
         own_seed = None if seed is None else check_seed(seed)
+        change = check_min_change(min_change)
+        every, every_s = check_seed_every(seed_every), check_seed_every_s(seed_every_s)
         stream = self._by_name.get(name)
         attaches = (
             stream is not None and stream.workflow.name == workflow.name and mode in (stream.mode, stream.opened_mode)
@@ -131,6 +137,11 @@ class Streams:
                 limit=f"{stream.workflow.name} {stream.mode}",
             )
         self._apply(stream, fresh=opened.created, seed_policy=seed_policy, seed=own_seed, fps=fps)
+        if opened.created or change is not None:
+            stream.min_change = change
+        stream.seeds.use_steps(
+            1 if opened.created and every is None else every, 0.0 if opened.created and every_s is None else every_s
+        )
         if opened.created or own_size is not None:
             stream.size, stream.shape = own_size, shape
         stream.configured = stream.configured or configured

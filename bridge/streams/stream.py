@@ -9,15 +9,13 @@ from typing import Final
 from bridge.errors import ErrorCode, InvalidValueError
 from bridge.streams.checks import EXACT_FLOAT, MAX_SEED
 from bridge.streams.names import plain, shown
+from bridge.streams.seeds import SeedWalk
 from bridge.streams.sizes import Shape, check_size, shape_of, shaped_size
 from bridge.streams.values import Values
 from bridge.types import Mode, ParameterSpec, SeedPolicy, Size, StreamState, WorkflowSpec
 
 KEEP_S: Final = 30.0
 """How long a stream lives on alone, and a session without connection. Source: wire contract, Engine link."""
-
-RANDOM_SEED_BITS: Final = 32
-"""Random seeds stay under 2^32: every node takes them, every engine's float64 shows them, a person can type them."""
 
 
 def check_seed(raw: object) -> int:
@@ -61,6 +59,26 @@ def check_max_fps(raw: object) -> float | None:
     )
 
 
+def check_min_change(raw: object) -> float | None:
+    """Give `raw` as a share, 0..1; None stays None.
+
+    Raises: InvalidValueError (301 wrong_type, 302 out_of_range).
+    """
+    if raw is None:
+        return None
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        raise InvalidValueError(f"min_change: {shown(raw)} is not a number", field="min_change", value=plain(raw))
+    if not 0 <= raw <= 1:
+        raise InvalidValueError(
+            f"min_change: {shown(raw)} is outside 0..1",
+            code=ErrorCode.OUT_OF_RANGE,
+            field="min_change",
+            value=plain(raw),
+            limit="0..1",
+        )
+    return float(raw)
+
+
 class Stream:
     """One stream. `number` and `name` never change; its workflow may.
 
@@ -88,7 +106,7 @@ class Stream:
         self.workflow = workflow
         self.values = Values(workflow.parameters) if values is None else values
         self.use_mode(mode)
-        self.seed_policy = seed_policy
+        self.seeds = SeedWalk(seed_policy)
         self.seed = workflow.default_seed if seed is None else seed
         self.size = size
         self.shape: Shape | None = None
@@ -96,6 +114,8 @@ class Stream:
         self.max_fps = max_fps
         self.idle_after_s: float | None = None
         """Seconds after the last change at which a live stream whose seed varies rests; None is never."""
+        self.min_change: float | None = None
+        """How much a picture that comes in must differ to make one, 0..1; None is what the workflow says."""
         self.state = StreamState.WAITING_FOR_COMFY
         self.configured = configured
         self.last_number = 0
@@ -113,8 +133,31 @@ class Stream:
 
     @property
     def varies(self) -> bool:
-        """True when every picture differs even if no value changed."""
-        return self.feeds_back or (self.workflow.has_seed and self.seed_policy is not SeedPolicy.FIXED)
+        """True when every picture differs even if no value changed; not where the seed has its own times."""
+        return self.feeds_back or (self.seed_moves and not self.seeds.every_s)
+
+    @property
+    def seed_moves(self) -> bool:
+        """True while the seed is another one by and by."""
+        return self.workflow.has_seed and self.seeds.policy is not SeedPolicy.FIXED
+
+    @property
+    def seed(self) -> int:
+        """The seed that comes next, or is held."""
+        return self.seeds.seed
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self.seeds.start(seed)
+
+    @property
+    def seed_policy(self) -> SeedPolicy:
+        """What the seed does from picture to picture."""
+        return self.seeds.policy
+
+    @seed_policy.setter
+    def seed_policy(self, policy: SeedPolicy) -> None:
+        self.seeds.use_policy(policy)
 
     @property
     def feeds_back(self) -> bool:
@@ -147,17 +190,9 @@ class Stream:
         self.mode = mode
         return changed
 
-    def next_seed(self, random_bits: Callable[[int], int], own: int | None = None) -> int:
+    def next_seed(self, random_bits: Callable[[int], int], own: int | None = None, now: float = 0.0) -> int:
         """Give the seed of the next picture, and move on by the policy. A run's `own` seed moves nothing."""
-        if own is not None:
-            return own
-        if self.seed_policy is SeedPolicy.RANDOM:
-            self.seed = random_bits(RANDOM_SEED_BITS)
-            return self.seed
-        seed = self.seed
-        if self.seed_policy is SeedPolicy.INCREMENT:
-            self.seed = (seed + 1) & MAX_SEED
-        return seed
+        return self.seeds.take(random_bits, now) if own is None else own
 
     def set_seed(self, raw: object) -> int:
         """Set the seed that comes next; `increment` goes on from there. Raises as `check_seed`."""

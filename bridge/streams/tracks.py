@@ -32,7 +32,8 @@ from bridge.errors import ErrorCode, InvalidValueError, TexbridgeError
 from bridge.streams.checks import MAX_SEED
 from bridge.streams.easings import LINEAR, STEP, Easing, check_easing, eased
 from bridge.streams.names import plain, shown
-from bridge.streams.stream import RANDOM_SEED_BITS, check_seed
+from bridge.streams.seeds import RANDOM_SEED_BITS
+from bridge.streams.stream import check_seed
 from bridge.streams.values import Values
 from bridge.types import ParameterSpec, ParameterType, SeedPolicy, Value
 

@@ -11,7 +11,7 @@ from bridge.workflow.names import nearest
 from bridge.workflow.targets import Target
 from bridge.workflow.template import Graph, Link, Node
 
-PICTURE_KEYS: Final = ("near", "far", "invert", "fill", "rotate", "mirror_x", "fit", "lossless")
+PICTURE_KEYS: Final = ("near", "far", "invert", "fill", "rotate", "mirror_x", "fit", "lossless", "min_change")
 """Keys of `[parameters.NAME]` that are for pictures alone."""
 
 _ROTATIONS: Final = (0, 90, 180, 270)
@@ -46,6 +46,9 @@ def _problem(key: str, value: Any) -> str:
         is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if not is_number or abs(value) > 3.4e38:  # what a 32-bit float holds
             return f"must be a finite number, not {shown!r}"
+    elif key == "min_change":
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            return f"must be a number 0..1, not {shown!r}"
     elif key in ("invert", "mirror_x", "lossless"):
         if not isinstance(value, bool):
             return f"must be true or false, not {shown!r}"
@@ -70,7 +73,8 @@ def rule_words(rule: PictureRule) -> str:
     parts += [f"rotate {rule.rotate}"] if rule.rotate else []
     parts += ["mirror_x"] if rule.mirror_x else []
     parts += [] if rule.fit is None else [f"fit {rule.fit}"]
-    return ", ".join([*parts, "lossless"] if rule.lossless else parts)
+    parts += ["lossless"] if rule.lossless else []
+    return ", ".join([*parts, f"min_change {rule.min_change:g}"] if rule.min_change else parts)
 
 
 def picture_rule(keys: Mapping[str, Any], targets: tuple[Target, ...], graph: Graph) -> PictureRule:
@@ -87,6 +91,7 @@ def picture_rule(keys: Mapping[str, Any], targets: tuple[Target, ...], graph: Gr
         fit=None if fit == "none" else Fit(fit),
         lossless=keys.get("lossless", False) or any(node.class_type == "LoadImageMask" for node in nodes),
         alpha=any(_uses_alpha(node, graph) for node in nodes),
+        min_change=float(keys.get("min_change", 0.0)),
     )
 
 

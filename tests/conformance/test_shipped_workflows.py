@@ -18,7 +18,7 @@ ROOT = data_folder("workflows")
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 SHIPPED_INFO = ObjectInfo.from_json((ROOT / "object_info.json").read_bytes())
 
-MODEL_FREE = ("camera_blend", "gradient", "shapes", "test_card")
+MODEL_FREE = ("camera_blend", "feedback_zoom", "gradient", "shapes", "test_card")
 FIXED = ("test_card",)
 """Neither a seed nor a size."""
 
@@ -36,6 +36,7 @@ NAMES = (*MODEL_FREE, *WITH_MODELS)
 ALLOWED = {
     **{name: {ProblemKind.MISSING_MODEL, ProblemKind.MISSING_PICTURE} for name in WITH_MODELS},
     "camera_blend": {ProblemKind.MISSING_PICTURE},
+    "feedback_zoom": {ProblemKind.MISSING_PICTURE},
 }
 """What a ComfyUI as it is installed may lack of a workflow."""
 

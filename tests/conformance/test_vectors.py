@@ -186,8 +186,8 @@ def read_stream(item: bytes, limit: int) -> dict[str, Any]:
 
 OPS = {
     "engine": {
-        "hello", "describe", "open", "set", "run", "sequence", "image", "cancel", "live", "freeze", "blackout",
-        "subscribe", "ack", "stats", "ping", "unsubscribe", "close", "panic", "resume", "memory",
+        "hello", "describe", "open", "set", "run", "sequence", "image", "cancel", "live", "seed", "freeze",
+        "blackout", "subscribe", "ack", "stats", "ping", "unsubscribe", "close", "panic", "resume", "memory",
     },
     "bridge": {
         "welcome", "described", "opened", "ok", "accepted", "subscribed", "stats", "pong", "progress", "finished",

@@ -131,6 +131,8 @@ ENGINE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"op": "cancel", "stream": "sky", "all": True}, {"request": None}),
     ({"op": "live", "stream": "sky", "on": False}, {"fade_s": None}),
     ({"op": "freeze", "stream": "sky", "on": True, "fade_s": 0.5}, {}),
+    ({"op": "seed", "stream": 2, "seed": 2**64 - 1, "policy": "random", "every": 4, "every_s": 0.5}, {"lock": None}),
+    ({"op": "seed", "stream": "sky", "lock": True}, {"seed": None}),
     ({"op": "blackout", "stream": "sky", "on": True, "fade_s": 2}, {}),
     (
         {

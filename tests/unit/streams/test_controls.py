@@ -180,7 +180,7 @@ def test_a_buttons_release_is_ignored(address, argument):
         ("/texbridge/main/seed", ("18446744073709551616",), ErrorCode.OUT_OF_RANGE),
         ("/texbridge/main/seed", (0.5,), ErrorCode.WRONG_TYPE),
         ("/texbridge/main/seed", (NAN,), ErrorCode.NOT_FINITE),
-        ("/texbridge/main/seed", ("random",), ErrorCode.WRONG_TYPE),
+        ("/texbridge/main/seed", ("randomly",), ErrorCode.WRONG_TYPE),
         ("/texbridge/main/size", (), ErrorCode.BAD_SIZE),
         ("/texbridge/main/size", (512,), ErrorCode.BAD_SIZE),
         ("/texbridge/main/size", (512, 512, 512), ErrorCode.BAD_SIZE),
