@@ -40,8 +40,8 @@ class Refresh(NamedTuple):
 class _Work(NamedTuple):
     """The first of a lane, or a live stream that is due (`lane` None)."""
 
-    rank: tuple[float, float, float]
-    """By turns, and within a stream by priority and age."""
+    rank: tuple[float, float, float, float]
+    """By turns, then who had none for longer, and within a stream by priority and age."""
     stream: Stream
     lane: Lane | None
     priority: int = policy.GENERATION_PRIORITY
@@ -120,11 +120,14 @@ class _Choice:
         )
         self._wake_at = inf
         self._late_from: float | None = None
+        self._has_fixed = False
+        """True if there is work that could take the place that late-bound work waits for."""
         self._queues: list[tuple[_Work, dict[_Place, placement.Offer]]] = []
         """Work that waits for a better place than there is, with more of its kind behind it."""
 
     def make(self) -> tuple[Submission | None, float]:
         works = self._works()
+        self._has_fixed = any(not work.late for work in works)
         for place in self._places if works and self._broken else ():
             if place.room and self._now < place.backend.breaker.until:
                 self._wake_at = min(self._wake_at, place.backend.breaker.until)
@@ -169,7 +172,7 @@ class _Choice:
             first = self._ledger.agenda.request(lane)
             last_turn = stream.last_turn if lane.only is None else -inf
             turn = policy.turn_key(first.priority, first.accepted_at, last_turn)
-            works.append(_Work((turn, *lane.entries[0]), stream, lane, first.priority))
+            works.append(_Work((turn, last_turn, *lane.entries[0]), stream, lane, first.priority))
         for stream in self._ledger.streams.values():
             if stream.config.mode is Mode.LIVE and (rank := self._due(stream)) is not None:
                 works.append(_Work(rank, stream, None))
@@ -177,7 +180,7 @@ class _Choice:
             works.sort(key=lambda work: work.rank)
         return works[:LOOK_AHEAD]
 
-    def _due(self, stream: Stream) -> tuple[float, float, float] | None:
+    def _due(self, stream: Stream) -> tuple[float, float, float, float] | None:
         """The rank of a live stream that is due for a picture of its own, None if it isn't."""
         if not stream.viewers or stream.waiting or stream.holds_back or stream.sequences:
             return None  # among what is to come in order there is nothing else
@@ -195,7 +198,7 @@ class _Choice:
             return None
         since = max(stream.dirty_since, due)
         turn = policy.turn_key(policy.GENERATION_PRIORITY, since, stream.last_turn)
-        return turn, policy.order_key(policy.GENERATION_PRIORITY, since), inf
+        return turn, stream.last_turn, policy.order_key(policy.GENERATION_PRIORITY, since), inf
 
     def _candidates(self, work: _Work) -> list[_Place]:
         """The places that a piece of work may go to now or soon."""
@@ -218,7 +221,7 @@ class _Choice:
     def _find(self, work: _Work) -> _Place | None:
         """Where a piece of work goes now. If nowhere, the place that it waits for is kept for it, and when to look."""
         late = work.late
-        if late and not self._is_time_for_late():
+        if late and not self._is_time_for_late() and not self._has_fixed:
             return None
         candidates = self._candidates(work)
         if not candidates:
