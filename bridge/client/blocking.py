@@ -133,6 +133,10 @@ class BlockingFrames:
         """Give the next frame. Raises as `Frames.next`."""
         return self._loop.call(self._frames.next(timeout_s))
 
+    def next_set(self, timeout_s: float | None = None) -> tuple[Frame, ...]:
+        """Give the next whole set, a frame for each output. Raises as `Frames.next`."""
+        return self._loop.call(self._frames.next_set(timeout_s))
+
     def __iter__(self) -> Iterator[Frame]:
         while True:
             try:

@@ -77,6 +77,11 @@ class Frame:
         return self.header.number
 
     @property
+    def output(self) -> int:
+        """Which of the workflow's outputs it is, 0 for the first."""
+        return self.header.output
+
+    @property
     def held(self) -> bool:
         """True if this is no new result: a repeat for a newcomer, a placeholder, a panic picture."""
         return bool(self.header.flags & FrameFlags.HELD)
@@ -179,6 +184,16 @@ class Frames:
             self._came.clear()
             await self._came.wait()
         return self._current.popleft()
+
+    async def next_set(self, timeout_s: float | None = None) -> tuple[Frame, ...]:
+        """Give the next whole set: a frame for each output that was subscribed to, in their order.
+
+        Raises as `next`.
+        """
+        first = await self.next(timeout_s)
+        rest = tuple(self._current)
+        self._current.clear()
+        return (first, *rest)
 
     def __aiter__(self) -> Frames:
         return self

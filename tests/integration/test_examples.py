@@ -50,3 +50,17 @@ def test_a_keyframed_sequence(tmp_path):
     assert last[2] > last[0]
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (8 * 120, 4 * 120)
+
+
+def test_colour_depth_and_mask_as_one_set(tmp_path):
+    """Every set is whole, and shows one picture three times."""
+    script = REPOSITORY / "examples" / "depth_and_colour.py"
+    command = [sys.executable, str(script), "--pictures", "12", "--out", "sheet.png"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "12 of 12, each of image, depth, matte" in done.stdout
+    assert "12 of 12 show one and the same picture" in done.stdout
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (8 * 132, 3 * 132)

@@ -202,3 +202,18 @@ def test_flags():
     assert (one.held, one.preview, one.last, one.origin) == (True, False, False, Origin.BOTTOM_LEFT)
     one = frame(1, FrameFlags.PREVIEW | FrameFlags.LAST_SET)
     assert (one.held, one.preview, one.last, one.origin) == (False, True, True, Origin.TOP_LEFT)
+
+
+def test_a_whole_set_at_once():
+    async def go():
+        owner, frames = make()
+        for number in (1, 2):
+            for output in range(3):
+                frames.take(frame(number, SET if output == 2 else 0, output))
+            whole = await frames.next_set(1)
+            assert [(one.number, one.output) for one in whole] == [(number, output) for output in range(3)]
+        with pytest.raises(TimeoutError):
+            await frames.next_set(0.001)
+        assert owner.acks == [1, 2]
+
+    asyncio.run(go())
