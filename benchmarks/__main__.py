@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     take({"P9b"}, lambda: measure_binding(5.0 if quick else 20.0))
     take({"P13"}, lambda: measure_growth(2.0 if quick else 6.0))
     take({"P13"}, lambda: measure_pool(1.0 if quick else 10.0))
-    take({"P14"}, lambda: measure_whole(5 if quick else 40))
+    take({"P3", "P14"}, lambda: measure_whole(5 if quick else 40))
     if {"P1", "P2", "P3", "P4", "P6", "P7", "P8", "P9", "P10", "P12"} & set(wanted):
         rig = Rig()
         try:

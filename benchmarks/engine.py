@@ -1,7 +1,9 @@
-"""An engine as quick as Python can be: a blocking TCP socket, frames received into a buffer that is there."""
+"""An engine as quick as Python can be: a blocking socket, TCP or WebSocket, and a buffer that is there."""
 
 from __future__ import annotations
 
+import base64
+import os
 import socket
 import struct
 import time
@@ -47,7 +49,11 @@ class Engine:
         self._id = 0
         self.stream = 0
         self.waiting: list[Got] = []
+        self._open(address)
         self.welcome = self.ask("hello", version=1, client="texbridge benchmarks", **self._wish)
+
+    def _open(self, host: str) -> None:
+        """What comes before the first message: nothing on TCP."""
 
     @property
     def _wish(self) -> dict[str, bool]:
@@ -55,8 +61,7 @@ class Engine:
 
     def send(self, op: str, **fields: Any) -> None:
         """A message that isn't waited for."""
-        data = msgpack.packb({"op": op, **fields})
-        self.socket.sendall(LENGTH.pack(len(data)) + data)
+        self._put(msgpack.packb({"op": op, **fields}))
 
     def ask(self, op: str, **fields: Any) -> dict[str, Any]:
         """A message, and its answer; frames that come in between are kept in `waiting`."""
@@ -99,8 +104,7 @@ class Engine:
 
     def _receive(self) -> Got | dict[str, Any]:
         while True:
-            self._fill(memoryview(self._length))
-            (size,) = LENGTH.unpack(self._length)
+            size = self._next_size()
             if size > len(self._buffer):
                 self._buffer = bytearray(size)
                 self.view = memoryview(self._buffer)
@@ -114,6 +118,15 @@ class Engine:
             if told["op"] != "memory":
                 return told
             self._memory = MemoryReader(decode_answer(bytes(self.view[:size])))
+
+    def _put(self, data: bytes) -> None:
+        self.socket.sendall(LENGTH.pack(len(data)) + data)
+
+    def _next_size(self) -> int:
+        """How long the next message is, which begins behind what is read here."""
+        self._fill(memoryview(self._length))
+        (size,) = LENGTH.unpack(self._length)
+        return int(size)
 
     def _copy(self, payload_bytes: int) -> None:
         """The frame that a doorbell names; one that was taken from us meanwhile ends the run."""
@@ -141,3 +154,52 @@ class Engine:
         self.socket.close()
         if self._memory is not None:
             self._memory.close()
+
+
+class WebSocketEngine(Engine):
+    """The same over WebSocket, with nothing between: the bridge sends whole binary messages, unmasked (RFC 6455)."""
+
+    def __init__(self, address: str, limit_s: float | None = 30.0) -> None:
+        self._head = memoryview(bytearray(8))
+        super().__init__(address, limit_s)
+
+    def _open(self, host: str) -> None:
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.socket.sendall(
+            f"GET /link HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Protocol: texbridge.v1\r\n\r\n".encode()
+        )
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            self._fill(self._head[:1])
+            answer += bytes(self._head[:1])
+        if not answer.startswith(b"HTTP/1.1 101 "):
+            raise ConnectionError(answer.decode("latin-1"))
+
+    def _put(self, data: bytes, opcode: int = 2) -> None:
+        # Every message of a client is masked; a mask of zeros leaves the bytes as they are.
+        size = len(data)
+        if size < 126:
+            head = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
+        elif size < 1 << 16:
+            head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, size)
+        else:
+            head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, size)
+        self.socket.sendall(head + bytes(4) + data)
+
+    def _next_size(self) -> int:
+        while True:
+            self._fill(self._head[:2])
+            opcode, size = self._head[0] & 15, self._head[1]
+            if size >= 126:
+                more = self._head[: 2 if size == 126 else 8]
+                self._fill(more)
+                size = int.from_bytes(more, "big")
+            if opcode == 2:
+                return size
+            self._fill(self.view[:size])
+            if opcode == 9:
+                self._put(bytes(self.view[:size]), 10)
+            elif opcode == 8:
+                raise EOFError("the bridge closed the connection")

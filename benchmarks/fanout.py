@@ -7,16 +7,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from benchmarks.engine import Engine
+from benchmarks.engine import Engine, WebSocketEngine
 from benchmarks.goals import Row, median, ms
 from benchmarks.rig import Rig, color
 from benchmarks.viewers import Viewers
 
 FPS = 30
 KIND = "jpeg512"
-CASES = (("png512", False), ("jpeg512", False), ("png512", True), ("raw512", False), ("raw512", True))
-"""What P6 is taken with: the picture that ComfyUI sends, and whether viewers read shared memory. With `png` decoding is
-in both sides, as it is with a ComfyUI without the node pack; with `raw` next to nothing but the viewers is."""
+WAYS = ("TCP", "WebSocket", "memory")
+CASES = (("jpeg512", "TCP"), *((kind, way) for kind in ("png512", "raw512") for way in WAYS))
+"""What P6 is taken with: the picture that ComfyUI sends, and how viewers read. With `png` decoding is in both sides, as
+it is with a ComfyUI without the node pack; with `raw` next to nothing but the viewers is."""
 
 TURN_S = 2.5
 FRAME_BYTES = 512 * 512 * 4
@@ -58,11 +59,11 @@ class Watched:
         return max(size for _, size in self.memory) - self.memory[0][1] if self.memory else 0
 
 
-def watch(rig: Rig, viewers: int, seconds: float, kind: str, *, stalled: int = 0, shared: bool = False) -> Watched:
+def watch(rig: Rig, viewers: int, seconds: float, kind: str, *, stalled: int = 0, way: str = "TCP") -> Watched:
     """`viewers` that read in a process of their own, and some that subscribe and never read again, for so long."""
     rig.stamps()
     control = Engine(rig.tcp)
-    reading = Viewers(rig.tcp, "bench", viewers, shared=shared, stalled=stalled)
+    reading = Viewers(rig.link if way == "WebSocket" else rig.tcp, "bench", viewers, way=way, stalled=stalled)
     found = Watched()
     runs: dict[int, int] = {}
     try:
@@ -93,30 +94,42 @@ def measure_fanout(rig: Rig, seconds: float, *, many: bool = True, rest: bool = 
     """All three goals, each against what it is compared with, in turns of a second or two."""
     rows = []
     if many:
-        for kind, shared in CASES:
-            rows += _many(rig, seconds, kind, shared)
-    if not rest:
-        return rows
+        for kind, way in CASES:
+            rows += _many(rig, seconds, kind, way)
+    if rest:
+        for way in WAYS:
+            rows += _stalled(rig, seconds, way)
+            rows.append(measure_age(rig, max(3.0, seconds), way))
+    return rows
 
-    free, beside = _in_turns(seconds, lambda s: watch(rig, 3, s, KIND), lambda s: watch(rig, 3, s, KIND, stalled=1))
+
+def _stalled(rig: Rig, seconds: float, way: str) -> list[Row]:
+    free, beside = _in_turns(
+        seconds,
+        lambda s: watch(rig, 3, s, KIND, way=way),
+        lambda s: watch(rig, 3, s, KIND, stalled=1, way=way),
+    )
+    case = f"beside a stalled viewer, {way}"
     sides = f"{ms(beside.p50)} against {ms(free.p50)}"
-    rows.append(Row("P7", "beside a stalled viewer, p50", beside.p50 / free.p50, 1.15, sides=sides))
-    rows.append(Row("P7", "beside a stalled viewer, delivered", beside.delivered * 100, 100.0, " %", at_least=True))
+    rows = [
+        Row("P7", f"{case}, p50", beside.p50 / free.p50, 1.15, sides=sides),
+        Row("P7", f"{case}, delivered", beside.delivered * 100, 100.0, " %", at_least=True),
+    ]
     if beside.memory:
         sides = f"{beside.growth_bytes / FRAME_BYTES:.1f} frames, {free.growth_bytes / FRAME_BYTES:.1f} without"
         memory = {"at_s": [at for at, _ in beside.memory], "bytes": [float(size) for _, size in beside.memory]}
         found = beside.growth_bytes / FRAME_BYTES
-        rows.append(Row("P7", "memory, in frames", found, 8.0, sides=sides, samples=memory))
-    return [*rows, measure_age(rig, max(3.0, seconds))]
+        rows.append(Row("P7", f"{case}, memory in frames", found, 8.0, sides=sides, samples=memory))
+    return rows
 
 
-def _many(rig: Rig, seconds: float, kind: str, shared: bool) -> list[Row]:
+def _many(rig: Rig, seconds: float, kind: str, way: str) -> list[Row]:
     one, many = _in_turns(
         seconds,
-        lambda s: watch(rig, 1, s, kind, shared=shared),
-        lambda s: watch(rig, 16, s, kind, shared=shared),
+        lambda s: watch(rig, 1, s, kind, way=way),
+        lambda s: watch(rig, 16, s, kind, way=way),
     )
-    case = f"16 viewers, {kind}, {'memory' if shared else 'TCP'}"
+    case = f"16 viewers, {kind}, {way}"
     samples = {"one_s": one.latencies[0], "sixteen_s": [sample for viewer in many.latencies for sample in viewer]}
     sides = f"{ms(many.p50)} against {ms(one.p50)}"
     rows = [Row("P6", f"{case}, p50", many.p50 / one.p50, 1.4, sides=sides, samples=samples)]
@@ -139,10 +152,10 @@ def _in_turns(
     return found
 
 
-def measure_age(rig: Rig, seconds: float) -> Row:
+def measure_age(rig: Rig, seconds: float, way: str = "TCP") -> Row:
     """P8: how old the newest frame is in the hands of a viewer that acks just before it reads."""
     rig.stamps()
-    reader = Engine(rig.tcp)
+    reader = WebSocketEngine(rig.link) if way == "WebSocket" else Engine(rig.tcp, shared=way == "memory")
     reader.subscribe("bench", "rgba8")
     ages: list[tuple[int, float]] = []
     runs: dict[int, int] = {}
@@ -176,7 +189,7 @@ def measure_age(rig: Rig, seconds: float) -> Row:
     stamps = rig.stamps()
     found = [at - stamps[runs[request]][1] for request, at in ages if request in runs and runs[request] in stamps]
     sides = f"{ms(median(found))} old, a frame time is {ms(1 / FPS)}"
-    return Row("P8", "age at a slow reader", median(found) * FPS, 2.0, sides=sides, samples={"age_s": found})
+    return Row("P8", f"age at a slow reader, {way}", median(found) * FPS, 2.0, sides=sides, samples={"age_s": found})
 
 
 def measure_memory(rig: Rig, seconds: float) -> list[Row]:

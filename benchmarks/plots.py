@@ -24,21 +24,26 @@ def draw_plots(rows: Sequence[Row], folder: Path) -> list[Path]:
 
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
-    paths = {f"{row.case} {name.removesuffix('_s')}": samples for row in rows if row.goal in ("P1", "P3", "P4")
+    paths = {f"{row.case} {name.removesuffix('_s')}": samples for row in rows if row.goal in ("P1", "P2", "P3", "P4")
              for name, samples in row.samples.items() if samples}  # fmt: skip
     if paths:
         drawn.append(_distributions(pyplot, paths, "Latency by path", folder / "latency.png"))
-    fanout = {name.removesuffix("_s"): samples for row in rows if row.goal in ("P6", "P8")
+    fanout = {f"{row.case.removesuffix(', p50')}: {name.removesuffix('_s')}": samples
+              for row in rows if row.goal in ("P6", "P8")
               for name, samples in row.samples.items() if samples}  # fmt: skip
     if fanout:
         drawn.append(_distributions(pyplot, fanout, "Fan-out: sent by ComfyUI -> at the viewer", folder / "fanout.png"))
     for row in rows:
-        if "bytes" in row.samples:
+        if row.goal == "P12":
             figure, axes = pyplot.subplots(figsize=(8, 4))
             axes.plot(row.samples["at_s"], [size / (1 << 20) for size in row.samples["bytes"]])
-            axes.set(xlabel="seconds", ylabel="MiB", title=f"Memory of the bridge: {row.goal}, {row.case}")
+            axes.set(
+                xlabel="seconds",
+                ylabel="MiB",
+                title=f"The bridge's {row.case}, a viewer coming and one going each second",
+            )
             axes.set_ylim(bottom=0)
-            drawn.append(_saved(pyplot, figure, folder / f"memory_{row.goal.lower()}.png"))
+            drawn.append(_saved(pyplot, figure, folder / "memory.png"))
     return drawn
 
 

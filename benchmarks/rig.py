@@ -133,7 +133,7 @@ class Rig:
             self._close_sources()
             raise
         told = json.loads(self.bridge.first)
-        self.osc, self.tcp, self.http = told["osc"], told["tcp"], told["http"]
+        self.osc, self.tcp, self.link, self.http = told["osc"], told["tcp"], told["link"], told["http"]
         self._run = 0
         time.sleep(SETTLE_S)
 

@@ -1,6 +1,6 @@
 """Viewers in a process of their own, as cheap as Python can: blocking sockets, one system call for a frame.
 
-    python -m benchmarks.viewers ADDRESS STREAM COUNT [--shared] [--stalled COUNT] [--credit 2]
+    python -m benchmarks.viewers ADDRESS STREAM COUNT [--shared | --websocket] [--stalled COUNT]
 
 Says `ready` when all have subscribed, and at a line on stdin what each got: [[at, request], ...].
 """
@@ -14,7 +14,7 @@ import sys
 import threading
 from typing import Any
 
-from benchmarks.engine import Engine
+from benchmarks.engine import Engine, WebSocketEngine
 from benchmarks.rig import Process
 
 
@@ -45,8 +45,8 @@ class Reader(threading.Thread):
 class Viewers:
     """Such a process, for who measures."""
 
-    def __init__(self, address: str, stream: str, count: int, *, shared: bool = False, stalled: int = 0) -> None:
-        options = ["--shared"] if shared else []
+    def __init__(self, address: str, stream: str, count: int, *, way: str = "TCP", stalled: int = 0) -> None:
+        options = {"TCP": [], "memory": ["--shared"], "WebSocket": ["--websocket"]}[way]
         command = (sys.executable, "-m", "benchmarks.viewers", address, stream, str(count), *options)
         self._process = Process(*command, "--stalled", str(stalled), stdin=True)
 
@@ -73,12 +73,19 @@ def main() -> None:
     parser.add_argument("stream")
     parser.add_argument("count", type=int)
     parser.add_argument("--shared", action="store_true")
+    parser.add_argument("--websocket", action="store_true")
     parser.add_argument("--stalled", type=int, default=0)
     options = parser.parse_args()
-    readers = [Reader(Engine(options.address, None, shared=options.shared)) for _ in range(options.count)]
+
+    def engine() -> Engine:
+        if options.websocket:
+            return WebSocketEngine(options.address, None)
+        return Engine(options.address, None, shared=options.shared)
+
+    readers = [Reader(engine()) for _ in range(options.count)]
     for reader in readers:
         reader.engine.subscribe(options.stream, "rgba8", credit=2)  # one on its way while the other is acked
-    idle = [Engine(options.address, None) for _ in range(options.stalled)]
+    idle = [engine() for _ in range(options.stalled)]
     for engine in idle:
         engine.subscribe(options.stream, "rgba8")
     for reader in readers:

@@ -1,7 +1,9 @@
-"""P14: an engine's pixels in, a result's pixels out, beside what a script does with ComfyUI's own nodes.
+"""P14: an engine's pixels in, a result's pixels out, beside what a script does with ComfyUI's own nodes; P3 with raw
+pixels: the way out alone, from asking to RGBA in hand, nothing taken off.
 
 Against the embedded server, or the real ComfyUI that COMFYUI_URL names. The graph makes nothing of the picture, so that
-what is measured is the way there and back; every picture is a new one, so that nothing is cached.
+what is measured is the way there and back. For P14 every picture is a new one, so that nothing is cached; for P3 the
+picture stays, and is only sent (and by the script encoded and decoded) again.
 """
 
 from __future__ import annotations
@@ -76,6 +78,12 @@ class Bridge:
         self.engine.send("run", stream="bench", params={"picture": picture})
         return self.engine.frame().at - begin
 
+    def again(self) -> float:
+        """Seconds from asking for the same picture to having it."""
+        begin = time.perf_counter()
+        self.engine.send("run", stream="bench")
+        return self.engine.frame().at - begin
+
     def close(self) -> None:
         """End it."""
         self.engine.close()
@@ -90,6 +98,7 @@ class Script:
         import websocket
 
         self._url = url
+        self._name = ""
         self._client = uuid.uuid4().hex
         self._socket = websocket.WebSocket()
         self._socket.connect(f"{url.replace('http', 'ws', 1)}/ws?clientId={self._client}")
@@ -99,9 +108,19 @@ class Script:
         begin = time.perf_counter()
         with io.BytesIO() as file:
             Image.fromarray(pixels).save(file, "PNG", compress_level=1)
-            name = self._upload(file.getvalue())
+            self._name = self._upload(file.getvalue())
+        self._make()
+        return time.perf_counter() - begin
+
+    def again(self) -> float:
+        """Seconds from asking for the same picture to having it."""
+        begin = time.perf_counter()
+        self._make()
+        return time.perf_counter() - begin
+
+    def _make(self) -> None:
         graph = {
-            "1": {"class_type": "LoadImage", "inputs": {"image": name}},
+            "1": {"class_type": "LoadImage", "inputs": {"image": self._name}},
             "2": {"class_type": "SaveImageWebsocket", "inputs": {"images": ["1", 0]}},
         }
         prompt_id = self._post("/prompt", json.dumps({"prompt": graph, "client_id": self._client}).encode())[
@@ -117,7 +136,6 @@ class Script:
             if told["type"] == "executing" and told["data"]["prompt_id"] == prompt_id and told["data"]["node"] is None:
                 break
         rgba(data)
-        return time.perf_counter() - begin
 
     def _upload(self, file: bytes) -> str:
         mark = uuid.uuid4().hex
@@ -137,7 +155,7 @@ class Script:
 
 
 def measure_whole(rounds: int) -> list[Row]:
-    """P14, both with the node pack (where the ComfyUI has it) and without."""
+    """P14, both with the node pack (where the ComfyUI has it) and without; and P3 with it."""
     url = os.environ.get("COMFYUI_URL", "").rstrip("/")
     server = None if url else Process(sys.executable, "-m", "bridge", "embedded", "--port", "0")
     ways: list[Bridge | Script] = []
@@ -158,9 +176,10 @@ def measure_whole(rounds: int) -> list[Row]:
                     found = way.once(array)
                     if place >= 0:
                         taken[name].append(found)
+            where = "COMFYUI_URL" if server is None else "embedded"
+            rows.append(_out(bridges["raw"], script, side, where, rounds))
             for transfer, bridge in bridges.items():
                 ours, theirs = median(taken[transfer]), median(taken["script"])
-                where = "COMFYUI_URL" if server is None else "embedded"
                 case = f"{side}, transfer {transfer}, {where}"
                 sides = f"{ms(theirs)} of the script against {ms(ours)} ({bridge.transfer or 'nothing told'})"
                 samples = {"script_s": taken["script"], "bridge_s": taken[transfer]}
@@ -171,3 +190,19 @@ def measure_whole(rounds: int) -> list[Row]:
             way.close()
         if server is not None:
             server.close()
+
+
+def _out(bridge: Bridge, script: Script, side: int, where: str, rounds: int) -> Row:
+    """P3 with raw pixels: both have just had a picture made, and ask for it again."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    for place in range(-2, rounds):
+        for way, into in ((bridge, ours), (script, theirs)):
+            found = way.again()
+            if place >= 0:
+                into.append(found)
+    sides = (
+        f"{ms(median(ours))} against {ms(median(theirs))} of the example script ({bridge.transfer or 'nothing told'})"
+    )
+    samples = {"bridge_s": ours, "example_s": theirs}
+    return Row("P3", f"raw{side} end to end, {where}", median(ours) / median(theirs), 0.1, sides=sides, samples=samples)

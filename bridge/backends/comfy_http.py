@@ -20,7 +20,7 @@ from bridge.backends.foreign_answers import NOT_FOUND_ADVICE, foreign_answer
 from bridge.backends.records import ComfyLimits
 from bridge.errors import BackendError, ErrorCode
 
-_PIECE_BYTES: Final = 1 << 18
+_PIECE_BYTES: Final = 1 << 20
 _JSON: Final = {"Content-Type": "application/json"}
 
 

@@ -56,6 +56,15 @@ def test_a_pool_makes_all_that_it_is_asked_for() -> None:
 
 
 @pytest.mark.slow
+def test_a_slow_reader_by_every_way(tmp_path: Path) -> None:
+    report = bench(tmp_path, "--only", "P8")
+    assert {row["case"] for row in report["rows"]} == {
+        f"age at a slow reader, {way}" for way in ("TCP", "WebSocket", "memory")
+    }
+    assert all(row["samples"]["age_s"] for row in report["rows"])
+
+
+@pytest.mark.slow
 def test_the_relay_beside_its_floors(tmp_path: Path) -> None:
     report = bench(tmp_path, "--only", "P1")
     assert {row["case"] for row in report["rows"]} == {"png512", "jpeg512", "png1024", "jpeg1024"}
