@@ -103,7 +103,10 @@ class ViewerFade:
         self._screen = screen
 
     def offer(self, item: ViewerSet, now: float) -> None:
-        """A new set, the fade's from now on."""
+        """A new set, the fade's from now on. One of another size or format is shown at once: nothing fades into it."""
+        newest = self._fade.newest
+        if newest is not None and not _pairs(newest, item):
+            self.start_from(None)
         self._take(self._fade.offer(item, now), now)
 
     def start_from(self, item: ViewerSet | None) -> None:

@@ -78,6 +78,11 @@ class CrossFade(Generic[Item]):
         """True while a set is on its way."""
         return self._coming is not None
 
+    @property
+    def newest(self) -> Item | None:
+        """The set that came last of those that are held."""
+        return self._next or self._coming or self._shown
+
     def offer(self, item: Item, now: float) -> Turn[Item]:
         """A new set. The very first is shown at once, and so is any that there is nothing to fade from."""
         if self._last_at is not None:

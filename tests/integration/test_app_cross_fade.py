@@ -149,3 +149,22 @@ def test_nobody_who_did_not_ask_gets_blends_and_nothing_is_left(tmp_path, slow_f
         assert rig.bridge.buffers.stats().lent == 0
 
     run(test)
+
+
+def test_a_set_of_another_size_comes_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(cross_fade.CrossFade, "length_s", property(lambda fade: 3600.0 if fade._gaps else 0.0))
+
+    async def test():
+        async with AppRig(tmp_path, STREAMS) as rig:
+            engine = await rig.engine()
+            await engine.subscribe(blend_fps=1.0)
+            await show(engine, color(1))
+            await show(engine, color(2))  # fades for an hour
+            rig.osc().send("/texbridge/main/size", 64, 64)
+            stream = rig.bridge.streams.by_name["main"]
+            await rig.until(lambda: stream.size is not None, "the size")
+            await show(engine, color(3))
+            await the_set(engine, 3)
+            assert [frame.header.number for frame in engine.frames] == [1, 3]
+
+    run(test)
