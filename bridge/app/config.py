@@ -75,6 +75,13 @@ class LinkConfig(_Section, frozen=True):
     token: Annotated[
         Text, Meta(description="what `hello` must carry; needed as soon as a door listens beyond loopback")
     ] = ""
+    lan: Annotated[
+        bool,
+        Meta(
+            description="as `serve --lan`: doors on loopback listen on every network, with a token that is kept; "
+            "osc.allow says who may send OSC"
+        ),
+    ] = False
     origins: Annotated[
         tuple[str, ...], Meta(description="web pages that may connect, exactly as the browser names them")
     ] = ()

@@ -115,10 +115,11 @@ def serve(options: argparse.Namespace) -> int:
         overrides.setdefault("osc", {})["allow"] = options.osc_allow
     if options.wait_comfy is not None and not 0 < options.wait_comfy <= MAX_WAIT_S:
         raise ConfigError(f"--wait-comfy {options.wait_comfy:g} is not over 0 and at most {MAX_WAIT_S:,.0f} seconds")
-    if options.new_token and not options.lan:
-        raise ConfigError("--new-token goes with --lan")
+    is_lan = options.lan or read_config(options, overrides, check_doors=False)[0].link.lan
+    if options.new_token and not is_lan:
+        raise ConfigError("--new-token goes with --lan, or link.lan in the configuration")
     kept_in: Path | None = None
-    if options.lan:
+    if is_lan:
         kept_in = open_to_lan(options, overrides)
     config, path = read_config(options, overrides)
     set_up_logging(config.log.level)
@@ -128,7 +129,7 @@ def serve(options: argparse.Namespace) -> int:
     server = Server(config, require_comfy=options.require_comfy, wait_comfy_s=options.wait_comfy)
 
     def ready(server: Server) -> None:
-        lan = Lan(lan_addresses(config.osc.allow), kept_in) if options.lan else None
+        lan = Lan(lan_addresses(config.osc.allow), kept_in) if is_lan else None
         print(ready_json(server, lan) if options.json else ready_block(server, path, lan), flush=True)
 
     run_bridge(serve_until_stopped(server, ready, until_input_ends=options.until_input_ends), config.runtime)

@@ -114,6 +114,20 @@ def test_osc_from_a_network_that_is_not_allowed(home):
         assert not osc_arrives(json.loads(running.line()), OWN)
 
 
+@NEEDS_A_NETWORK
+def test_by_the_configuration(home):
+    (home.work / "texbridge.toml").write_text(f'[link]\nlan = true\n[osc]\nallow = ["{OWN}/32"]\n', encoding="utf-8")
+    with home.start("serve", "--json", "--embedded", *EVERYWHERE) as running:
+        told = json.loads(running.line())
+        assert OWN in told["lan"]
+        assert get(told["http"], "/readyz")[0] == 401
+        assert get(told["http"], f"/readyz?token={told['token']}")[0] in (200, 503)
+    (home.work / "texbridge.toml").write_text("[link]\nlan = true\n", encoding="utf-8")
+    done = home.run("serve", "--embedded")
+    assert (done.code, "--osc-allow NETWORK" in one_line(done.err.partition("\n")[2] or done.err)) == (2, True)
+    assert home.run("backends", "list", "--http", "127.0.0.1:9").code == 1, "other commands are not kept from anything"
+
+
 def test_it_refuses_to_start_without_networks(home):
     done = home.run("serve", "--lan", "--embedded")
     assert (done.code, done.out) == (2, "")
