@@ -13,9 +13,10 @@
 //   link.set("main", { top_left: [1, 0.3, 0] });
 //
 // No dependencies, no build step. README.md beside it tells how a page is let in.
-export { FrameSet, LinkLostError, Request, Subscription, TexBridge } from "./link.js";
+export { LinkLostError, TexBridgeError } from "./errors.js";
+export { decodeFrame, Flag, Format, Frame, isEncoded, levelBytes, levels, PartAssembler } from "./frames.js";
+export { TexBridge } from "./link.js";
+export { decodeMessage, encodeMessage } from "./messages.js";
+export { Request } from "./request.js";
+export { FrameSet, Subscription } from "./subscription.js";
 export { StreamTexture, StreamView } from "./texture.js";
-export {
-  decodeFrame, decodeMessage, encodeMessage, Flag, Format, Frame, isEncoded, levelBytes, levels, PartAssembler,
-  TexBridgeError,
-} from "./wire.js";

@@ -1,5 +1,6 @@
 // Frames into WebGL2 textures, and a canvas that shows them. No dependencies.
-import { Format, Frame, isEncoded, levels, TexBridgeError } from "./wire.js";
+import { TexBridgeError } from "./errors.js";
+import { Format, Frame, isEncoded, levels } from "./frames.js";
 
 /** @typedef {{internal: number, layout: number, type: number, view: "u8" | "u16" | "f32"}} Plain */
 

@@ -1,5 +1,7 @@
 // Reads the vectors of protocols/vectors in the page, by the format that their README tells.
-import { decodeFrame, decodeMessage, encodeMessage, PartAssembler, TexBridgeError } from "/web/wire.js";
+import { TexBridgeError } from "/web/errors.js";
+import { decodeFrame, PartAssembler } from "/web/frames.js";
+import { decodeMessage, encodeMessage } from "/web/messages.js";
 
 /** A number that was written with a point: canonical bytes of it are a float's. */
 class Float {

@@ -6,7 +6,7 @@ const Parts = preload("res://addons/texbridge/core/parts.gd")
 const LengthReader = preload("res://addons/texbridge/core/length_reader.gd")
 
 # 2^63 and more can't be written: GDScript's int is signed. Read they are, as the negative number of the same bits.
-const NOT_WRITTEN = ["answer_finished", "answer_memory", "answer_pong", "ping", "run_full", "run_key_number", "set"]
+const NOT_WRITTEN = ["answer_finished", "answer_memory", "answer_pong", "ping", "run_full", "run_key_number", "sequence_full", "set"]
 
 var problems = []
 

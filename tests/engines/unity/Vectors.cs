@@ -17,6 +17,9 @@ namespace TexBridge.Check
         {
             { "message/run_key_number", "its keys are text" },
             { "message/sequence", "it asks index by index: RequestAndWait" },
+            { "message/sequence_full", "it asks index by index: RequestAndWait" },
+            { "message/image_frame", "it makes no sequences" },
+            { "message/seed", "its seeds are those of open and run" },
             { "message/memory", "its pictures go over the link" },
         };
 
