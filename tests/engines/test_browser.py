@@ -300,9 +300,10 @@ def test_a_cut_costs_no_session_and_no_request(page, bridge):
     before = page("picture", "cuts", PLAIN)
     assert page("cut")["resumed"] is True
     assert page("runAndCut", "cuts", {"noise": 0.3})["outcome"] == "done"
+    assert page("runAndLose", "cuts", {"noise": 0.2}) == {"outcome": "done", "same": True}
     after = page("picture", "cuts", PLAIN)
     assert after["pixels"] == before["pixels"]
-    assert after["number"] == before["number"] + 2
+    assert after["number"] == before["number"] + 3
 
 
 def test_the_bridge_is_killed_and_started_again(page, config, tmp_path):

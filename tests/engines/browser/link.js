@@ -163,6 +163,16 @@ globalThis.page = {
     const finished = await (await request).finished;
     return { outcome: finished.outcome, request: finished.request };
   },
+  // a run whose answer is lost with the connection: the bridge has written it, and the page has not read it
+  runAndLose: async (stream, params) => {
+    link.takeFinished = () => {
+      delete link.takeFinished;
+      link.socket.close();
+    };
+    const request = await link.run(stream, params);
+    const finished = await request.finished;
+    return { outcome: finished.outcome, same: finished.request === request.request };
+  },
   image: (stream, param, width, height, rgba) => {
     const data = new ImageData(width, height);
     for (let at = 0; at < data.data.length; at += 4) data.data.set(rgba, at);
