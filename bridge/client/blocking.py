@@ -269,6 +269,9 @@ class BlockingClient:
         params: Mapping[str, Any] | None = None,
         *,
         seed_policy: SeedPolicy | str | None = None,
+        seed_every: int | None = None,
+        seed_every_s: float | None = None,
+        min_change: float | None = None,
         max_fps: float | None = None,
         size: tuple[int, int] | None = None,
         aspect: str | float | tuple[float, float] | None = None,
@@ -283,6 +286,9 @@ class BlockingClient:
                 mode,
                 params,
                 seed_policy=seed_policy,
+                seed_every=seed_every,
+                seed_every_s=seed_every_s,
+                min_change=min_change,
                 max_fps=max_fps,
                 size=size,
                 aspect=aspect,
@@ -347,6 +353,10 @@ class BlockingClient:
     def live(self, stream: StreamName, on: bool = True) -> None:
         """Let a stream go on by itself, or end that."""
         self._loop.call(self._client.live(stream, on))
+
+    def seed(self, stream: StreamName, seed: int | None = None, **options: Any) -> None:
+        """Set the seed that comes next or how it goes on, or lock it; options as `Client.seed` has them."""
+        self._loop.call(self._client.seed(stream, seed, **options))
 
     def freeze(self, stream: StreamName, on: bool = True, fade_s: float = 0.0) -> None:
         """Hold the picture of a stream, or let it go on."""

@@ -147,6 +147,9 @@ class Client:
         params: Mapping[str, Any] | None = None,
         *,
         seed_policy: SeedPolicy | str | None = None,
+        seed_every: int | None = None,
+        seed_every_s: float | None = None,
+        min_change: float | None = None,
         max_fps: float | None = None,
         size: tuple[int, int] | None = None,
         aspect: str | float | tuple[float, float] | None = None,
@@ -156,7 +159,8 @@ class Client:
         """Make a stream, or attach to the one of this name; gives the size of its pictures too.
 
         `aspect` ("16:9", 1.85, (16, 9)) and `megapixels` (of 1,048,576 pixels), one of them or both, stand for the
-        nearest size that the workflow makes; `size` must be one of those.
+        nearest size that the workflow makes; `size` must be one of those. `seed_every` pictures, and `seed_every_s`
+        seconds at least, a seed stays; a picture in that differs by less than `min_change` makes none.
         """
         message = m.Open(
             stream=stream,
@@ -164,6 +168,9 @@ class Client:
             mode=_word(Mode, "mode", mode),
             params=None if params is None else _plain_params(params),
             seed_policy=None if seed_policy is None else _word(SeedPolicy, "seed_policy", seed_policy),
+            seed_every=seed_every,
+            seed_every_s=seed_every_s,
+            min_change=min_change,
             max_fps=max_fps,
             size=None if size is None else (int(size[0]), int(size[1])),
             aspect=aspect,
@@ -352,6 +359,27 @@ class Client:
         await self._session.ask(
             m.Live(stream=name, on=on), m.Ok, lambda _: self._session.opened.live_switched(name, on)
         )
+
+    async def seed(
+        self,
+        stream: StreamName,
+        seed: int | None = None,
+        *,
+        policy: SeedPolicy | str | None = None,
+        every: int | None = None,
+        every_s: float | None = None,
+        lock: bool | None = None,
+    ) -> None:
+        """Set the seed that comes next or how it goes on; with `lock` keep that of the picture that is shown."""
+        message = m.Seed(
+            stream=self._name(stream),
+            seed=seed,
+            policy=None if policy is None else _word(SeedPolicy, "policy", policy),
+            every=every,
+            every_s=every_s,
+            lock=lock,
+        )
+        await self._session.ask(message, m.Ok)
 
     async def freeze(self, stream: StreamName, on: bool = True, fade_s: float = 0.0) -> None:
         """Hold the picture of a stream, or let it go on."""

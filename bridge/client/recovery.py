@@ -44,6 +44,9 @@ class Opened:
                 message,
                 params={**(before.params or {}), **(message.params or {})} or None,
                 seed_policy=message.seed_policy or before.seed_policy,
+                seed_every=message.seed_every or before.seed_every,
+                seed_every_s=before.seed_every_s if message.seed_every_s is None else message.seed_every_s,
+                min_change=before.min_change if message.min_change is None else message.min_change,
                 max_fps=message.max_fps or before.max_fps,
                 **(_size(before) if _size(message) == _NO_SIZE else {**_NO_SIZE, "size": size or message.size}),
             )

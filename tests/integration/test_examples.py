@@ -64,3 +64,23 @@ def test_colour_depth_and_mask_as_one_set(tmp_path):
     assert "12 of 12 show one and the same picture" in done.stdout
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (8 * 132, 3 * 132)
+
+
+def test_zooming_feedback(tmp_path):
+    """With a bridge and a ComfyUI of its own: many pictures, each of them of the one before, and blends between."""
+    sheet = tmp_path / "sheet.png"
+    script = REPOSITORY / "examples" / "feedback_zoom.py"
+    command = [sys.executable, str(script), "--seconds", "4", "--size", "96", "--blend-fps", "60", "--out", str(sheet)]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    words = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
+    assert int(words["pictures"][1]) >= 3
+    assert int(words["blends"][1]) >= 1
+    with Image.open(sheet) as picture:
+        pixels = np.asarray(picture).astype(int)
+    assert pixels.shape[1] >= 400
+    first, second = pixels[8:190, 8:190], pixels[8:190, 208:390]
+    assert second.std() > 2  # clouds in it by now
+    assert abs(second - first).mean() > 1
