@@ -8,6 +8,7 @@ bridge.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import secrets
@@ -79,9 +80,14 @@ class PictureMemory:
 
         Raises:
             InvalidValueError: a format that is no raw one (306), or pixels that don't fit it or the slot (301, 309).
+            OSError: another program made the file shorter; `Client.share_pictures` makes another.
         """
         if self._closed:
             raise ValueError("the memory is closed")
+        # To write beyond the end of a file ends the process (SIGBUS).
+        if self._mapping.size() < self._page.file_bytes:
+            words = "another program made this file shorter; share_pictures makes a new one"
+            raise OSError(errno.EIO, words, str(self._path))
         array = np.ascontiguousarray(pixels)
         pixel_format = FORMATS_BY_WORD.get(format)
         if pixel_format is None or pixel_format not in BYTES_PER_PIXEL:

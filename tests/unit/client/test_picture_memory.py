@@ -35,6 +35,14 @@ def file(memory: PictureMemory) -> Iterator[EngineFile]:
     file.close()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows doesn't let anybody cut a mapped file")
+def test_a_file_that_somebody_made_shorter_is_an_error_and_not_the_end(memory: PictureMemory) -> None:
+    assert memory.write(np.zeros((2, 2, 4), np.uint8))
+    os.truncate(memory.message.file, 4096)
+    with pytest.raises(OSError, match="made this file shorter"):
+        memory.write(np.zeros((2, 2, 4), np.uint8))
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Windows has other rights")
 def test_the_file_is_the_users_alone_and_has_no_holes(memory: PictureMemory) -> None:
     found = os.stat(memory.message.file)
