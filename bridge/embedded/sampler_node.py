@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from bridge.embedded.catalog import node
 from bridge.embedded.image_nodes import number
@@ -51,9 +51,9 @@ def embedded_sampler(
 
 
 def _jpeg(picture: Pixels) -> bytes:
-    """A preview as ComfyUI sends it: a JPEG of at most 512 pixels a side."""
-    shown = Image.fromarray(to_bytes(picture)[..., :3] if picture.shape[-1] > 3 else to_bytes(picture))
-    shown.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    """A preview as ComfyUI sends it: a JPEG of 512 pixels on its longer side."""
+    shown = Image.fromarray(to_bytes(picture)[..., :3])
+    shown = ImageOps.contain(shown, (PREVIEW_SIDE, PREVIEW_SIDE))
     file = io.BytesIO()
     shown.save(file, "JPEG", quality=95)
     return file.getvalue()
