@@ -86,7 +86,8 @@ class LinkFrames:
             lossless=self._lossless(subscription),
             pace=self._pace(stream, subscription),
         )
-        viewer.overflow = lambda: self._overflown(session, stream, viewer)
+        viewer.lost = lambda error: self._lost(session, stream, viewer, error)
+        viewer.freed = lambda: self._bridge.sequences.look_at(stream.number)
         if connection is not None:
             viewer.reach(connection.wake, connection.write_now)
         return viewer
@@ -109,20 +110,24 @@ class LinkFrames:
         sequences = self._bridge.sequences
         return ViewerPace(lambda: subscription.fps or sequences.fps_of(stream.number), self._bridge.clock)
 
-    def _overflown(self, session: Session, stream: Stream, viewer: Viewer) -> None:
-        """A lossless reader didn't keep up: it is told, and its subscription ends; not that of who waits for a sequence
-        of its own, whom the sets of others can't cost that.
+    def _lost(self, session: Session, stream: Stream, viewer: Viewer, missing: BaseException | None) -> None:
+        """A lossless reader didn't keep up, or its form can't be made: it is told, and its subscription ends.
+
+        Who waits for a sequence of its own loses the sets of others alone; where the form can't be made the sequence
+        fails.
         """
         if self._bridge.sequences.is_requester(stream.number, session.id):
+            if missing is not None:
+                self._bridge.sequences.fail(stream.number, session.id, missing)
             return
         if self._bridge.viewers.get(stream.number, session.id) is not viewer:
             return
         session.unsubscribe(stream.number)
         self._actions.remove_viewer(stream, session.id)
         stats = viewer.outbox.stats(self._bridge.clock())
+        why = f"{stats.waiting + stats.unacked} sets wait for it, and no more are kept" if missing is None else missing
         error = NotAllowedError(
-            f"the subscription to stream {stream.name!r} has ended: {stats.waiting + stats.unacked} sets wait for it, "
-            "and no more are kept; subscribe again, with latest, or read faster",
+            f"the subscription to stream {stream.name!r} has ended: {why}; subscribe again with latest, or read faster",
             code=ErrorCode.WINDOW_FULL,
             field="stream",
             value=stream.name,
@@ -178,7 +183,6 @@ class LinkFrames:
         viewer = self._bridge.viewers.get(self._actions.streams.find(message.stream).number, session.id)
         if viewer is not None:  # else it crossed the end of the subscription: an ack has no answer
             viewer.ack(message.number)
-            self._bridge.sequences.look_at(viewer.stream)
 
     def stats(self, connection: Connection, session: Session, message: m.Stats) -> None:
         """Answer what a subscription was sent."""

@@ -64,9 +64,9 @@ class LinkSequences:
             {str(place): value for place, value in enumerate(tracks.values())}, values.values, stream.number, runs=True
         )
         workflow = bridge.library.get(stream.workflow.name)
-        seed = stream.next_seed(self._random.getrandbits, message.seed)
+        seed, every = stream.next_seed(self._random.getrandbits, message.seed, now), stream.seeds.every
         if message.seed is None and stream.seed_policy is SeedPolicy.INCREMENT:
-            stream.seed = (seed + message.frames) & MAX_SEED
+            stream.seed = (seed + -(-message.frames // every)) & MAX_SEED
         number = bridge.scheduler.take_number()
         request = Request(number, stream, workflow, values, stream.size, now, session=session.id, seed=seed)
         bridge.requests[number] = request
@@ -81,6 +81,7 @@ class LinkSequences:
                 message.first,
                 seed,
                 stream.seed_policy,
+                every,
                 fps=message.fps,
                 images=images,
             )
