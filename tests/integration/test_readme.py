@@ -171,8 +171,8 @@ def test_send_moves_the_picture_and_the_page_is_there(home):
 
 
 def test_the_other_commands_one_after_the_other(home):
-    """init, workflows and run, in one folder, as a person would."""
-    names = ("init", "workflows", "run", "doctor")
+    """init, workflows, run and render, in one folder, as a person would."""
+    names = ("init", "workflows", "run", "render", "doctor")
     lines = [line for line in TYPED if line.startswith(tuple(f"texbridge {name}" for name in names))]
     assert {line.split()[1] for line in lines} == set(names)
     for line in lines:
@@ -181,6 +181,7 @@ def test_the_other_commands_one_after_the_other(home):
         assert done.out
     assert (home.work / "my_show" / "texbridge.toml").is_file()
     assert (home.work / "out.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list((home.work / "shot").glob("10*.png"))) == 24
 
 
 def test_the_ten_lines_of_python(home):
