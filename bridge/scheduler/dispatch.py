@@ -83,11 +83,15 @@ def expected(ledger: Ledger, backend: Backend, cost_key: Hashable) -> tuple[floa
 
 def has_place(ledger: Ledger, request: Request) -> bool:
     """True if a waiting request is only waiting for its turn: a backend is there that it may go to."""
-    places = [backend for backend in ledger.backends.values() if backend.takes]
     if request.only is not None:
-        return any(backend.name == request.only for backend in places)
-    fit = placement.fitting((b.name for b in places), request.stream.unfit, _down(ledger))
-    return bool(fit)
+        return any(backend.takes and backend.name == request.only for backend in ledger.backends.values())
+    return bool(_fitting(ledger, request.stream))
+
+
+def _fitting(ledger: Ledger, stream: Stream) -> list[str] | None:
+    """The open backends that a stream's work may go to; None if it waits for one that is down."""
+    takes = (backend.name for backend in ledger.backends.values() if backend.takes)
+    return placement.fitting(takes, stream.unfit, _down(ledger) if stream.unfit else ())
 
 
 def _down(ledger: Ledger) -> list[str]:
@@ -307,6 +311,8 @@ def choose_refresh(ledger: Ledger, now: float) -> tuple[Refresh | None, float]:
     for attempt in ledger.late.values():
         backend, stream = attempt.backend, attempt.request.stream
         if attempt.posted_at is None or not backend.takes or len(backend.prompts) > policy.RUNNING_AND_WAITING:
+            continue
+        if backend.name in stream.unfit and backend.name not in (_fitting(ledger, stream) or ()):
             continue
         newer = _newer_run(attempt.request)
         if newer is None and attempt.revision == stream.revision:

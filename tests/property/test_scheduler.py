@@ -20,7 +20,7 @@ from bridge.scheduler.scheduler import Scheduler
 from bridge.types import Mode, Outcome
 
 MODES = {1: Mode.ONESHOT, 2: Mode.LATEST, 3: Mode.LIVE}
-BACKENDS = ("a", "b")
+BACKENDS = ("a", "b", "c")
 
 
 @dataclass
@@ -42,6 +42,8 @@ class SimulatedComfy:
     name: str
     up: bool = False
     doubted: bool = False
+    drained: bool = False
+    seen: bool = False
     prompts: list[Prompt] = field(default_factory=list)
 
 
@@ -62,6 +64,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.shown_requests: dict[int, list[int]] = {stream: [] for stream in MODES}
         self.settling: list[int] = []
         self.panicked = False
+        self.dying = False
+        """True while a backend is gone and the scheduler not told yet."""
+        self.unfit: dict[int, frozenset[str]] = dict.fromkeys(MODES, frozenset())
         self.run_kept: dict[int, int] = {}
         self.next_duration = 0.1
         self.lose_posted = False
@@ -81,6 +86,11 @@ class SchedulerMachine(RuleBasedStateMachine):
                     assert command.request not in self.outcomes, "submitted after its terminal answer"
                     comfy = self.comfys[command.backend]
                     assert not comfy.doubted, "submitted to a doubted backend"
+                    assert not comfy.drained, "submitted to a drained backend"
+                    places = self.places(command.stream)
+                    assert self.dying or command.backend in places, (
+                        f"{command.backend} lacks its nodes, {places} do not"
+                    )
                     bound = self.revisions[command.stream] if command.revision is None else command.revision
                     self.attempt_of[command.attempt] = command
                     self.bound_of[command.attempt] = bound
@@ -108,9 +118,18 @@ class SchedulerMachine(RuleBasedStateMachine):
             if prompt.attempt == attempt:
                 prompt.interrupted = True
 
+    def places(self, stream: int) -> list[str]:
+        """Where a stream's work may go: open, and with its nodes if any has them or will be back with them."""
+        open_ = [c.name for c in self.comfys.values() if c.up and not c.doubted and not c.drained]
+        fit = [name for name in open_ if name not in self.unfit[stream]]
+        back = [c.name for c in self.comfys.values() if c.seen and not c.drained and not (c.up and not c.doubted)]
+        if fit or any(name not in self.unfit[stream] for name in back):
+            return fit
+        return open_
+
     # --- what happens -----------------------------------------------------------------------------------
 
-    @initialize(fps=st.sampled_from([None, 10.0, 30.0]), varies=st.booleans(), up=st.sampled_from([0, 1, 2, 2]))
+    @initialize(fps=st.sampled_from([None, 10.0, 30.0]), varies=st.booleans(), up=st.sampled_from([0, 1, 2, 3]))
     def streams(self, fps: float | None, varies: bool, up: int) -> None:
         for stream, mode in MODES.items():
             self.tell(e.StreamConfigured(stream, mode, ("w", stream), varies and mode is Mode.LIVE, fps))
@@ -121,7 +140,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(BACKENDS))
     def backend_up(self, name: str) -> None:
         comfy = self.comfys[name]
-        comfy.up, comfy.doubted = True, False
+        comfy.up, comfy.doubted, comfy.seen = True, False, True
         self.tell(e.BackendUp(name))
 
     @rule(name=st.sampled_from(BACKENDS), down_first=st.booleans())
@@ -129,6 +148,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         comfy = self.comfys[name]
         if not comfy.up:
             return
+        self.dying = not down_first
         comfy.up = comfy.doubted = False
         lost, comfy.prompts = comfy.prompts, []
         if down_first:
@@ -137,6 +157,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.tell(e.AttemptLost(prompt.attempt))
         if not down_first:
             self.tell(e.BackendDown(name))
+        self.dying = False
         comfy.prompts.clear()  # what was tried there while it was dying is gone with it
 
     @rule(name=st.sampled_from(BACKENDS))
@@ -144,6 +165,21 @@ class SchedulerMachine(RuleBasedStateMachine):
         if self.comfys[name].up:
             self.comfys[name].doubted = True
             self.tell(e.BackendDoubted(name))
+
+    @rule(name=st.sampled_from(BACKENDS), drained=st.booleans())
+    def backend_drained(self, name: str, drained: bool) -> None:
+        self.comfys[name].drained = drained
+        self.comfys[name].seen = True
+        self.tell(e.BackendDrained(name) if drained else e.BackendKept(name), doubled=True)
+
+    @rule(name=st.sampled_from(BACKENDS), mute=st.booleans())
+    def backend_mute(self, name: str, mute: bool) -> None:
+        self.tell(e.BackendMuted(name, mute))
+
+    @rule(stream=st.sampled_from(list(MODES)), unfit=st.frozensets(st.sampled_from(BACKENDS)))
+    def places_changed(self, stream: int, unfit: frozenset[str]) -> None:
+        self.unfit[stream] = unfit
+        self.tell(e.PlacesChanged(stream, unfit))
 
     @rule(name=st.sampled_from(BACKENDS), index=st.integers(0, 2))
     def one_prompt_lost(self, name: str, index: int) -> None:
@@ -312,12 +348,14 @@ class SchedulerMachine(RuleBasedStateMachine):
                 assert self.outcomes.get(number) in (None, Outcome.DONE, Outcome.CANCELLED, Outcome.EXPIRED)
 
     @invariant()
-    def a_free_backend_never_waits_while_there_is_work(self) -> None:
+    def nothing_waits_while_all_that_it_may_go_to_are_free(self) -> None:
+        """One that is free is left alone only for another one that is expected to be done sooner."""
         if self.panicked:
             return
-        free = [c for c in self.comfys.values() if c.up and not c.doubted and not c.prompts]
-        if free:
-            assert all(self.scheduler.waiting(stream) == 0 for stream in MODES), "work waits beside a free backend"
+        for stream in MODES:
+            places = self.places(stream)
+            if places and not any(self.comfys[name].prompts for name in places):
+                assert self.scheduler.waiting(stream) == 0, "work waits beside free backends"
 
     @invariant()
     def at_most_one_latest_run_waits(self) -> None:
@@ -326,7 +364,10 @@ class SchedulerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Let everything end: every accepted request has exactly one answer."""
         self.resume()
+        for stream in MODES:
+            self.places_changed(stream, frozenset())
         for name in BACKENDS:
+            self.backend_drained(name, False)
             self.backend_up(name)
         self.viewers(3, 0)
         for _ in range(400):
