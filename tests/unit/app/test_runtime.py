@@ -1,14 +1,18 @@
 """The event loop and the switch interval, on every system by fakes."""
 
 import asyncio
+import ctypes
 import importlib.machinery
+import os
 import sys
-from types import ModuleType
+from collections.abc import Callable
+from functools import partial
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from bridge.app import runtime
-from bridge.app.runtime import RuntimeConfig, choose_loop, quick_switching, run_bridge
+from bridge.app.runtime import RuntimeConfig, choose_loop, quick_switching, raise_priority, run_bridge
 
 
 @pytest.fixture
@@ -75,3 +79,59 @@ def test_what_runs_on_it_gives_its_result(loop: str) -> None:
         return f"{sys.getswitchinterval():.4f}"
 
     assert run_bridge(main(), RuntimeConfig(loop=loop, switch_interval_ms=0.3)) == "0.0003"
+
+
+async def nothing() -> None:
+    pass
+
+
+def test_a_raised_priority_is_asked_for_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int, int]] = []
+    monkeypatch.setattr(os, "setpriority", lambda *asked_for: asked.append(asked_for), raising=False)
+    monkeypatch.setattr(os, "PRIO_PROCESS", 0, raising=False)
+    run_bridge(nothing(), RuntimeConfig(loop="asyncio"))
+    assert asked == []
+    monkeypatch.setattr(runtime, "raise_priority", partial(raise_priority, "linux"))
+    run_bridge(nothing(), RuntimeConfig(loop="asyncio", priority="raised"))
+    assert asked == [(0, 0, -5)]
+
+
+def test_a_priority_that_the_system_refuses_is_told_and_the_bridge_runs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse() -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(runtime, "raise_priority", refuse)
+    run_bridge(nothing(), RuntimeConfig(loop="asyncio", priority="raised"))
+    assert "Permission denied" in caplog.text
+    assert "CAP_SYS_NICE" in caplog.text
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_windows_has_priority_classes(monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
+    asked: list[tuple[object, int]] = []
+
+    def set_class(process: object, number: int) -> int:
+        asked.append((process, number))
+        return int(works)
+
+    process = SimpleNamespace(GetCurrentProcess=FakeFunction(lambda: 7), SetPriorityClass=FakeFunction(set_class))
+    monkeypatch.setattr(ctypes, "WinDLL", lambda name, use_last_error: process, raising=False)
+    monkeypatch.setattr(ctypes, "get_last_error", lambda: 5, raising=False)
+    if works:
+        raise_priority("win32")
+    else:
+        with pytest.raises(OSError, match="Windows error 5"):
+            raise_priority("win32")
+    assert asked == [(7, 0x8000)]
+
+
+class FakeFunction:
+    """A function of a Windows library: it takes attributes."""
+
+    def __init__(self, function: Callable[..., int]) -> None:
+        self.function = function
+
+    def __call__(self, *arguments: object) -> int:
+        return self.function(*arguments)
