@@ -51,6 +51,8 @@ def write_binding(proposal: Proposal, label: str, workflow: WorkflowSpec | None 
             lines.append(_input(each.refs))
         lines += _pairs(each.keys)
         lines += _own_range(each, workflow)
+    if proposal.feedback is not None:
+        lines += ["", "# the last picture goes back into the next one", "[feedback]", *_pairs(proposal.feedback)]
     for output in proposal.outputs:
         lines += ["", *_comment(output.reason), f"[outputs.{output.name}]", f"node = {_value(output.ref)}"]
         if output.kind:

@@ -33,6 +33,16 @@ class FeedbackEntry:
     numbers: Mapping[str, float] = field(default_factory=dict)
     """Defaults of the parameters, by key."""
 
+    def keys(self) -> dict[str, Any]:
+        """What the table says, as it says it; what is not said, or as it is without being said, is left out."""
+        named = {"parameter": self.parameter, "output": self.output}
+        keys: dict[str, Any] = {key: name for key, name in named.items() if name is not None}
+        if self.edge is not Edge.MIRROR:
+            keys["edge"] = self.edge.value
+        if not self.on:
+            keys["on"] = False
+        return {**keys, **self.numbers}
+
 
 def read_feedback(table: Mapping[str, Any], fault: Callable[[str], object]) -> FeedbackEntry:
     """The table's record; each key that is wrong is told to `fault`, key first. Unknown keys are the caller's."""

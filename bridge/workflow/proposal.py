@@ -77,7 +77,10 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A whole binding. `label` and `description` are those of the file; `notes` is what should be known besides."""
+    """A whole binding. `label` and `description` are those of the file; `notes` is what should be known besides.
+
+    `feedback` are the keys of its table, None without one.
+    """
 
     parameters: tuple[Proposed, ...]
     seed: ProposedSeed | None
@@ -88,6 +91,7 @@ class Proposal:
     description: str = ""
     notes: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
+    feedback: Mapping[str, Any] | None = None
 
 
 def free_name(wanted: str, taken: set[str] | frozenset[str] | Mapping[str, Any]) -> str:

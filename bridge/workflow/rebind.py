@@ -100,6 +100,7 @@ class _Rebinder:
             self.taken.update(each.places)
             added.append(name)
         left = [each for each in left if each.place not in self.taken]
+        feedback = self._feedback(kept)
         proposal = Proposal(
             tuple(kept.values()),
             seed,
@@ -110,10 +111,21 @@ class _Rebinder:
             description=self.file.description,
             notes=(*self.fresh.notes, *self.notes),
             gone=tuple(self.gone),
+            feedback=feedback,
         )
         names = tuple(name for name in kept if name not in added and name in self.file.parameters)
         said = (*names, *(word for word, each in (("seed", seed), ("size", size)) if each and each.origin == "kept"))
         return Rebinding(proposal, said, tuple(added))
+
+    def _feedback(self, kept: Mapping[str, Proposed]) -> dict[str, Any] | None:
+        """The loop's keys, if what they name is still there."""
+        entry = self.file.feedback
+        if entry is None:
+            return None
+        if entry.parameter is not None and entry.parameter not in kept:
+            self.gone.append(f"[feedback]: its parameter {entry.parameter} is gone")
+            return None
+        return entry.keys()
 
     # --- parameters ----------------------------------------------------------------------------------------
 

@@ -367,3 +367,20 @@ def test_the_binding_before_must_be_readable():
     first = bound(ui_file("sd15_txt2img"))
     with pytest.raises(WorkflowError, match=r"binding\.toml"):
         bound(ui_file("sd15_txt2img"), {**files_of(first), "binding.toml": b"x ="})
+
+
+def test_a_loop_is_kept_while_its_picture_is_there():
+    photo = node("LoadImage", "Photo @photo:image", image="a.png")
+    data = graph(n1=photo, n2=node("SaveImageWebsocket", images=["1", 0]))
+    before = files_of(bound(data))
+    before["binding.toml"] += b'\n[feedback]\nparameter = "photo"\nedge = "clamp"\nzoom = 1.02\n'
+    again = bound(data, before)
+    assert b'[feedback]\nparameter = "photo"\nedge = "clamp"\nzoom = 1.02\n' in again.binding_toml
+    assert again.workflow.spec.feedback.parameter == "photo"
+    other = graph(
+        n1=node("EmptyImage", width=64, height=64, batch_size=1, color=0),
+        n2=node("SaveImageWebsocket", images=["1", 0]),
+    )
+    gone = bound(other, before)
+    assert gone.workflow.spec.feedback is None
+    assert any("[feedback]: its parameter photo is gone" in each for each in gone.proposal.gone)
