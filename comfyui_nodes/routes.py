@@ -42,6 +42,7 @@ async def post_image(request):
         session_of(secret)
         description = Description(request.query, PICTURES.max_pixels)
         length = _length(request, description.payload_bytes)
+        PICTURES.forget(secret, request.query.getall("drop", []))
         with PICTURES.under_way(secret, length):
             data = await _body(request, length)
         ticket = PICTURES.put(secret, description, data)

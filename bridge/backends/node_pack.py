@@ -34,6 +34,9 @@ _LONGEST_REST_S: Final = 1800.0
 _PICTURES_REST_S: Final = 10.0
 """How long pictures go up as files after the pack took one not: its memory may be full of other bridges' pictures."""
 _MOST_TICKETS: Final = 256
+_RING: Final = 4
+"""Pictures of one owner: one that runs, one that waits, one that goes up, and one more. A camera would else fill
+ComfyUI's memory as far as the pack lets it. What is needed again all the same is sent again."""
 _NAMES_A_TIME: Final = 64
 """In one request: so many stand in its first line."""
 
@@ -194,6 +197,8 @@ class NodePack:
             self._tickets.move_to_end(name)
             return known.ticket
         query = {"name": name, "format": format}
+        if (old := self._oldest_of(owner)) is not None:
+            query["drop"] = old
         if width:
             query |= {"width": str(width), "height": str(height), "origin": origin.value}
         try:
@@ -206,10 +211,17 @@ class NodePack:
         if status != 200 or not isinstance(ticket, str):
             self._picture_refused(str(answer.get("error") or f"status {status}"))
             return None
+        if old is not None:
+            self._tickets.pop(old, None)
         self._tickets[name] = sent = _Sent(PictureTicket(ticket), now, owners)
         while len(self._tickets) > _MOST_TICKETS:
             self._tickets.popitem(last=False)
         return sent.ticket
+
+    def _oldest_of(self, owner: Hashable) -> str | None:
+        """What an owner used longest ago of its own pictures, if it has as many as prompts may still need."""
+        own = [name for name, sent in self._tickets.items() if sent.owners == {owner}]
+        return own[0] if owner is not None and len(own) >= _RING else None
 
     async def forget(self, owner: Hashable) -> None:
         """An owner of pictures is gone: those that were nobody else's are taken out of ComfyUI's memory."""

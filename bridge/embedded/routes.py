@@ -271,6 +271,7 @@ class Routes:
             if request.content_length is None:
                 raise RefusedPictureError(411, "the request needs a Content-Length")
             name, picture = describe(request.query, await request.read())
+            self._files.pictures.forget(secret, request.query.getall("drop", []))
             ticket = self._files.pictures.put(secret, name, picture)
         except RefusedPictureError as refused:
             return web.json_response({"error": str(refused)}, status=refused.status)

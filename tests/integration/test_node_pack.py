@@ -250,6 +250,22 @@ def test_a_stream_that_is_gone_takes_out_what_was_nobody_elses(tmp_path, raw):
     run(test)
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_camera_keeps_no_more_than_prompts_may_need(tmp_path, raw):
+    async def test():
+        async with rig(tmp_path, "photo") as bridge:
+            engine = await bridge.engine()
+            await engine.subscribe()
+            for seed in (*range(1, 10), 2):  # one that went long ago is sent again
+                _, shown = await one(engine, picture=as_value(seed, raw))
+                assert len(lying(bridge.comfy)) <= 4
+            assert np.abs(shown[..., :3].astype(int) - photo(2)[1]).max() <= 1
+            assert {graph["1"]["class_type"] for graph in bridge.gate.graphs} == {"TexBridgeInput"}
+            assert len(bridge.gate.graphs) == 10  # none had to be made twice
+
+    run(test)
+
+
 def as_value(seed, raw):
     value, pixels = photo(seed)
     if not raw:
