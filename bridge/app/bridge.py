@@ -303,7 +303,8 @@ class Bridge:
         self.progress.begin(attempt, request, bound)
         self.results.begin(attempt, request, dict(snapshot.client_times), dict(bound.output_nodes))
         prompt, files = prompt_for(backend, bound, request.workflow, self.feedback.keep(attempt))
-        backend.submit(attempt, prompt, bound.output_nodes, files=files)
+        previews = self.previews.are_wanted(request.stream)
+        backend.submit(attempt, prompt, bound.output_nodes, files=files, previews=previews)
 
     async def _upload(
         self, command: Submit, request: Request, pictures: Mapping[str, Picture | RawPicture], step: Step | None

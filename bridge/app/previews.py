@@ -66,6 +66,10 @@ class Previews:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._show_all())
 
+    def are_wanted(self, stream: Stream) -> bool:
+        """Whether some viewer of a stream asked for previews."""
+        return any(viewer.previews for viewer in self._viewers.of_stream(stream.number))
+
     def forget(self, attempt: int) -> None:
         """The prompt is over, or not wanted any more: no preview of it may follow."""
         for stream, record in list(self._newest.items()):

@@ -38,6 +38,7 @@ from bridge.scheduler.events import BackendDoubted, BackendDown, BackendUp
 
 logger = logging.getLogger("bridge.backends")
 UPLOAD_FOLDER = "texbridge"
+PREVIEW_METHOD: Final = "auto"
 MUTE_SOCKETS: Final = 2
 MUTE_WORDS: Final = (
     "ComfyUI runs prompts, but its WebSocket tells nothing of them: restart ComfyUI. Until then pictures are asked for "
@@ -168,15 +169,22 @@ class ComfyBackend:
         await self._http.close()
 
     def submit(
-        self, attempt: int, prompt: Mapping[str, Any], output_nodes: Mapping[str, int], files: bool = False
+        self,
+        attempt: int,
+        prompt: Mapping[str, Any],
+        output_nodes: Mapping[str, int],
+        files: bool = False,
+        previews: bool = False,
     ) -> None:
         """Post `prompt` (API format) at once; pictures of `output_nodes` (node id -> output) are reported.
 
-        With `files` those nodes write files, as while `mute`; what the socket tells is not needed then.
+        With `files` those nodes write files, as while `mute`; what the socket tells is not needed then. With `previews`
+        samplers are asked to show their work, unless ComfyUI was started with a `--preview-method` of its own.
 
         Raises ValueError if `attempt` is live here already.
         """
-        self._prompts.submit(attempt, prompt, output_nodes, files)
+        method = PREVIEW_METHOD if previews and not self._connection.has_preview_method else ""
+        self._prompts.submit(attempt, prompt, output_nodes, files, method)
 
     def withdraw(self, attempt: int) -> None:
         """Get a prompt out of the way, wherever it is; unknown and ended ones are ignored."""

@@ -110,6 +110,13 @@ class Connection:
             "features": self.features,
         }
 
+    @property
+    def has_preview_method(self) -> bool:
+        """Whether ComfyUI was started with a word about previews, which then holds."""
+        system = self.stats.get("system")
+        arguments = system.get("argv") if isinstance(system, dict) else None
+        return isinstance(arguments, list) and any(str(word).startswith("--preview-method") for word in arguments)
+
     def _on_message(self, message: str | bytes | bytearray | memoryview) -> None:
         try:
             event = decode_text(message) if isinstance(message, str) else decode_binary(message)

@@ -77,9 +77,17 @@ class Prompts:
     # --- commands: both return at once, and emit nothing before they have ---------------------------------
 
     def submit(
-        self, number: int, prompt: Mapping[str, Any], output_nodes: Mapping[str, int], files: bool = False
+        self,
+        number: int,
+        prompt: Mapping[str, Any],
+        output_nodes: Mapping[str, int],
+        files: bool = False,
+        preview_method: str = "",
     ) -> None:
-        """Post a prompt; its attempt is known before the first byte leaves. Raises ValueError if `number` is live."""
+        """Post a prompt; its attempt is known before the first byte leaves. Raises ValueError if `number` is live.
+
+        `preview_method` is a word of ComfyUI's (since December 2025; older ones pass it over): what samplers show.
+        """
         loop = asyncio.get_running_loop()
         if self._client_id is None:
             loop.call_soon(self._emit, AttemptLost(number))
@@ -92,7 +100,8 @@ class Prompts:
             attempt.shape = prompt_shape(prompt)
         self._attempts.add(attempt)
         try:
-            body = _encode({"prompt": prompt, "client_id": self._client_id, "prompt_id": prompt_id})
+            more = {"extra_data": {"preview_method": preview_method}} if preview_method else {}
+            body = _encode({"prompt": prompt, "client_id": self._client_id, "prompt_id": prompt_id, **more})
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             refused = BackendError(f"prompt can't be written as JSON: {error}", code=ErrorCode.PROMPT_REJECTED)
             attempt.posting = False

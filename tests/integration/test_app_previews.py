@@ -4,6 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
+from aiohttp import web
 from app_rig import AppRig, color, node, run, solid, write_workflow
 from scripted_rig import ScriptedRig
 
@@ -285,6 +286,28 @@ def test_a_preview_that_is_no_picture_costs_nothing(tmp_path):
             await rig.end(item)
             (done,) = await engine.finish(request)
             assert done.outcome == "done"
+
+    run(test)
+
+
+@pytest.mark.parametrize("argv", [["main.py"], ["main.py", "--preview-method", "taesd"], None])
+def test_comfyui_is_asked_for_previews_while_somebody_wants_them(tmp_path, argv):
+    async def test():
+        rig = ScriptedRig(tmp_path, ONE)
+        stats = {"system": {} if argv is None else {"argv": argv}, "devices": []}
+        rig.scripted.answers["GET", "/system_stats"] = lambda request: web.json_response(stats)
+        async with rig:
+            engine = await rig.engine()
+            for previews in (None, True):
+                await engine.subscribe(previews=previews)
+                request = await engine.run()
+                item = await rig.begin()
+                await rig.picture(item, 200)
+                await rig.end(item)
+                await engine.finish(request)
+            asked = [body.get("extra_data") for body in rig.scripted.posts]
+            wanted = None if argv and len(argv) > 1 else {"preview_method": "auto"}
+            assert asked == [None, wanted]
 
     run(test)
 
