@@ -51,6 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the rounds: to see that it works")
     parser.add_argument("--only", default="", metavar="P1,P5", help="these goals alone")
     parser.add_argument("--json", metavar="FILE", help="write what was measured, with every sample")
+    parser.add_argument(
+        "--brief", action="store_true", help="how the samples are spread in that file, not each of them"
+    )
     parser.add_argument("--plots", metavar="DIR", help="draw plots there (needs the extra [bench])")
     parser.add_argument("--long", action="store_true", help="P12 as well, which takes ten minutes")
     options = parser.parse_args(arguments)
@@ -105,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
             "load": {"begin": load, "end": load_average()},
             "quick": quick,
             "goals": GOALS,
-            "rows": [row.as_map() for row in rows],
+            "rows": [row.as_map(samples=not options.brief) for row in rows],
         }
         path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if options.plots:

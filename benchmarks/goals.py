@@ -31,6 +31,7 @@ GOALS = {
 }
 """What is measured here."""
 
+SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 LONG = frozenset({"P12"})
 """Measured only when named, or with --long: they take minutes."""
 
@@ -60,8 +61,14 @@ class Row:
         found = f"{self.found:.3g}{self.unit}"
         return f"{self.goal:4} {self.case:34} {found:>10} {sign} {self.limit:.3g}{self.unit:5} {verdict:7} {self.sides}"
 
-    def as_map(self) -> dict[str, Any]:
-        """The row for a program."""
+    def as_map(self, *, samples: bool = True) -> dict[str, Any]:
+        """The row for a program: with all its samples, or with how they are spread."""
+        kept: dict[str, Any] = {
+            name: [round(value, 7) for value in values]
+            if samples
+            else {f"p{round(share * 100)}": round(percentile(values, share), 7) for share in SHARES}
+            for name, values in self.samples.items()
+        }
         return {
             "goal": self.goal,
             "case": self.case,
@@ -71,7 +78,7 @@ class Row:
             "at_least": self.at_least,
             "holds": self.holds,
             "sides": self.sides,
-            "samples": self.samples,
+            "samples": kept,
         }
 
 
