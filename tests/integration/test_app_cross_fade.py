@@ -8,7 +8,7 @@ from app_rig import AppRig, LinkError, color, run
 
 from bridge.codec.messages import Ack, Blackout, Freeze, Panic
 from bridge.delivery import cross_fade
-from bridge.types import FrameFlags
+from bridge.types import Delivery, FrameFlags
 
 BLACK, WHITE = color(0), color(0xFFFFFF)
 STREAMS = {"main": {"workflow": "solid", "mode": "oneshot"}}
@@ -123,6 +123,7 @@ def test_what_can_t_be_blended_is_refused(tmp_path):
             for fields, code in (
                 ({"format": "jpeg", "blend_fps": 60.0}, 411),
                 ({"format": "bc1", "blend_fps": 60.0}, 411),
+                ({"delivery": Delivery.LOSSLESS, "blend_fps": 60.0}, 411),
                 ({"blend_fps": 1000.0}, 302),
             ):
                 with pytest.raises(LinkError) as refused:

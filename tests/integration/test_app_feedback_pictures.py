@@ -5,7 +5,7 @@ import pytest
 from app_rig import AppRig, node, run, write_workflow
 
 from bridge.backends.transfer import TransferMode
-from bridge.codec.messages import Describe, Panic, Resume, Run, Set
+from bridge.codec.messages import Describe, Panic, Resume, Run, Sequence, Set
 from bridge.embedded import EmbeddedServer
 
 WIDTH, HEIGHT = 48, 32
@@ -224,5 +224,24 @@ def test_it_is_described_and_moved_like_any_parameter(tmp_path):
             values = bridge.bridge.streams.by_name["main"].values
             await bridge.until(lambda: values["feedback_rotate"] == 12.5, "the values")
             assert values["feedback_zoom"] == 2.0
+
+    run(test)
+
+
+def test_the_frames_of_a_sequence_are_one_chain(tmp_path):
+    async def test():
+        async with rig(tmp_path) as bridge:
+            engine = await bridge.engine()
+            await engine.subscribe(credit=8)
+            await engine.ask(Set, stream="main", params={"picture": raw(PHOTO), "feedback_x": 0.25})
+            tracks = {"feedback_rotate": [[0, 0.0]]}
+            accepted = await engine.ask(Sequence, stream="main", frames=5, tracks=tracks)
+            (answer,) = await engine.finish(accepted.request)
+            assert (answer.outcome, answer.frames) == ("done", 5), answer
+            last = await engine.frame(lambda frame: frame.header.index == 4)
+            expected = PHOTO[..., :3]
+            for _ in range(4):
+                expected = np.concatenate((expected[:, 11::-1], expected[:, :36]), axis=1)
+            assert (last.pixels[..., :3] == expected).all()
 
     run(test)

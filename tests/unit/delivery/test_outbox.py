@@ -297,3 +297,31 @@ def test_the_end_of_a_fade_is_no_ack_of_the_set_before_it() -> None:
     assert numbers(taken(outbox)) == [3]
     outbox.offer(Item(4), 0.0)
     assert taken(outbox) == []
+
+
+def test_a_blend_is_made_only_where_it_takes_the_place_of_nothing() -> None:
+    outbox = Outbox[Item](credit=1)
+    assert not outbox.takes_blend(1)  # its set is not there yet
+    outbox.offer(Item(1, "set"), 0.0)
+    assert not outbox.takes_blend(1)  # and waits
+    outbox.take()
+    assert outbox.takes_blend(1)
+    outbox.blend(Item(1, "blend"), 0.0)
+    assert not outbox.takes_blend(1)  # one waits for its ack
+    outbox.ack(1)
+    outbox.take()
+    assert outbox.takes_blend(1)
+    outbox.hold(Item(1, "held"))
+    assert not outbox.takes_blend(1)
+
+
+def test_the_set_that_ends_a_fade_gives_the_credit_of_its_blends_back() -> None:
+    outbox = Outbox[Item](credit=1)
+    outbox.offer(Item(1, "set"), 0.0)
+    outbox.take()
+    outbox.ack(1)
+    outbox.blend(Item(1, "blend"), 0.0)
+    outbox.take()  # never acked
+    outbox.forget_blends()
+    outbox.offer(Item(2, "set"), 0.0)
+    assert outbox.take() == Item(2, "set")
