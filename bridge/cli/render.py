@@ -58,8 +58,8 @@ are others; the rest is made, and the files are the ones that an unbroken render
 
 EPILOG = """\
 Files: .png (8 bits, or 16 with --bits 16), .jpg, .exr (half floats, linear; needs the extra [exr]), and one .mp4, .mov
-or .mkv of all frames (extra [video]). ComfyUI gives 8 bits a channel, and more only by texbridge's nodes where the
-workflow has it; a note says so where files have room for more. -o NAME=FILE is for the workflow's other outputs, see
+or .mkv of all frames (extra [video]). ComfyUI gives 8 bits a channel: where files have room for more, a note says
+whether there was more. -o NAME=FILE is for the workflow's other outputs, see
 `texbridge workflows show`. docs/render.md tells more, above all for farms.
 
 Exit codes: 0 all frames are there, 1 some are not, 2 bad use or configuration: nothing was rendered.
@@ -67,7 +67,6 @@ Exit codes: 0 all frames are there, 1 some are not, 2 bad use or configuration: 
 
 MAX_TIMEOUT_S: Final = 86_400.0
 PRIORITY: Final = 4
-HEALTH_S: Final = 2.0
 
 
 def add_parser(commands: Any, purpose: str) -> None:

@@ -364,6 +364,64 @@ def test_a_picture_that_is_none_stops_at_its_frame(home):
     assert "goes on" in done.err
 
 
+TWO_OUTPUTS = {
+    "1": {
+        "class_type": "EmptyImage",
+        "inputs": {"width": 32, "height": 16, "batch_size": 1, "color": 0},
+        "_meta": {"title": "@color"},
+    },
+    "2": {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["1", 0], "filename_prefix": "x"},
+        "_meta": {"title": "@out image"},
+    },
+    "3": {
+        "class_type": "SolidMask",
+        "inputs": {"width": 24, "height": 8, "value": 0.25},
+        "_meta": {"title": "@amount:value"},
+    },
+    "4": {"class_type": "MaskToImage", "inputs": {"mask": ["3", 0]}},
+    "5": {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["4", 0], "filename_prefix": "x"},
+        "_meta": {"title": "@out matte:mask"},
+    },
+}
+
+
+def test_several_outputs(home):
+    folders = add_workflow(home, "two", TWO_OUTPUTS)
+    done = home.run(
+        *("render", "two", "--workflows", folders, "--frames", "1-4", "--track", "color=1:0,0,0,4:1,1,1"),
+        *("--track", "amount=1:0,4:0.6", "-o", "out/c.%d.png", "-o", "matte=out/m.%d.png", "-o", "matte=m.%d.jpg"),
+    )
+    assert done.code == 0, done.err
+    for frame, color, amount in ((1, 0, 0), (2, 85, 51), (3, 170, 102), (4, 255, 153)):
+        with Image.open(home.work / f"out/m.{frame}.png") as matte:
+            assert (matte.mode, matte.size, matte.getpixel((3, 3))) == ("L", (24, 8), amount)
+        assert pixels(home.work / f"out/c.{frame}.png")[3, 3].tolist() == [color] * 3
+    assert sorted(manifest(home)["done"]["2"]["files"]) == ["../m.2.jpg", "c.2.png", "m.2.png"]
+    only = home.run("render", "two", "--workflows", folders, "--frames", "1", "-o", "matte=only/%d.png")
+    assert only.code == 0, only.err
+    with Image.open(home.work / "only/1.png") as matte:
+        assert matte.size == (24, 8)
+
+
+def test_over_several_comfyuis(home):
+    """Two of them, one shot: the same files as by one."""
+    words = ("render", "shapes", "--frames", "1-10", *MOVING)
+    with home.start("embedded", "--port", "0") as one, home.start("embedded", "--port", "0") as two:
+        urls = [comfy.line().split()[3] for comfy in (one, two)]
+        done = home.run(*words, "--comfy", urls[0], "--comfy", urls[1], "-o", "both/%02d.png")
+        assert done.code == 0, done.err
+        assert f"by {urls[0]} or {urls[1]}" in done.out
+        alone = home.run(*words, "--comfy", urls[0], "-o", "one/%02d.png")
+        assert alone.code == 0, alone.err
+    both, single = files(home.work / "both"), files(home.work / "one")
+    assert len(both) == 11
+    assert both == single
+
+
 def test_16_bits_say_what_is_in_them(home):
     done = home.run("render", "shapes", "--frames", "1-2", "--bits", "16", "-o", "out/%d.png")
     assert done.code == 0
