@@ -87,8 +87,11 @@ class Simulation:
         self.kinds: dict[int, Kind] = {}
         self.runs: dict[int, Run] = {}
         self.shown: dict[int, list[tuple[float, int]]] = defaultdict(list)
-        """By stream: when a picture was shown, and of which attempt."""
+        """By stream: when a picture was shown, and its place in the order."""
         self.bound_at: dict[int, float] = {}
+        self.order_of: dict[int, int] = {}
+        """Of each attempt: its own number, or that of the first one with the same values."""
+        self._first: dict[int, int] = {}
         self.starts: dict[int, list[tuple[float, float]]] = defaultdict(list)
         """By stream: when a prompt started, and how old its values were."""
         self.dropped: dict[int, int] = defaultdict(int)
@@ -206,6 +209,8 @@ class Simulation:
                     gpu = self.gpus[command.backend]
                     assert gpu.up, f"{gpu.name} is down"
                     self.bound_at[command.attempt] = self.now
+                    first = self._first.setdefault(command.request, command.attempt)
+                    self.order_of[command.attempt] = command.attempt if command.revision is None else first
                     run = self.runs.get(command.request)
                     if run is not None:
                         assert run.outcome is None, "submitted after its answer"
@@ -292,7 +297,7 @@ class Simulation:
 
     def _settles(self, prompt: Prompt) -> None:
         if self.scheduler.release(prompt.attempt):
-            self.shown[prompt.stream].append((self.now, prompt.attempt))
+            self.shown[prompt.stream].append((self.now, self.order_of[prompt.attempt]))
         else:
             self.dropped[prompt.stream] += 1
         self.tell(e.ResultSettled(prompt.attempt))

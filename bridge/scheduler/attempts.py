@@ -74,6 +74,7 @@ class AttemptEvents:
         backend.prompts.append(attempt)
         if cold or backend.recent[-1] != cost_key:
             backend.recent = placement.use_key(backend.recent, cost_key)
+            backend.costs.clear()
         if cold:
             backend.loads_again_at = placement.loads_again_at(now, before_s, load_s)
         if request.attempt is None and request.only is None:
@@ -232,6 +233,7 @@ class AttemptEvents:
         if attempt.started_at is None or attempt.withdrawn:
             return
         first = ledger.known.duration(key) is None
+        backend.costs.pop(key, None)
         for estimates in (backend.estimates, ledger.known):
             estimates.add_duration(key, now - attempt.started_at, attempt.cold)
         for request in ledger.requests.values() if first else ():  # deadlines count from the stream being warm

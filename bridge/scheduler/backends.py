@@ -54,6 +54,7 @@ class BackendEvents:
         if any(prompt.started_at is not None and not prompt.withdrawn for prompt in backend.prompts):
             backend.breaker.failed(None, now)  # once, however many it had
         backend.recent = ()
+        backend.costs.clear()
         backend.mute = False
         backend.doubted_at = inf
         for attempt in list(backend.prompts):

@@ -71,13 +71,18 @@ class _Place:
 
 def expected(ledger: Ledger, backend: Backend, cost_key: Hashable) -> tuple[float, float]:
     """Give what a prompt takes at a backend, and what loading adds to it, in seconds."""
+    known = backend.costs.get(cost_key)
+    if known is not None:
+        return known
     pool_s = ledger.known.duration(cost_key)
     takes_s = backend.estimates.duration(cost_key)
+    warm = cost_key in backend.recent
+    here_s = backend.estimates.load(cost_key)
+    load_s = placement.load_time(warm, here_s, ledger.known.load(cost_key), pool_s)
     if takes_s is None:
-        takes_s = placement.UNKNOWN_S if pool_s is None else pool_s
-    if cost_key in backend.recent:
-        return takes_s, 0.0
-    load_s = placement.load_time(False, backend.estimates.load(cost_key), ledger.known.load(cost_key), pool_s)
+        return placement.UNKNOWN_S if pool_s is None else pool_s, load_s
+    if warm or here_s is not None:  # nothing of it is others'
+        backend.costs[cost_key] = takes_s, load_s
     return takes_s, load_s
 
 
@@ -103,44 +108,48 @@ def _down(ledger: Ledger) -> list[str]:
 
 def choose_submission(ledger: Ledger, now: float) -> tuple[Submission | None, float]:
     """Give what may be submitted at `now` and when to look again if nothing may (`inf`: when something happens)."""
-    places = [_Place(backend, now) for backend in ledger.backends.values() if backend.takes]
-    if not any(place.room for place in places):
+    takes = [backend for backend in ledger.backends.values() if backend.open and not backend.drained]
+    if not any(backend.has_room() for backend in takes):
         return None, inf
-    return _Choice(ledger, places, now).make()
+    return _Choice(ledger, takes, now).make()
 
 
 class _Choice:
     """One look at all that waits."""
 
-    def __init__(self, ledger: Ledger, places: list[_Place], now: float) -> None:
+    def __init__(self, ledger: Ledger, backends: list[Backend], now: float) -> None:
         self._ledger = ledger
-        self._places = places
+        self._backends = backends
+        self._places: list[_Place] = []
         self._now = now
         self._broken = frozenset(
-            place.backend.name
-            for place in places
-            if not place.backend.breaker.closed
-            and not placement.is_free(False, place.backend.breaker.until, place.in_flight, now)
+            backend.name
+            for backend in backends
+            if backend.breaker.until != -inf
+            and not placement.is_free(False, backend.breaker.until, len(backend.prompts), now)
         )
         self._wake_at = inf
         self._late_from: float | None = None
         self._has_fixed = False
         """True if there is work that could take the place that late-bound work waits for."""
-        self._queues: list[tuple[_Work, dict[_Place, placement.Offer]]] = []
+        self._queues: list[_Work] = []
         """Work that waits for a better place than there is, with more of its kind behind it."""
 
     def make(self) -> tuple[Submission | None, float]:
         works = self._works()
+        if not works:
+            return None, self._wake_at
+        self._places = [_Place(backend, self._now) for backend in self._backends]
         self._has_fixed = any(not work.late for work in works)
-        for place in self._places if works and self._broken else ():
+        for place in self._places if self._broken else ():
             if place.room and self._now < place.backend.breaker.until:
                 self._wake_at = min(self._wake_at, place.backend.breaker.until)
         for work in works:
             found = self._find(work)
             if found is not None:
                 return Submission(self._first(self._instead(work, found, works)), found.backend), self._wake_at
-        for work, offers in self._queues:
-            helper = self._helper(work, offers)
+        for work in self._queues:
+            helper = self._helper(work)
             if helper is not None:
                 return helper, self._wake_at
         return None, self._wake_at
@@ -194,9 +203,9 @@ class _Choice:
         ):
             return None
         due = max(stream.next_generation, stream.hold_until)
-        if len(self._places) > 1:
+        if len(self._backends) > 1:
             known_s = self._ledger.known.duration(config.cost_key)
-            due = max(due, stream.last_turn + placement.spacing(known_s, len(self._places)))
+            due = max(due, stream.last_turn + placement.spacing(known_s, len(self._backends)))
         if due > self._now:
             self._wake_at = min(self._wake_at, due)
             return None
@@ -217,11 +226,6 @@ class _Choice:
         fit = placement.fitting(by_name, unfit, _down(self._ledger) if unfit else ())
         return [by_name[name] for name in placement.usable(fit or [], self._broken, avoided)]
 
-    def _offer(self, place: _Place, cost_key: Hashable) -> placement.Offer:
-        takes_s, load_s = expected(self._ledger, place.backend, cost_key)
-        free_s = place.free_s + placement.MUTE_S if place.backend.mute else place.free_s
-        return placement.Offer(free_s, takes_s, load_s)
-
     def _find(self, work: _Work) -> _Place | None:
         """Where a piece of work goes now. If nowhere, the place that it waits for is kept for it, and when to look."""
         late = work.late
@@ -230,39 +234,55 @@ class _Choice:
         candidates = self._candidates(work)
         if not candidates:
             return None
-        key = work.stream.config.cost_key
-        offers: dict[_Place, placement.Offer] = {}
-        best = candidates[0]
-        if len(candidates) > 1:
-            offers = {place: self._offer(place, key) for place in candidates}
-            best = min(offers, key=lambda place: _order(place, offers[place]))
+        best = candidates[0] if len(candidates) == 1 else self._best(candidates, work.stream.config.cost_key)
         at = self._ready_at(work, best, late)
         if at <= self._now:
             return best
-        offer = offers[best] if offers else self._offer(best, key)
+        takes_s, load_s = expected(self._ledger, best.backend, work.stream.config.cost_key)
         if isfinite(at):
             self._wake_at = min(self._wake_at, at)
-        elif any(place.room and place is not best for place in offers):
-            self._wake_at = min(self._wake_at, self._now + max(LOOK_AGAIN_S, 0.25 * offer.takes_s))
+        elif any(place.room and place is not best for place in candidates):
+            self._wake_at = min(self._wake_at, self._now + max(LOOK_AGAIN_S, 0.25 * takes_s))
             if not late and work.lane is not None and len(work.lane.entries) > 1:
-                self._queues.append((work, offers))
+                self._queues.append(work)
         best.room = False
-        best.free_s += offer.load_s + offer.takes_s
+        best.free_s += load_s + takes_s
         return None
+
+    def _best(self, places: list[_Place], cost_key: Hashable) -> _Place:
+        """Where a prompt is done first; of equals the emptiest, then the fastest, then by name."""
+        best, best_order = places[0], (inf, 0, 0.0, "")
+        for place in places:
+            takes_s, load_s = expected(self._ledger, place.backend, cost_key)
+            done_s = place.free_s + load_s + takes_s
+            if place.backend.mute:
+                done_s += placement.MUTE_S
+            if done_s <= best_order[0]:
+                order = (done_s, place.in_flight, takes_s, place.backend.name)
+                if order < best_order:
+                    best, best_order = place, order
+        return best
 
     def _first(self, work: _Work) -> Request | Stream:
         return work.stream if work.lane is None else self._ledger.agenda.request(work.lane)
 
-    def _helper(self, work: _Work, offers: dict[_Place, placement.Offer]) -> Submission | None:
+    def _helper(self, work: _Work) -> Submission | None:
         """A place that nobody else waits for, and the request far enough back in its lane to be done sooner there."""
-        free = [place for place in offers if place.room]
+        candidates = self._candidates(work)
+        free = [place for place in candidates if place.room]
         if not free or work.lane is None:
             return None
-        place = min(free, key=lambda place: _order(place, offers[place]))
-        ahead = placement.ahead(offers[place], (offer for other, offer in offers.items() if other is not place))
-        if ahead >= len(work.lane.entries):
+        key = work.stream.config.cost_key
+        place = self._best(free, key)
+        # The first of every lane, this one's too, is in the others' time already.
+        ahead = placement.ahead(self._offer(place, key), (self._offer(p, key) for p in candidates if p is not place))
+        if 1 + ahead >= len(work.lane.entries):
             return None
-        return Submission(self._ledger.agenda.request(work.lane, int(ahead)), place.backend)
+        return Submission(self._ledger.agenda.request(work.lane, 1 + int(ahead)), place.backend)
+
+    def _offer(self, place: _Place, cost_key: Hashable) -> placement.Offer:
+        takes_s, load_s = expected(self._ledger, place.backend, cost_key)
+        return placement.Offer(place.free_s + placement.MUTE_S * place.backend.mute, takes_s, load_s)
 
     def _is_time_for_late(self) -> bool:
         """False while no backend is near enough to its end for anything that is bound late; sets when to look."""
@@ -296,10 +316,6 @@ class _Choice:
             expected_end=backend.expected_end() if late and place.in_flight else None,
             lead_s=backend.estimates.lead(stream.config.cost_key, stream.number) if late else 0.0,
         )
-
-
-def _order(place: _Place, offer: placement.Offer) -> tuple[float, int, float, str]:
-    return offer.free_s + offer.load_s + offer.takes_s, place.in_flight, offer.takes_s, place.backend.name
 
 
 # --- newer values ------------------------------------------------------------------------------------------------

@@ -48,6 +48,13 @@ def choose_hung(ledger: Ledger, now: float) -> tuple[Attempt | None, float]:
     """Give a prompt that hangs and can be made elsewhere at once, and when the next will hang if none does now."""
     wake_at = inf
     for backend in ledger.backends.values() if len(ledger.backends) > 1 else ():
+        if backend.doubted_at == inf:
+            # Asked at every event: most need no closer look, since none runs for long enough.
+            started_at = backend.prompts[0].started_at if backend.prompts else None
+            started_at = inf if started_at is None else started_at
+            if now < started_at + STALLED_AFTER_S:
+                wake_at = min(wake_at, started_at + STALLED_AFTER_S)
+                continue
         for attempt in backend.prompts:
             if attempt.withdrawn or attempt.request.only is not None:
                 continue

@@ -199,6 +199,8 @@ class Backend:
     """Cost keys of which the models are there, the newest last, once all prompts there have run."""
     loads_again_at: float = -inf
     """Until then it uses what it has loaded, if there is work for that."""
+    costs: dict[Hashable, tuple[float, float]] = field(default_factory=dict)
+    """By cost key what a prompt takes here and what loading adds, worked out since either was last told."""
     done: int = 0
     failed: int = 0
     lost: int = 0
@@ -215,8 +217,8 @@ class Backend:
     def has_room(self) -> bool:
         """True if one more prompt may be posted there."""
         count = len(self.prompts)
-        if count == 0:
-            return True
+        if count < policy.RUNNING_AND_WAITING:
+            return True  # asked of every backend at every event: the quick answer first
         withdrawing = sum(prompt.withdrawn for prompt in self.prompts)
         return policy.has_room(count - withdrawing, withdrawing)
 
