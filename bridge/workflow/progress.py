@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any, Final
 
 from bridge.workflow.template import Prompt
@@ -24,12 +23,6 @@ REMEMBERED: Final = 5
 STEPS_INPUT: Final = "steps"
 
 
-@dataclass(frozen=True, slots=True)
-class _Took:
-    seconds: float
-    steps: float
-
-
 class NodeTimes:
     """What the nodes of one workflow took lately, by node id, in seconds of the caller's clock.
 
@@ -37,7 +30,9 @@ class NodeTimes:
     """
 
     def __init__(self) -> None:
-        self._times: dict[str, deque[_Took]] = {}
+        self._times: dict[str, deque[tuple[float, float]]] = {}
+        """Seconds of a run and of a step, by node."""
+        self._medians: dict[str, tuple[float, float]] = {}
         self._needed: set[str] | None = None
 
     def needed(self, prompt: Prompt, output_nodes: Iterable[str]) -> set[str]:
@@ -51,17 +46,18 @@ class NodeTimes:
 
     def learn(self, node_id: str, seconds: float, steps: float = 1.0) -> None:
         """A node ran for so long, over so many steps."""
+        seconds = max(0.0, seconds)
         took = self._times.setdefault(node_id, deque(maxlen=REMEMBERED))
-        took.append(_Took(max(0.0, seconds), max(1.0, steps)))
+        took.append((seconds, seconds / max(1.0, steps)))
+        middle = len(took) // 2
+        self._medians[node_id] = (sorted(each[0] for each in took)[middle], sorted(each[1] for each in took)[middle])
 
     def weight(self, node_id: str, steps: float | None) -> float:
         """How long a node is expected to take; `steps` is its input of that name, None if it has none."""
-        took = self._times.get(node_id)
+        took = self._medians.get(node_id)
         if took is None:
             return NODE_S if steps is None else STEP_S * max(1.0, steps)
-        if steps is None:
-            return median(each.seconds for each in took)
-        return median(each.seconds / each.steps for each in took) * max(1.0, steps)
+        return took[0] if steps is None else took[1] * max(1.0, steps)
 
 
 @dataclass(slots=True)
@@ -80,10 +76,11 @@ class PromptProgress:
     prompt: Prompt
     output_nodes: frozenset[str]
     times: NodeTimes
-    share: float = 0.0
     last: str = ""
     """The node that began last."""
     _nodes: dict[str, _Node] = field(default_factory=dict)
+    _running: list[str] = field(default_factory=list)
+    _share: float = 0.0
     _done_are_told: bool = False
     """ComfyUI says itself which nodes are done, so several may run beside each other."""
 
@@ -114,14 +111,13 @@ class PromptProgress:
         node = self._known(node_id)
         if node is None or node.over:
             return
+        if not self._done_are_told:
+            self._finish([other for other in self._running if other != node_id], now)
+            self._running.clear()
         if node.began_at is None:
             node.began_at = now
+        self._running.append(node_id)
         self.last = node_id
-        if not self._done_are_told:
-            self._finish(
-                [other for other, each in self._nodes.items() if each.began_at is not None and each is not node], now
-            )
-        self._count()
 
     def step(self, node_id: str, value: float, maximum: float) -> None:
         """A node has done `value` of `maximum` steps; one that goes over several pictures may begin anew."""
@@ -130,18 +126,16 @@ class PromptProgress:
             node.done = max(node.done, min(max(value / maximum, 0.0), 1.0))
             if node.steps is not None:
                 node.steps = maximum
-            self._count()
 
     def finished(self, node_ids: Iterable[str], now: float) -> None:
         """ComfyUI says that these are done."""
         self._done_are_told = True
         self._finish(list(node_ids), now)
-        self._count()
 
     def end(self, now: float) -> None:
         """The prompt went well and is over: what still runs is done, and the share is 1."""
         self._finish(list(self._nodes), now)
-        self.share = 1.0
+        self._share = 1.0
 
     def _finish(self, node_ids: list[str], now: float) -> None:
         for node_id in node_ids:
@@ -159,11 +153,14 @@ class PromptProgress:
             node = self._nodes[node_id] = _node(entry, node_id, self.times)
         return node
 
-    def _count(self) -> None:
+    @property
+    def share(self) -> float:
+        """How far it is, 0..1: never less than when it was asked before."""
         whole = sum(node.weight for node in self._nodes.values())
         if whole > 0:
             done = sum(node.weight * node.done for node in self._nodes.values())
-            self.share = max(self.share, min(done / whole, 1.0))
+            self._share = max(self._share, min(done / whole, 1.0))
+        return self._share
 
 
 def _needed(prompt: Prompt, output_nodes: Iterable[str]) -> set[str]:
