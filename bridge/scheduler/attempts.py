@@ -204,6 +204,7 @@ class AttemptEvents:
             return None
         attempt.ended = True
         attempt.backend.prompts.remove(attempt)
+        attempt.backend.withdrawing -= attempt.withdrawn
         self._ledger.late.pop(number, None)
         if attempt.withdrawn:
             del self._ledger.attempts[number]

@@ -109,7 +109,7 @@ def _down(ledger: Ledger) -> list[str]:
 def choose_submission(ledger: Ledger, now: float) -> tuple[Submission | None, float]:
     """Give what may be submitted at `now` and when to look again if nothing may (`inf`: when something happens)."""
     takes = [backend for backend in ledger.backends.values() if backend.open and not backend.drained]
-    if not any(backend.has_room() for backend in takes):
+    if not any(len(b.prompts) < policy.RUNNING_AND_WAITING or b.has_room() for b in takes):
         return None, inf
     return _Choice(ledger, takes, now).make()
 

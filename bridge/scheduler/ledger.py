@@ -118,6 +118,8 @@ class Ledger:
 
     def withdraw(self, attempt: Attempt) -> None:
         """Have a prompt taken out of the way; its result counts no more."""
+        if not attempt.withdrawn and not attempt.ended:
+            attempt.backend.withdrawing += 1
         attempt.withdrawn = True
         self.late.pop(attempt.number, None)
         if attempt.ended:

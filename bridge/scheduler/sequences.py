@@ -66,6 +66,8 @@ class SequenceEvents:
     def fill(self, now: float) -> None:
         """Have the next frames of each sequence wait, as many as may be begun and as could be posted soon."""
         ledger = self._ledger
+        if not ledger.sequences:
+            return
         at_a_time = max(LEAST_WAITING, sum(backend.takes for backend in ledger.backends.values()))
         for whole in ledger.sequences.values():
             sequence = whole.sequence

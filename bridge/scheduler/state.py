@@ -193,6 +193,8 @@ class Backend:
     """An operator wants it empty: nothing is submitted, open or not."""
     mute: bool = False
     prompts: list[Attempt] = field(default_factory=list)
+    withdrawing: int = 0
+    """How many of them are withdrawn."""
     estimates: Estimates = field(default_factory=Estimates)
     breaker: Breaker = field(default_factory=Breaker)
     recent: tuple[Hashable, ...] = ()
@@ -216,11 +218,7 @@ class Backend:
 
     def has_room(self) -> bool:
         """True if one more prompt may be posted there."""
-        count = len(self.prompts)
-        if count < policy.RUNNING_AND_WAITING:
-            return True  # asked of every backend at every event: the quick answer first
-        withdrawing = sum(prompt.withdrawn for prompt in self.prompts)
-        return policy.has_room(count - withdrawing, withdrawing)
+        return policy.has_room(len(self.prompts) - self.withdrawing, self.withdrawing)
 
     def free_s(self, now: float) -> float:
         """In how many seconds all that is there will be done, as far as anybody knows."""
