@@ -302,7 +302,7 @@ class Bridge:
             return
         self.progress.begin(attempt, request, bound)
         self.results.begin(attempt, request, dict(snapshot.client_times), dict(bound.output_nodes))
-        prompt, files = prompt_for(backend, bound, request.workflow, self.feedback.keep(attempt))
+        prompt, files = prompt_for(backend, bound, request.workflow, self.feedback.keep(attempt, request))
         previews = self.previews.are_wanted(request.stream)
         backend.submit(attempt, prompt, bound.output_nodes, files=files, previews=previews)
 
@@ -348,7 +348,7 @@ class Bridge:
         return True
 
     def _refuse(self, attempt: int, error: TexbridgeError, retry: bool = False) -> None:
-        self.feedback.failed(attempt, self._over(attempt))
+        self.feedback.failed(self._over(attempt))
         self.tell(AttemptRefused(attempt, error, retry))
 
     def _over(self, attempt: int, *, trusted: bool = True) -> Request | None:
@@ -415,7 +415,7 @@ class Bridge:
             case AttemptEnded():
                 request = self._over(record.attempt, trusted=record.error is None)
                 if record.error is not None:
-                    self.feedback.failed(record.attempt, request)
+                    self.feedback.failed(request)
                 self.previews.forget(record.attempt)
                 self.tell(record if request is None else with_memory_words(record, request))
                 if record.error is None:
@@ -427,7 +427,7 @@ class Bridge:
             case AttemptRefused() | AttemptLost() | AttemptWithdrawn():
                 request = self._over(record.attempt, trusted=not isinstance(record, AttemptRefused))
                 if not isinstance(record, AttemptWithdrawn):
-                    self.feedback.failed(record.attempt, request)
+                    self.feedback.failed(request)
                 self._forget(record.attempt)
                 self.tell(record)
                 self._attempt_is_over()

@@ -86,7 +86,6 @@ class Step:
 
     loop: _Loop
     rule: FeedbackRule
-    keep: Keep | None
     values: Mapping[str, Value]
 
 
@@ -108,7 +107,8 @@ class FeedbackPictures:
         self._newest = newest
         self._clock = clock
         self._loops: dict[int, _Loop] = {}
-        self._keeps: dict[int, Keep] = {}
+        self._keeps: dict[int, tuple[int, Keep]] = {}
+        """By stream: what its newest attempt is to keep in ComfyUI's memory."""
         self.in_memory = 0
         """Pictures that went back within ComfyUI's memory, and those that went `through` the bridge."""
         self.through = 0
@@ -125,17 +125,19 @@ class FeedbackPictures:
             return None
         start = values[rule.parameter]
         if request.warm_up:
-            return Step(_Loop(spec.name, start), rule, None, values)
+            return Step(_Loop(spec.name, start), rule, values)
         loop = self._loops.get(number)
-        if loop is None or loop.workflow != spec.name or loop.start is not start:
+        if loop is None or loop.workflow != spec.name or not _is_same(loop.start, start):
             loop = self._loops[number] = _Loop(spec.name, start)
         loop.pending, keep = None, None
+        self._keeps.pop(number, None)
         if backend is not None and backend.nodes.keeps_pictures and not backend.mute:
-            keep = self._keeps[attempt] = Keep(rule.output, f"{loop.name}/{secrets.token_hex(8)}")
+            keep = Keep(rule.output, f"{loop.name}/{secrets.token_hex(8)}")
+            self._keeps[number] = attempt, keep
             facts = backend.nodes.facts
             ends_at = self._clock() + (0.0 if facts is None else KEPT_SHARE * facts.keep_s)
             loop.pending = (request.number, _Kept(backend.name, backend.nodes.learned, keep.name, ends_at))
-        return Step(loop, rule, keep, values)
+        return Step(loop, rule, values)
 
     async def bring(
         self,
@@ -192,9 +194,10 @@ class FeedbackPictures:
             raise BridgeError("pictures are no longer made ready: the bridge is closing", code=ErrorCode.DRAINING)
         return made
 
-    def keep(self, attempt: int) -> Keep | None:
-        """What this attempt's prompt is to keep in ComfyUI's memory; asked once, as it goes out."""
-        return self._keeps.pop(attempt, None)
+    def keep(self, attempt: int, request: Request) -> Keep | None:
+        """What this attempt's prompt is to keep in ComfyUI's memory."""
+        known = self._keeps.get(request.stream.number)
+        return known[1] if known is not None and known[0] == attempt else None
 
     # --- what comes of it ----------------------------------------------------------------------------------
 
@@ -211,9 +214,8 @@ class FeedbackPictures:
         pending = loop.pending
         loop.kept = pending[1] if pending is not None and pending[0] == shared.request else None
 
-    def failed(self, attempt: int, request: Request | None) -> None:
-        """An attempt came to nothing: what ComfyUI keeps is not relied on for the next one."""
-        self._keeps.pop(attempt, None)
+    def failed(self, request: Request | None) -> None:
+        """An attempt of a request came to nothing: what ComfyUI keeps is not relied on for the next one."""
         loop = None if request is None else self._loops.get(request.stream.number)
         if loop is not None:
             loop.kept = None
@@ -221,10 +223,16 @@ class FeedbackPictures:
     def forget_stream(self, stream: int) -> None:
         """The stream is gone, or made anew: its loop begins again."""
         self._loops.pop(stream, None)
+        self._keeps.pop(stream, None)
 
     def begin_anew(self) -> None:
         """Every loop begins again, from its first picture."""
         self._loops.clear()
+
+
+def _is_same(one: Value, two: Value) -> bool:
+    """Whether a loop goes on with this value. Pictures are known by themselves: an equal one is never set again."""
+    return one is two or (isinstance(one, str) and one == two)
 
 
 def _black(size: Size) -> RawPicture:
