@@ -20,6 +20,7 @@ from bridge.errors import BackendError, BridgeError, ConfigError, ErrorCode
 
 NAME: Final = "texbridge render"
 HEALTH_S: Final = 2.0
+PICTURE_BYTES: Final = 256 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -49,7 +50,11 @@ async def bridge_for(workflow: str, options: argparse.Namespace, config: Config)
             versions = {"bridge": client.welcome.server, "comfyui": await _told_backends(config)}
             yield FoundBridge(client, f"the bridge at {config.tcp.listen}", versions)
         return
-    server = Server(await choose_backend(workflow, config), log_errors=False)
+    chosen = await choose_backend(workflow, config)
+    # A private bridge takes pictures that no engine would send: 4K of floats has 33 MB.
+    most = max(chosen.limits.max_message_bytes, PICTURE_BYTES)
+    limits = msgspec.structs.replace(chosen.limits, max_message_bytes=most)
+    server = Server(msgspec.structs.replace(chosen, limits=limits), log_errors=False)
     await server.start()
     try:
         where = " or ".join(str(backend.info()["url"]) for backend in server.bridge.backends)

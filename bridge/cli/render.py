@@ -279,8 +279,10 @@ class _Render:
             size=order.size,
             aspect=order.aspect,
             megapixels=order.megapixels,
-            replace=bool(options.stream),
         )
+        if not opened.created:  # its values are somebody's
+            await client.close_stream(stream)
+            raise ConfigError(f"--stream {stream}: there is such a stream already; give another name")
         try:
             told = await client.describe(stream)
             job = Job(
@@ -306,7 +308,7 @@ class _Render:
         if there:
             self.progress.say(f"{there} of {len(self.order.own_frames)} frames are there and whole")
         self.rendering = rendering
-        await client.set(stream, {**job.shot.constants, **{n: plate.value for n, plate in job.still_plates.items()}})
+        await client.set(stream, {name: plate.value for name, plate in job.still_plates.items()})
         await rendering.run(lambda: asking.sets(client, stream, job, priority=self.options.priority))
         if rendering.summary.only_8_bits:
             self.progress.say(

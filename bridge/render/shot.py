@@ -132,7 +132,8 @@ class Shot:
             before: dict[str, Any] = {}
             place = first
             while place < len(frames) and place - first < MAX_PIECE_FRAMES:
-                now = self.values(frames[place])
+                # The constants too: somebody else may set the stream's values meanwhile.
+                now = {**self.constants, **self.values(frames[place])}
                 seed = self.frame_seed(frames[place])
                 if seed is not None:
                     now[SEED] = seed

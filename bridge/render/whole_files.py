@@ -6,11 +6,15 @@ import contextlib
 import hashlib
 import os
 import secrets
+import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 MARK: Final = ".texbridge-part"
+_TRIES: Final = 20
+_AGAIN_S: Final = 0.1
 _READ_BYTES: Final = 1 << 20
 
 
@@ -27,11 +31,23 @@ def whole_file(path: Path, *, sync: bool = False) -> Iterator[Path]:
         if sync:
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
-        os.replace(part, path)
+        _rename(part, path)
     except BaseException:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+
+
+def _rename(part: Path, path: Path) -> None:
+    """Give a file its name. Windows refuses as long as a scanner or a viewer has it open: a moment, usually."""
+    for _ in range(_TRIES if sys.platform == "win32" else 0):
+        try:
+            os.replace(part, path)
+        except PermissionError:
+            time.sleep(_AGAIN_S)
+        else:
+            return
+    os.replace(part, path)
 
 
 def write_whole(path: Path, data: bytes, *, sync: bool = False) -> None:

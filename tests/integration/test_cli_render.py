@@ -458,6 +458,9 @@ def test_through_the_running_bridge(home):
         assert "ComfyUI" in manifest(home, "a/manifest.json")["versions"]["comfyui"][0]
         named = home.run(*words, "-o", "b/%d.png", "--to", running.addresses["link"].join(("ws://", "/link")))
         assert named.code == 0, named.err
+        taken = home.run(*words, "-o", "c/%d.png", "--to", tcp, "--stream", "main")
+        assert taken.code in (1, 2)
+        assert "main" in one_line(taken.err)
         wrong = home.run(*words[:3], "1-3", "-p", "colour=1,1,1", "-o", "c/%d.png", "--to", tcp)
         assert wrong.code == 2
         assert "nearest is 'color'" in one_line(wrong.err)

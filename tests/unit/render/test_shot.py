@@ -77,6 +77,11 @@ def test_a_track_of_seeds() -> None:
     assert made.values(1003) == {}
 
 
+def test_constants_go_with_every_piece() -> None:
+    (piece,) = shot("blur=1:0,2:1", constants={"steps": "9"}).pieces([1, 2])
+    assert piece.tracks["steps"] == [[1, 9, "step"]]
+
+
 def test_a_workflow_without_seed() -> None:
     made = shot("blur=1:0,3:1", has_seed=False)
     assert made.frame_seed(1) is None
