@@ -47,9 +47,14 @@ def _files(bound: BoundPrompt) -> Prompt:
 
 
 async def send_by_nodes(
-    backend: ComfyBackend, workflow: Workflow, place: tuple[int, str], picture: Picture | RawPicture, name: str
+    backend: ComfyBackend,
+    attempt: int,
+    workflow: Workflow,
+    place: tuple[int, str],
+    picture: Picture | RawPicture,
+    name: str,
 ) -> PictureTicket | None:
-    """Send a picture as it is into ComfyUI's memory; None where that can't be, and it has to go up as a file.
+    """Send a picture as it is into ComfyUI's memory, for `attempt`; None where it has to go up as a file.
 
     `place`, a stream's parameter, is the owner; `name` comes from the content: see `NodePack.send`.
     Raw pixels go over a fast link alone.
@@ -65,7 +70,7 @@ async def send_by_nodes(
         format = read_picture_header(picture.data, PictureLimits()).format
         if not nodes.takes(format, len(picture.data)):
             return None
-        return await nodes.send(picture.data, name, format, owner=place)
+        return await nodes.send(picture.data, name, format, owner=place, user=attempt)
     if not nodes.raw_in or not nodes.takes(picture.format.word, len(picture.data)):
         return None
     return await nodes.send(
@@ -76,4 +81,5 @@ async def send_by_nodes(
         height=picture.height,
         origin=picture.origin,
         owner=place,
+        user=attempt,
     )

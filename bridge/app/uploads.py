@@ -134,7 +134,7 @@ class PictureUploads:
         size = size if rule.fit is not None else None
         by_nodes = backend.nodes.takes_pictures and takes_tickets(workflow, place[1])
         if by_nodes and (isinstance(picture, Picture) or backend.nodes.raw_in):
-            ticket = await self._into_memory(backend, workflow, place, picture, rule, size)
+            ticket = await self._into_memory(backend, attempt, workflow, place, picture, rule, size)
             if ticket is not None:
                 return ticket
         far = backend.address.is_remote
@@ -148,13 +148,14 @@ class PictureUploads:
         self.brought += 1
         if by_nodes and data[:3] == _JPEG:
             file = Picture(bytes(data), digest)
-            if (ticket := await send_by_nodes(backend, workflow, place, file, digest[:32])) is not None:
+            if (ticket := await send_by_nodes(backend, attempt, workflow, place, file, digest[:32])) is not None:
                 return ticket
         return await backend.store_picture(data, digest, place, attempt)
 
     async def _into_memory(
         self,
         backend: ComfyBackend,
+        attempt: int,
         workflow: Workflow,
         place: tuple[int, str],
         picture: Picture | RawPicture,
@@ -166,7 +167,7 @@ class PictureUploads:
             self.brought += 1
             word = picture.sha256[:32]
             self._tickets[place] = _Ready(weakref.ref(picture), rule, size, False, word)
-            return await send_by_nodes(backend, workflow, place, picture, word)
+            return await send_by_nodes(backend, attempt, workflow, place, picture, word)
         if not backend.nodes.raw_in:
             return None
         name = self._known(self._tickets, place, picture, rule, size)
@@ -177,7 +178,7 @@ class PictureUploads:
         if rule.moves_pixels or isinstance(picture, Picture) or picture.format in MEASURES:
             sent = await self._in_thread(partial(_raw, picture, rule, size, self._limits))
         self.brought += 1
-        return await send_by_nodes(backend, workflow, place, sent, name)
+        return await send_by_nodes(backend, attempt, workflow, place, sent, name)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         made = await self._decoders.submit(work)

@@ -225,6 +225,7 @@ class ComfyBackend:
     def release_pictures(self, attempt: int, *, trusted: bool = True) -> None:
         """An attempt is over, its files may be written over; if it failed, their being there is not `trusted`."""
         self._files.release(attempt, trusted=trusted)
+        self.nodes.release(attempt)
 
     def forget_pictures(self, owner: Hashable) -> None:
         """An owner of pictures is gone: its names are for others, and what the node pack keeps of it goes."""

@@ -35,8 +35,8 @@ _PICTURES_REST_S: Final = 10.0
 """How long pictures go up as files after the pack took one not: its memory may be full of other bridges' pictures."""
 _MOST_TICKETS: Final = 256
 _RING: Final = 4
-"""Pictures of one owner: one that runs, one that waits, one that goes up, and one more. A camera would else fill
-ComfyUI's memory as far as the pack lets it. What is needed again all the same is sent again."""
+"""Pictures of one owner, more only while prompts need them: a camera would else fill ComfyUI's memory as far as the
+pack lets it. What is needed again later is sent again."""
 _NAMES_A_TIME: Final = 64
 """In one request: so many stand in its first line."""
 
@@ -70,11 +70,12 @@ def read_facts(info: Mapping[str, Any]) -> PackFacts | None:
 
 @dataclass(slots=True, eq=False)
 class _Sent:
-    """A picture that is in the pack's memory, when it was sent there last, and whose it is."""
+    """A picture that is in the pack's memory, when it was sent there last, whose it is, and which prompts need it."""
 
     ticket: PictureTicket
     at: float
     owners: set[Hashable]
+    users: set[int]
 
 
 class NodePack:
@@ -174,6 +175,7 @@ class NodePack:
         height: int = 0,
         origin: Origin = Origin.TOP_LEFT,
         owner: Hashable = None,
+        user: int | None = None,
     ) -> PictureTicket | None:
         """Send a picture into memory, once for each `name`, and give what the input node takes; None if it is refused.
 
@@ -182,7 +184,7 @@ class NodePack:
 
         `name` (letters, digits, - and _, at most 64) must come from the content: the same always means the same
         picture. `format` is a registry word with `width` and `height`, or `jpeg`, `png`, `webp`. `owner` is whose
-        picture it is (a stream's parameter), for `forget`.
+        picture it is (a stream's parameter), for `forget`; `user` the prompt that needs it until `release`.
 
         Raises:
             BackendError: the backend is gone, or silent.
@@ -192,8 +194,9 @@ class NodePack:
             raise BackendError("this ComfyUI has no texbridge nodes", code=ErrorCode.MISSING_NODE, retry=True)
         known = self._tickets.get(name)
         owners = {owner} if known is None else known.owners | {owner}
+        users = (set() if known is None else known.users) | (set() if user is None else {user})
         if known is not None and now - known.at < facts.keep_s / 3:
-            known.owners = owners
+            known.owners, known.users = owners, users
             self._tickets.move_to_end(name)
             return known.ticket
         query = {"name": name, "format": format}
@@ -213,15 +216,21 @@ class NodePack:
             return None
         if old is not None:
             self._tickets.pop(old, None)
-        self._tickets[name] = sent = _Sent(PictureTicket(ticket), now, owners)
+        self._tickets[name] = sent = _Sent(PictureTicket(ticket), now, owners, users)
         while len(self._tickets) > _MOST_TICKETS:
             self._tickets.popitem(last=False)
         return sent.ticket
 
     def _oldest_of(self, owner: Hashable) -> str | None:
-        """What an owner used longest ago of its own pictures, if it has as many as prompts may still need."""
+        """What an owner used longest ago of its own pictures and no prompt needs, if it has enough of them."""
         own = [name for name, sent in self._tickets.items() if sent.owners == {owner}]
-        return own[0] if owner is not None and len(own) >= _RING else None
+        free = [name for name in own if not self._tickets[name].users]
+        return free[0] if owner is not None and free and len(own) >= _RING else None
+
+    def release(self, user: int) -> None:
+        """A prompt is over: it needs no picture any more."""
+        for sent in self._tickets.values():
+            sent.users.discard(user)
 
     async def forget(self, owner: Hashable) -> None:
         """An owner of pictures is gone: those that were nobody else's are taken out of ComfyUI's memory."""

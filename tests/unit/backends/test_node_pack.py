@@ -104,6 +104,35 @@ def test_a_picture_goes_once() -> None:
     ]
 
 
+def test_the_oldest_picture_goes_that_no_prompt_needs() -> None:
+    async def test() -> None:
+        http = Http()
+        nodes = NodePack(http, Transfer(TransferMode.AUTO))  # type: ignore[arg-type]
+        await nodes.learn(OBJECT_INFO)
+
+        async def send(name: str, user: int, owner: str = "camera") -> str | None:
+            http.answer = 200, {"picture": f"s/{name}", "keep_s": 120}
+            await nodes.send(b"x", name, "png", owner=owner, user=user)
+            return http.sent[-1].get("drop")
+
+        assert [await send(name, user) for user, name in enumerate("abcd")] == [None] * 4
+        assert await send("e", 4) is None  # each of the four is in a prompt that isn't over
+        assert await send("theirs", 5, "other") is None
+        for user in (1, 3):
+            nodes.release(user)
+        assert await send("f", 6) == "b"
+        assert await send("g", 7) == "d"
+        assert await send("h", 8) is None
+        nodes.release(0)
+        assert await send("a", 9) is None  # there already: not sent, and needed again
+        assert [query["name"] for query in http.sent] == ["a", "b", "c", "d", "e", "theirs", "f", "g", "h"]
+        assert await send("i", 10) is None
+        assert await send("b", 11) is None  # sent anew
+        assert http.sent[-1]["name"] == "b"
+
+    asyncio.run(test())
+
+
 def test_pictures_are_files_for_a_while_after_one_was_refused() -> None:
     made = pack(Http(answer=(503, {"error": "no room"})))
     assert made.takes("png", 1)
