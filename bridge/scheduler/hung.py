@@ -58,6 +58,12 @@ def choose_hung(ledger: Ledger, now: float) -> tuple[Attempt | None, float]:
         for attempt in backend.prompts:
             if attempt.withdrawn or attempt.request.only is not None:
                 continue
+            if backend.doubted_at == inf:  # nearly always, and at every step: no look at what is known of durations
+                if attempt.started_at is None:
+                    continue
+                if now < attempt.started_at + STALLED_AFTER_S:
+                    wake_at = min(wake_at, attempt.started_at + STALLED_AFTER_S)
+                    continue
             at = hangs_at(
                 doubted_at=backend.doubted_at,
                 submitted_at=attempt.submitted_at,
