@@ -13,7 +13,7 @@ from bridge.errors import ConfigError
 
 DESCRIPTION = """\
 Run the small ComfyUI-compatible server alone: the model-free nodes, on the CPU, no PyTorch. Anything that speaks
-ComfyUI's HTTP and WebSocket can use it.
+ComfyUI's HTTP and WebSocket can use it. Its own node EmbeddedSampler tells its steps and shows previews.
 
   texbridge embedded
   texbridge embedded --port 8288 --step-delay-ms 50

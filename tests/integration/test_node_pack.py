@@ -161,6 +161,38 @@ def test_a_picture_that_comes_broken_is_made_by_stock_nodes(tmp_path, length):
     run(test)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda data: None, "nothing else came in its place"),
+        (lambda data: b"TXN2" + data[4:], "a binary message of unknown type 0x54584e32"),
+        (lambda data: data.replace(data[48:84], b"0" * 36), "a raw picture of another prompt"),
+    ],
+    ids=["nothing", "another magic", "another prompt"],
+)
+def test_an_output_that_sends_nothing_of_its_own_has_failed_and_stock_nodes_make_the_picture(tmp_path, change, told):
+    async def test():
+        async with rig(tmp_path) as bridge:
+            engine = await bridge.engine()
+            await engine.subscribe()
+            outbound = bridge.comfy._executor.outbound
+            send = outbound.send_bytes
+
+            def send_changed(data, client_id):
+                changed = change(data) if data[:4] == b"TXN1" else data
+                if changed is not None:
+                    send(changed, client_id)
+
+            outbound.send_bytes = send_changed
+            answer, _ = await one(engine, fill=color(9))
+            assert (answer.frames, answer.timing["transfer"]) == (1, "png")
+            classes = [graph["2"]["class_type"] for graph in bridge.gate.graphs]
+            assert classes == ["TexBridgeOutput", "SaveImageWebsocket"]
+            assert told in bridge.bridge.backends.get("comfy").info()["nodes"]["problem"]
+
+    run(test)
+
+
 def test_a_comfyui_that_came_back_without_the_pack(tmp_path, monkeypatch):
     async def test():
         async with rig(tmp_path) as bridge:
