@@ -215,7 +215,6 @@ def test_two_outputs_share_a_number_and_each_may_be_had_alone(tmp_path):
         ({"outputs": [0, 0]}, 107, "outputs"),
         ({"size": (0, 4)}, 305, "size"),
         ({"size": (70_000, 4)}, 305, "size"),
-        ({"delivery": Delivery.LOSSLESS}, 411, "delivery"),
         ({"format": "png", "mips": True}, 411, "mips"),
         ({"fps": 12}, 411, "fps"),
         ({"format": "png", "color": "linear"}, 411, "color"),
