@@ -33,7 +33,7 @@ async def pool(tmp_path, unlike, *changes, streams=STREAMS, **config):
     async with AsyncExitStack() as stack:
         servers = {}
         for name, change in zip("abcdef", changes, strict=False):
-            servers[name] = await stack.enter_async_context(EmbeddedServer())
+            servers[name] = await stack.enter_async_context(EmbeddedServer(step_delay_ms=20))
             unlike.say(servers[name], change)
         backend = [{"url": server.url, "name": name} for name, server in servers.items()]
         rig = await stack.enter_async_context(AppRig(tmp_path, streams, comfy=False, backend=backend, **config))
