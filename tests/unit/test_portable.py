@@ -23,7 +23,10 @@ FILES = [path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts]
 FILES += [path for path in (REPOSITORY / "dev.py",) if path.is_file()]
 
 UNIX_MODULES = {"fcntl", "grp", "pwd", "posix", "pty", "resource", "syslog", "termios", "tty", "uvloop"}
-ALLOWED_MODULES = {"links/memory_folder.py": {"fcntl"}}  # on Windows it locks with msvcrt
+ALLOWED_MODULES = {
+    "links/memory_folder.py": {"fcntl"},  # on Windows it locks with msvcrt
+    "app/restart_output.py": {"fcntl"},  # Windows' programs print where they were
+}
 UNIX_CALLS = {
     "add_signal_handler": {"app/serve.py"},
     "remove_signal_handler": {"app/serve.py"},
