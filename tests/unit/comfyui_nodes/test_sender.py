@@ -40,6 +40,15 @@ def test_a_written_buffer_is_used_again() -> None:
     assert [message[1][0] for message in server.messages] == [2, 3]
 
 
+def test_the_event_loop_gets_its_turn_after_every_picture() -> None:
+    server = Server()
+    seen: list[int] = []
+    to = sender.Sender(server, let_go=lambda: seen.append(len(server.messages)))
+    send(to, 100, 1)
+    send(to, 100, 2)
+    assert seen == [1, 2]
+
+
 def test_few_buffers_are_kept() -> None:
     server = Server()
     to = sender.Sender(server)
