@@ -42,8 +42,8 @@ class Seeds:
     @staticmethod
     def check(every: object, every_s: object) -> None:
         """Look whether a walk may be so. Raises as `check_seed_every`, `check_seed_every_s`."""
-        check_seed_every(every)
-        check_seed_every_s(every_s)
+        check_seed_every(every, "every")
+        check_seed_every_s(every_s, "every_s")
 
     def steer(
         self,
@@ -54,7 +54,7 @@ class Seeds:
         lock: bool | None = None,
     ) -> None:
         """Set how the seed goes on; what is None stays. Raises as `check`."""
-        every, every_s = check_seed_every(every), check_seed_every_s(every_s)
+        every, every_s = check_seed_every(every, "every"), check_seed_every_s(every_s, "every_s")
         seeds = stream.seeds
         if policy is not None:
             seeds.use_policy(policy)

@@ -91,23 +91,23 @@ class SeedWalk:
         return self._held
 
 
-def check_seed_every(raw: object) -> int | None:
+def check_seed_every(raw: object, field: str = "seed_every") -> int | None:
     """Give `raw` as a number of pictures, 1 to a million; None stays None.
 
     Raises: InvalidValueError (301 wrong_type, 302 out_of_range).
     """
-    number = _number("seed_every", raw, 1, MOST_PICTURES, "pictures")
+    number = _number(field, raw, 1, MOST_PICTURES, "pictures")
     if number is not None and not float(number).is_integer():
-        raise InvalidValueError(f"seed_every: {shown(raw)} has a fraction", field="seed_every", value=plain(raw))
+        raise InvalidValueError(f"{field}: {shown(raw)} has a fraction", field=field, value=plain(raw))
     return None if number is None else int(number)
 
 
-def check_seed_every_s(raw: object) -> float | None:
+def check_seed_every_s(raw: object, field: str = "seed_every_s") -> float | None:
     """Give `raw` as seconds, 0 to a day; None stays None.
 
     Raises: InvalidValueError (301 wrong_type, 302 out_of_range).
     """
-    number = _number("seed_every_s", raw, 0, MOST_SECONDS, "seconds")
+    number = _number(field, raw, 0, MOST_SECONDS, "seconds")
     return None if number is None else float(number)
 
 

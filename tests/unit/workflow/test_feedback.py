@@ -1,11 +1,14 @@
 """`[feedback]` of a binding: parameters that it brings, what it names, and what is wrong with it."""
 
 import pytest
-from workflow_files import graph, load, node
+from workflow_files import INFO, graph, load, node
 
 from bridge.errors import WorkflowError
-from bridge.types import Curve, Edge, FeedbackRule, ParameterType, PictureMove
+from bridge.types import ColorMatch, Curve, Edge, FeedbackRule, ParameterType, PictureMove, Size
+from bridge.workflow.binding import load_workflow
 from bridge.workflow.feedback import feedback_is_on, feedback_match, feedback_move
+from bridge.workflow.nodes import kept_ticket, node_prompt, takes_kept
+from bridge.workflow.object_info import ObjectInfo
 
 
 def photo(*, title="@picture:image", more=None):
@@ -110,3 +113,43 @@ def test_with_several_pictures_one_must_be_named():
 def test_names_that_are_taken():
     more = {"n4": node("Noise", "@feedback_zoom:strength", image=["1", 0], seed=1, strength=0.5)}
     assert "'feedback_zoom', and the graph has one" in problem("[feedback]\n", more=more)
+
+
+def test_the_loader_becomes_the_node_that_takes_the_kept_picture():
+    workflow = load(photo(), "[feedback]\n")
+    assert takes_kept(workflow, "picture")
+    match = ColorMatch(0.5, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    ticket = kept_ticket("loop/step", PictureMove(1.02, -1.0, 0.1, 0.2, Edge.CLAMP), Size(64, 32), match)
+    bound = workflow.bind({"picture": "a.png"}, 0, None, {"picture": ticket})
+    prompt = node_prompt(bound, lambda output: {"format": "raw", "keep": "loop/next"})
+    assert prompt["1"]["class_type"] == "TexBridgeFeedback"
+    assert prompt["1"]["inputs"] == {
+        "kept": "loop/step",
+        "zoom": 1.02,
+        "rotate": -1.0,
+        "x": 0.1,
+        "y": 0.2,
+        "edge": "clamp",
+        "width": 64,
+        "height": 32,
+        "match": 0.5,
+        "mean": "0.100000 0.200000 0.300000",
+        "deviation": "0.400000 0.500000 0.600000",
+    }
+    assert prompt["3"]["inputs"]["keep"] == "loop/next"
+    assert type(prompt["1"]["inputs"]["kept"]) is str
+
+
+def test_a_mask_loader_takes_no_kept_picture():
+    data = graph(
+        n1=node("LoadImageMask", "@picture:image", image="a.png", channel="red"),
+        n2=node("SaveImageWebsocket", images=["1", 0]),
+    )
+    info = INFO.merged(
+        ObjectInfo.from_json(
+            b'{"LoadImageMask": {"input": {"required": {"image": [["a.png"], {"image_upload": true}],'
+            b' "channel": [["alpha", "red"]]}}, "output": ["MASK"]}}'
+        )
+    )
+    workflow = load_workflow("try", data, b"[feedback]\n", info)
+    assert not takes_kept(workflow, "picture")
