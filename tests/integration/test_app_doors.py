@@ -78,7 +78,7 @@ ANSWERED = {
         204,
         None,
     ),
-    "a seed for two days": (message(op="seed", id=ID, stream="main", every_s=172_800), 302, "seed_every_s"),
+    "a seed for two days": (message(op="seed", id=ID, stream="main", every_s=172_800), 302, "every_s"),
     "a seed for no picture": (message(op="seed", id=ID, stream="main", every=0), 107, "every"),
     "hello again": (message(op="hello", id=ID, **HELLO), 413, None),
     "stats without subscription": (message(op="stats", id=ID, stream="two"), 412, "stream"),
