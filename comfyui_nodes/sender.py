@@ -83,7 +83,7 @@ class Sender:
 
 
 def _let_go():
-    """Give ComfyUI's event loop the interpreter, which it else asks for only after 5 ms: the picture goes out at once."""
+    """Give ComfyUI's event loop the interpreter, which it else has to wait 5 ms for: the picture goes out at once."""
     time.sleep(0.0002)
 
 

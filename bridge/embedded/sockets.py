@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -21,6 +22,8 @@ logger = logging.getLogger("bridge.embedded")
 FEATURES: Final = {"supports_preview_metadata": True, "max_upload_size": 100 << 20}
 WAIT_LIMIT: Final = 256
 """The worker waits while this many messages are not yet sent."""
+LET_GO_S: Final = 0.0002
+"""So long the worker rests behind a picture; else the event loop would get the interpreter from it after 5 ms."""
 DROP_LIMIT: Final = 4096
 """Beyond this many unsent messages, events that can't wait (`status`) are dropped."""
 MAX_SOCKETS: Final = 256
@@ -53,8 +56,10 @@ class Sockets:
         self._put(json.dumps({"type": event, "data": data}), None, waits=False)
 
     def send_bytes(self, data: bytes, client_id: str | None) -> None:
-        """Queue a binary message for one client, or None for all."""
+        """Queue a binary message for one client, or None for all. From the worker the loop gets its turn at once."""
         self._put(data, client_id, waits=True)
+        if threading.get_ident() != self._thread:
+            time.sleep(LET_GO_S)
 
     def takes_metadata(self, client_id: str | None) -> bool:
         """Whether this client's first message said `supports_preview_metadata`."""
