@@ -14,23 +14,33 @@ from bridge.render.video import CODECS
 from bridge.streams.easings import EASINGS
 
 PAGE = (REPOSITORY / "docs" / "render.md").read_text(encoding="utf-8")
-TYPED = [line for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S) for line in block.splitlines()]
+BLOCKS = [block.splitlines() for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S)]
 
 
-def test_every_command_works(tmp_path):
-    home = Home(tmp_path)
-    assert len(TYPED) >= 7
-    for line in TYPED:
+def typed(home, lines):
+    for line in lines:
         words = shlex.split(line)
         assert words[:2] == ["texbridge", "render"]
         done = home.run(*words[1:])
         assert done.code == 0, (line, done.err)
+
+
+def test_the_first_commands(tmp_path):
+    home = Home(tmp_path)
+    typed(home, BLOCKS[0])
     assert len(list((home.work / "out").glob("*.png"))) == 24
+    assert len(list((home.work / "seeds").glob("*.jpg"))) == 8
+    assert not (home.work / "two" / "1.png").exists()
+
+
+def test_a_farm(tmp_path):
+    home = Home(tmp_path)
+    assert len(BLOCKS) == 2
+    typed(home, BLOCKS[1])
     assert len(list((home.work / "farm").glob("*.png"))) == 12
     told = json.loads((home.work / "farm" / "manifest.json").read_text(encoding="utf-8"))
     assert len(told["done"]) == 12
     assert {f"`{key}`" for key in told} <= set(re.findall(r"`\w+`", PAGE.split("## manifest.json")[1]))
-    assert not (home.work / "two" / "1.png").exists()
 
 
 def test_words_are_the_programs():
