@@ -13,6 +13,7 @@ from bridge.render.job import Job
 from bridge.render.plates import Plates
 from bridge.render.rendering import WRITERS, FrameSet
 from bridge.render.shot import Piece
+from bridge.types import Outcome
 
 CREDIT: Final = WRITERS + 2
 """Sets on their way: those that are written, and some behind them."""
@@ -65,6 +66,8 @@ def _reader(
 def _words(ended: SequenceEndedError, piece: Piece) -> str:
     """Why it ended, frames by the shot's numbers."""
     answer = ended.finished
+    if answer.outcome is Outcome.CANCELLED and not answer.message:
+        return "the bridge cancelled the rest: somebody asked it to, or there was a panic"
 
     def number(found: re.Match[str]) -> str:
         place = int(found[1])

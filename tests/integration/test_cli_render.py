@@ -460,6 +460,21 @@ def test_through_the_running_bridge(home):
     assert images[0] == images[1]
 
 
+def test_a_panic_ends_it_in_order(home):
+    with home.serve("--embedded", **SLOW) as bridge:
+        to = ("--to", bridge.addresses["tcp"])
+        with home.start("render", "shapes", "--frames", "1-99", "-o", "out/%d.png", "--json", *to) as running:
+            while json.loads(running.line()).get("done", 0) < 2:
+                pass
+            assert home.run("panic", *to).code == 0
+            assert running.process.wait(60) == 1
+            running.join()
+            told = events(running.process.stdout.read().decode())[-1]
+            assert "the bridge cancelled the rest" in running.errors
+    assert told["state"] == manifest(home)["state"] == "failed"
+    assert len(manifest(home)["done"]) == told["done"] >= 2
+
+
 def test_nobody_there(home):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
