@@ -57,10 +57,11 @@ class _Work(NamedTuple):
 class _Place:
     """One open backend while a choice is made; `free_s` grows by what is expected to go there before others."""
 
-    __slots__ = ("backend", "free_s", "in_flight", "room")
+    __slots__ = ("backend", "costs", "free_s", "in_flight", "room")
 
     def __init__(self, backend: Backend, now: float) -> None:
         self.backend = backend
+        self.costs: dict[Hashable, tuple[float, float]] = {}
         self.in_flight = len(backend.prompts)
         self.room = backend.has_room()
         self.free_s = backend.free_s(now) if self.in_flight else 0.0
@@ -129,7 +130,10 @@ class _Choice:
             and not placement.is_free(False, backend.breaker.until, len(backend.prompts), now)
         )
         self._wake_at = inf
-        self._late_from: float | None = None
+        self._near: list[_Place] | None = None
+        """The places that something bound late may go to at this moment, once that is asked."""
+        self._near_at = inf
+        """When there will be one more."""
         self._has_fixed = False
         """True if there is work that could take the place that late-bound work waits for."""
         self._queues: list[_Work] = []
@@ -145,6 +149,8 @@ class _Choice:
             if place.room and self._now < place.backend.breaker.until:
                 self._wake_at = min(self._wake_at, place.backend.breaker.until)
         for work in works:
+            if not any(place.room for place in self._places):
+                break  # the others have nothing to choose from, until something happens
             found = self._find(work)
             if found is not None:
                 return Submission(self._first(self._instead(work, found, works)), found.backend), self._wake_at
@@ -253,7 +259,10 @@ class _Choice:
         """Where a prompt is done first; of equals the emptiest, then the fastest, then by name."""
         best, best_order = places[0], (inf, 0, 0.0, "")
         for place in places:
-            takes_s, load_s = expected(self._ledger, place.backend, cost_key)
+            cost = place.costs.get(cost_key)
+            if cost is None:  # asked once for all streams that make the same
+                cost = place.costs[cost_key] = expected(self._ledger, place.backend, cost_key)
+            takes_s, load_s = cost
             done_s = place.free_s + load_s + takes_s
             if place.backend.mute:
                 done_s += placement.MUTE_S
@@ -285,19 +294,22 @@ class _Choice:
         return placement.Offer(place.free_s + placement.MUTE_S * place.backend.mute, takes_s, load_s)
 
     def _is_time_for_late(self) -> bool:
-        """False while no backend is near enough to its end for anything that is bound late; sets when to look."""
-        if self._late_from is None:
-            self._late_from = inf
+        """False while no backend with room is near enough to its end for anything bound late; sets when to look."""
+        if self._near is None:
+            self._near = []
             for place in self._places:
                 if place.in_flight == 0:
-                    self._late_from = -inf
-                    break
-                end = place.backend.expected_end() if place.room else None
-                if end is not None:
-                    self._late_from = min(self._late_from, end - place.backend.estimates.longest_lead())
-        if self._late_from <= self._now:
+                    self._near.append(place)
+                elif place.room and (end := place.backend.expected_end()) is not None:
+                    at = end - place.backend.estimates.longest_lead()
+                    if at <= self._now:
+                        self._near.append(place)
+                    else:
+                        self._near_at = min(self._near_at, at)
+        self._near = [place for place in self._near if place.room]
+        if self._near:
             return True
-        self._wake_at = min(self._wake_at, self._late_from)
+        self._wake_at = min(self._wake_at, self._near_at)
         return False
 
     def _ready_at(self, work: _Work, place: _Place, late: bool) -> float:
