@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from app_rig import AppRig, LinkError, color, run
 
+from bridge.client import Client
 from bridge.codec.messages import Ack, Blackout, Freeze, Panic
 from bridge.delivery import cross_fade
 from bridge.types import Delivery, FrameFlags
@@ -169,3 +170,36 @@ def test_a_set_of_another_size_comes_at_once(tmp_path, monkeypatch):
             assert [frame.header.number for frame in engine.frames] == [1, 3]
 
     run(test)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_client_sees_each_blend_whole(tmp_path, slow_fade, shared):
+    """In shared memory too, where a slot may not be written over while its blend is still to be read."""
+
+    streams = {"main": {"workflow": "solid", "mode": "oneshot", "size": [256, 128]}}
+
+    async def test():
+        async with (
+            AppRig(tmp_path, streams) as rig,
+            Client(rig.server.addresses.tcp, shared_memory=shared) as client,
+        ):
+            frames = await client.subscribe("main", blend_fps=60.0, credit=2)
+            values = []
+            for fill in (BLACK, WHITE, BLACK):
+                await client.run("main", {"fill": fill})
+                while not values or values[-1][0]:
+                    frame = await frames.next(timeout_s=20)
+                    if frame.header.number:  # no placeholder
+                        pixels = frame.pixels[..., :3]
+                        assert (pixels == pixels[0, 0]).all()
+                        values.append((frame.held, int(pixels[0, 0, 0])))
+                shown.append(values.pop()[1])
+                assert values == sorted(values, reverse=fill == BLACK)
+                blends.append(len(values))
+                values.clear()
+
+    shown, blends = [], []
+    run(test)
+    assert shown == [0, 255, 0]
+    assert blends[0] == 0
+    assert min(blends[1:]) >= 2
