@@ -27,6 +27,7 @@ from bridge.types import Outcome
 PICTURES_AHEAD: Final = 16
 """Where the bridge doesn't say how far ahead pictures are taken."""
 LOOK_AGAIN_S: Final = 0.5
+ANSWER_WITHIN_S: Final = 10.0
 
 
 class SequenceEndedError(Exception):
@@ -215,12 +216,20 @@ class Sequence:
                 self._next_index = header.index + 1
                 return FrameSet(header.index, header.number, tuple(whole))
             if self._next_index >= self.frames:
+                await self._wait_for_answer()
                 raise StopAsyncIteration
             if self._sending is not None and self._sending.done() and not self._sending.cancelled():
                 self._sending.result()
             if self._run.is_finished:
                 self._look_for_end(await self._run.finished())
             await self._ordered.wait()
+
+    async def _wait_for_answer(self) -> None:
+        """All sets are here, and ComfyUI is just about to end its last prompt: that is no time to cancel."""
+        try:
+            await self._run.finished(ANSWER_WITHIN_S)
+        except (TimeoutError, LinkLostError):
+            pass  # nothing is missing all the same
 
     def _look_for_end(self, finished: m.Finished) -> None:
         """Raise if no more sets come."""
@@ -244,6 +253,8 @@ class Sequence:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
         try:
+            if self._next_index >= self.frames:
+                await self._wait_for_answer()
             if not self._run.is_finished:
                 await self._session.ask(m.Cancel(request=self.request), m.Ok)
         except (LinkLostError, TimeoutError):
