@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from app_rig import AppRig, color, run
 from pictures import png
+from serve_rig import Comfy
 
 from bridge.codec.messages import (
     Accepted,
@@ -195,6 +196,29 @@ def test_300_frames_on_three_backends_one_killed_half_way(tmp_path):
             check_whole(engine, request, 300)
             assert (answer.outcome, answer.frames) == ("done", 300)
             assert list(engine.finished) == [request]
+
+    run(test)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "websocket"])
+def test_300_frames_on_three_processes_one_of_which_is_shot(tmp_path, kind):
+    """As above, but nothing is closed in order: the process is gone from one moment to the next."""
+
+    async def test():
+        async with AsyncExitStack() as stack:
+            comfys = [await stack.enter_async_context(Comfy(step_delay_ms=20)) for _ in range(3)]
+            backend = [{"url": comfy.url, "name": name} for comfy, name in zip(comfys, "abc", strict=True)]
+            rig = await stack.enter_async_context(AppRig(tmp_path, comfy=False, backend=backend))
+            await rig.until(lambda: len(rig.bridge.backends_up) == 3, "three ComfyUIs")
+            engine = await rig.engine(kind)
+            await engine.subscribe(credit=4, **LOSSLESS)
+            request = await sequence(engine, 300)
+            await engine.until(lambda: len(engine.frames) >= 150, "half of it")
+            await comfys[1].kill()
+            (answer,) = await engine.finish(request)
+            await engine.frame(lambda frame: frame.has(FrameFlags.LAST_SET))
+            check_whole(engine, request, 300)
+            assert (answer.outcome, answer.frames) == ("done", 300)
 
     run(test)
 
