@@ -217,7 +217,8 @@ class AttemptEvents:
             self._ledger.end_request(request.number, Outcome.DONE)
             return
         retry = retry or self._may_go_elsewhere(request)
-        if retry and not request.generation and request.may_try_again:
+        # A live stream makes another one instead; in a chain that would be the same one, and a failure for nothing.
+        if retry and (stream.config.chained or not request.generation) and request.may_try_again:
             self._wait_again(request, attempt.backend)
             return
         if request.generation:

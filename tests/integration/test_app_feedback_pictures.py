@@ -245,3 +245,19 @@ def test_the_frames_of_a_sequence_are_one_chain(tmp_path):
             assert (last.pixels[..., :3] == expected).all()
 
     run(test)
+
+
+def test_a_live_loop_whose_picture_comfyui_lost_goes_on_without_a_word(tmp_path):
+    async def test():
+        async with rig(tmp_path, "live") as bridge:
+            engine = await bridge.engine(hello={"events": ["live"]})
+            await engine.ask(Set, stream="main", params={"picture": raw(PHOTO), "feedback_x": 0.25})
+            await engine.subscribe()
+            await bridge.begun(3)
+            bridge.comfy._files.kept.clear()
+            await bridge.until(lambda: bridge.bridge.feedback.through >= 1, "a picture through the bridge")
+            before = bridge.bridge.feedback.in_memory
+            await bridge.until(lambda: bridge.bridge.feedback.in_memory > before + 2, "its memory again")
+            assert not [answer for answer in engine.finished.values() if answer.outcome == "failed"]
+
+    run(test)

@@ -109,3 +109,17 @@ def test_a_warm_up_holds_nobody_back():
     table.tell(e.RequestAdded(number, STREAM, 0, backend="a"))
     run = table.run(1)
     assert [submit.request for submit in table.submitted] == [number, run]
+
+
+def test_a_live_one_that_may_be_tried_again_is():
+    table = chained(Mode.LIVE, "a", varies=True)
+    first = table.submitted[-1]
+    table.tell(e.AttemptRefused(first.attempt, BackendError("not here", retry=True), retry=True))
+    assert not table.outcomes
+    second = table.submitted[-1]
+    assert (second.request, second.generation) == (first.request, True)
+    assert second.attempt != first.attempt
+    table.done(second.attempt)
+    assert table.outcomes == {first.request: Outcome.DONE}
+    table.wait(0.1)
+    assert table.submitted[-1].request > first.request
