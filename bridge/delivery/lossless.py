@@ -44,11 +44,12 @@ Item = TypeVar("Item", bound=KeptItem)
 
 @dataclass(slots=True)
 class _Kept(Generic[Item]):
-    """`item` is None once it must not be sent again."""
+    """`item` is None once it must not be sent again; `sent` is true of one that was, on whichever connection."""
 
     item: Item | None
     number: int
     offered_at: float
+    sent: bool = False
 
 
 class LosslessOutbox(Generic[Item]):
@@ -149,6 +150,7 @@ class LosslessOutbox(Generic[Item]):
             return None
         kept = self._waiting.popleft()
         assert kept.item is not None
+        kept.sent = True
         self._unacked.append(kept)
         self._sent += 1
         return kept.item.share()
@@ -157,12 +159,16 @@ class LosslessOutbox(Generic[Item]):
         """Ready for the set after `number`, done with all before it: gives back what was kept of them.
 
         Acks are cumulative. A number that was never sent, or was acked before, is ignored. Held pictures need no ack;
-        that of the last one is taken as one for all sets up to its number.
+        that of the last one is taken as one for all sets up to its number. What waits to be sent again was sent: who
+        says after a cut that it has it, since its ack may be lost, needn't say so twice.
         """
-        known = number in (self._last_held, self._last_broken) or any(kept.number == number for kept in self._unacked)
+        known = number in (self._last_held, self._last_broken) or any(
+            kept.number == number and kept.sent for kept in chain(self._unacked, self._waiting)
+        )
         out: list[Item] = []
-        while known and self._unacked and self._unacked[0].number <= number:
-            self._let_go(self._unacked.popleft(), out)
+        for line in (self._unacked, self._waiting):
+            while known and line and line[0].sent and line[0].number <= number:
+                self._let_go(line.popleft(), out)
         return tuple(out)
 
     def forget(self, number: int) -> tuple[Item, ...]:

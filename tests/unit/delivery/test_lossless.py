@@ -63,6 +63,21 @@ def test_after_a_cut_it_goes_on_from_the_first_unacknowledged():
     assert taken(outbox) == [2, 3, 4]
 
 
+def test_an_ack_that_comes_again_after_a_cut_counts_before_its_set_is_sent_again():
+    outbox, items = filled(5, credit=2)
+    assert taken(outbox) == [1, 2]
+    outbox.refill()
+    assert outbox.ack(4) == (), "never sent"
+    assert outbox.ack(2) == (items[0], items[1])
+    assert taken(outbox) == [3, 4]
+    assert outbox.set_bytes == 300
+    outbox.refill()
+    assert outbox.take() is items[2]
+    assert outbox.ack(4) == (items[2], items[3]), "sent on the connection before"
+    assert outbox.ack(5) == ()
+    assert taken(outbox) == [5]
+
+
 def test_the_window_is_bounded_in_sets():
     outbox, _ = filled(3, max_sets=3)
     assert not outbox.has_room(1)
