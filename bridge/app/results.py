@@ -278,7 +278,7 @@ class Results:
             return False
         ready: dict[Wants, tuple[tuple[int, Payload], ...]] = {}
         try:
-            for viewer in self._viewers.of_stream(stream.number):
+            for viewer in self._viewers.takers(stream.number):
                 if viewer.wants not in ready:
                     if (payloads := made.at_once(viewer.wants)) is None:
                         return False
@@ -308,7 +308,7 @@ class Results:
             withheld = self.withholds(stream.number, stream.number_in_work)
             # Who went longest without a picture first: where a form takes longer than the time between two pictures,
             # the one before it in the line would else be the only one that is ever made.
-            viewers = () if withheld else sorted(self._viewers.of_stream(stream.number), key=lambda one: one.offered)
+            viewers = () if withheld else sorted(self._viewers.takers(stream.number), key=lambda one: one.offered)
             for viewer in viewers:
                 if viewer.wants not in making:
                     making[viewer.wants] = asyncio.ensure_future(self._payloads(made, viewer.wants))
@@ -401,7 +401,7 @@ class Results:
     ) -> None:
         """Offer a released set to each viewer as soon as its form is ready, newcomers with another form included."""
         withheld = self.withholds(stream.number, shared.number)
-        for viewer in () if withheld else self._viewers.of_stream(stream.number):
+        for viewer in () if withheld else self._viewers.takers(stream.number):
             if viewer.wants not in making:
                 making[viewer.wants] = asyncio.ensure_future(self._payloads_of_shown(made, viewer.wants))
         waiting = {task: wants for wants, task in making.items()}
@@ -414,7 +414,7 @@ class Results:
                 else:
                     self.counts["payload_failed"] += 1
                     logger.debug("stream %s: a payload failed: %s", stream.name, task.exception())
-                    for viewer in self._viewers.of_stream(stream.number):
+                    for viewer in self._viewers.takers(stream.number):
                         if viewer.wants == wants and not withheld:
                             viewer.missed(task.exception())
 
@@ -428,7 +428,7 @@ class Results:
     ) -> None:
         if not payloads or self.paused or self.withholds(stream.number, shared.number):
             return
-        for viewer in self._viewers.of_stream(stream.number):
+        for viewer in self._viewers.takers(stream.number):
             if viewer.wants == wants:
                 for _, payload in payloads:
                     payload.retain()

@@ -65,6 +65,8 @@ class Viewer:
         self._spec = spec
         self.use_outputs(outputs_there)
         self.wake = wake
+        self.away = False
+        """Its connection is gone, and it may be back: then it gets the newest set as a held one."""
         self.flush: Callable[[], None] = nobody
         """Writes what there is to take here and now, where the connection can; never from within its own message."""
         self.outbox: Outbox[ViewerSet] | LosslessOutbox[ViewerSet] = lossless or Outbox(credit, credit_limit)
@@ -95,10 +97,12 @@ class Viewer:
     def reach(self, wake: Callable[[], None], flush: Callable[[], None]) -> None:
         """It is on this connection now."""
         self.wake, self.flush = wake, flush
+        self.away = False
 
     def leave(self) -> None:
         """The viewer's connection is gone; it may be back. Nothing reads the slots that it held any more."""
         self.reach(nobody, nobody)
+        self.away = True
         if self.fade is not None:
             self.fade.start_from(None)
         if self.memory is not None:
@@ -357,6 +361,11 @@ class Viewers:
     def of_stream(self, stream: int) -> list[Viewer]:
         """Everybody who looks at a stream."""
         return list(self._by_stream.get(stream, {}).values())
+
+    def takers(self, stream: int) -> list[Viewer]:
+        """Those of them for whom a new set is made: who is away gets none, unless it is to miss none."""
+        viewers = self._by_stream.get(stream, {}).values()
+        return [viewer for viewer in viewers if not viewer.away or isinstance(viewer.outbox, LosslessOutbox)]
 
     def remove_stream(self, stream: int) -> None:
         """The stream is gone: close all its viewers."""

@@ -149,3 +149,24 @@ def test_the_ack_of_a_held_set_is_one_for_the_sets_before_it(tmp_path):
             await engine.frame(lambda frame: frame.header.number == 3)
 
     run(test)
+
+
+def test_nothing_is_made_for_who_is_away_and_who_is_back_gets_the_newest(tmp_path):
+    async def test():
+        async with AppRig(tmp_path) as rig:
+            away = await rig.engine()
+            await away.subscribe(format="png")
+            session = next(iter(rig.server.actions.sessions))
+            await away.cut()
+            await rig.until(lambda: not session.connected)
+            there = await rig.engine()
+            await there.subscribe()
+            await there.finish(await there.run(params={"fill": color(3)}))
+            await there.frame()
+            _, sources = rig.server.bridge.results._shown.get(1)
+            assert {spec.format.word for spec in sources[0]._made} == {"rgba8"}
+            back = await rig.engine(hello={"session": away.welcome.session})
+            held = await back.frame(held=True)
+            assert (held.header.format, held.header.number) == (65, 1)
+
+    run(test)
