@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bridge.codec.pixels import Channels, Pixels, grey8
+from bridge.codec.pixels import Channels, Pixels, eight_bits, grey8
 from bridge.types import ColorMatch, Edge, PictureMove, Size
 
 __all__ = ["color_statistics", "match_gains", "move_picture"]
@@ -75,6 +75,7 @@ def move_picture(
 ) -> Pixels:
     """The picture as it goes back: 8 bits, of `size` (None: its own). The same pixels if nothing is to be done."""
     size = pixels.size if size is None else size
+    pixels = eight_bits(pixels)
     moved = not move.is_still or size != pixels.size
     if pixels.channels is Channels.L16:
         pixels = Pixels(np.ascontiguousarray(grey8(pixels)[..., None]), Channels.L)
@@ -104,6 +105,7 @@ def move_picture(
 
 def _planes(pixels: Pixels) -> tuple[Array, Array | None]:
     """Colours and alpha as arrays of bytes `[height, width, n]`."""
+    pixels = eight_bits(pixels)
     match pixels.channels:
         case Channels.RGBA:
             return pixels.array[..., :3], pixels.array[..., 3:]

@@ -35,6 +35,31 @@ def encoded_of(linear: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(wide <= 0.0031308, wide * 12.92, 1.055 * wide ** (1 / 2.4) - 0.055)
 
 
+def signed_linear(encoded: NDArray[Any]) -> NDArray[np.float32]:
+    """Linear floats of sRGB-encoded ones of any size: beyond 1 the curve goes on, below 0 it is mirrored."""
+    if encoded.dtype == np.float16:
+        linear: NDArray[np.float32] = np.take(_linear_halves(), encoded.view("<u2"))
+        return linear
+    wide = encoded.astype(np.float64)
+    made: NDArray[np.float32] = np.copysign(linear_of(np.abs(wide)), wide).astype(np.float32)
+    return made
+
+
+def signed_encoded(linear: NDArray[Any]) -> NDArray[np.float32]:
+    """The way back from `signed_linear`."""
+    made: NDArray[np.float32] = np.copysign(encoded_of(np.abs(linear)), linear).astype(np.float32)
+    return made
+
+
+@lru_cache(maxsize=1)
+def _linear_halves() -> PixelArray:
+    """The linear float of every half float, by its bits; what is no number is nothing here."""
+    with np.errstate(invalid="ignore"):
+        halves = np.arange(65_536, dtype="<u2").view("<f2").astype(np.float64)
+    halves[~np.isfinite(halves)] = 0
+    return _kept(np.copysign(linear_of(np.abs(halves)), halves).astype(np.float32))
+
+
 @lru_cache(maxsize=16)
 def float_table(depth: Depth, dtype: FloatType, linear: bool) -> PixelArray:
     """0..255 or 0..65,535 as floats 0..1, made linear if asked."""
@@ -106,8 +131,16 @@ def float_words(pixels: Pixels, target: PixelArray, dtype: FloatType, *, linear:
 
 
 def linear_pixels(pixels: Pixels) -> Pixels:
-    """The same picture with linear numbers of the same depth; alpha stays. 8 bits of them show bands in the dark."""
+    """The same picture with linear numbers of the same depth, alpha as it is. 8 bits of them show bands in the dark.
+
+    Floats then have 32 bits.
+    """
     array = pixels.array
+    if pixels.is_float:
+        made = signed_linear(array)
+        if pixels.channels is Channels.RGBAF:
+            made[..., 3] = array[..., 3]
+        return Pixels(made, pixels.channels)
     if pixels.channels is Channels.L16:
         return Pixels(np.take(linear_table("<u2", "<u2"), array), Channels.L16)
     if pixels.channels is Channels.L:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.codec.light import encoded_bytes, encoded_of, float_table, float_words
+from bridge.codec.light import encoded_bytes, encoded_of, float_table, float_words, linear_pixels, signed_encoded
 from bridge.codec.pixels import Channels, Pixels
 from bridge.types import OutputKind
 
@@ -32,7 +32,7 @@ def mip_chain(pixels: Pixels, kind: OutputKind = OutputKind.COLOR) -> Iterator[P
     if pixels.size == (1, 1):
         return
     color = kind is OutputKind.COLOR
-    weighted = color and pixels.channels in (Channels.RGBA, Channels.LA)
+    weighted = color and pixels.channels in (Channels.RGBA, Channels.LA, Channels.RGBAF)
     level = _floats(pixels, color)
     if weighted:
         alpha = level[..., -1:]
@@ -51,7 +51,9 @@ def mip_chain(pixels: Pixels, kind: OutputKind = OutputKind.COLOR) -> Iterator[P
 
 
 def _floats(pixels: Pixels, color: bool) -> Floats:
-    """The numbers as floats 0..1, colours as light."""
+    """The numbers as floats, full scale 1, colours as light."""
+    if pixels.is_float:
+        return (linear_pixels(pixels) if color else pixels).array.astype(np.float32)
     if pixels.channels in (Channels.RGB, Channels.RGBA):
         made = np.empty((*pixels.array.shape[:2], 4), "<f4")
         float_words(pixels, made, "<f4", linear=color, flip=False)
@@ -65,7 +67,12 @@ def _floats(pixels: Pixels, color: bool) -> Floats:
 
 
 def _pixels(level: Floats, channels: Channels, color: bool) -> Pixels:
-    """A level at the picture's own depth again."""
+    """A level at the picture's own depth again; floats have 32 bits."""
+    if channels in (Channels.LF, Channels.RGBF, Channels.RGBAF):
+        shown = signed_encoded(level) if color else level
+        if color and channels is Channels.RGBAF:
+            shown[..., 3] = level[..., 3]
+        return Pixels(shown, channels)
     if channels is Channels.L16:
         numbers: NDArray[Any] = encoded_of(level.clip(0, 1)) if color else level
         return Pixels(np.rint(numbers * 65_535).clip(0, 65_535).astype("<u2"), channels)

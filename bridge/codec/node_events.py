@@ -30,6 +30,7 @@ LAST: Final = 2
 RGBA8, RGB8, R8, RGBA16F, R16, R16F = 1, 3, 4, 5, 7, 8
 FILES: Final = {64: "jpeg", 65: "png", 66: "webp"}
 _BYTES_PER_PIXEL: Final = {RGBA8: 4, RGB8: 3, R8: 1, RGBA16F: 8, R16: 2, R16F: 2}
+_LARGEST_HALF: Final = 65_504.0
 _FIXED: Final = struct.Struct("<HHHBBIIIIIIIHHI")
 
 
@@ -171,9 +172,9 @@ class NodePicture:
             write_pixels(self.pixels(), spec, out)
 
     def pixels(self) -> Pixels:
-        """Raw pixels, a view of the message wherever the format is one of `Pixels`; half floats become integers.
+        """Raw pixels, a view of the message wherever the format is one of `Pixels`.
 
-        Half floats are cut to 0..1: one channel becomes 16 bits, rounded, four become 8 bits as ComfyUI makes them.
+        Half floats stay what they are; what is no number becomes 0, and infinity the largest half.
         """
         event = self.event
         width, height = self.size
@@ -187,10 +188,8 @@ class NodePicture:
         if event.format == R16:
             return Pixels(np.frombuffer(event.data, "<u2").reshape(height, width, 1), Channels.L16)
         halves = np.frombuffer(event.data, "<f2")
-        with np.errstate(invalid="ignore"):
-            values = np.nan_to_num(halves.astype(np.float32), nan=0.0, posinf=1.0, neginf=0.0).clip(0.0, 1.0)
+        if ((halves.view("<u2") & np.uint16(0x7FFF)) >= np.uint16(0x7C00)).any():
+            halves = np.nan_to_num(halves, nan=0.0, posinf=_LARGEST_HALF, neginf=-_LARGEST_HALF)
         if event.format == R16F:
-            wide = np.rint(values * np.float32(65535)).astype("<u2")
-            return Pixels(wide.reshape(height, width, 1), Channels.L16)
-        array = (values * np.float32(255)).astype("u1").reshape(height, width, 4)
-        return Pixels(array, Channels.RGB if event.channels in (1, 3) else Channels.RGBA)
+            return Pixels(halves.reshape(height, width, 1), Channels.LF)
+        return Pixels(halves.reshape(height, width, 4), Channels.RGBF if event.channels in (1, 3) else Channels.RGBAF)

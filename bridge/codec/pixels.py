@@ -10,7 +10,9 @@ What is decided here:
 - a palette is expanded; a colour key (PNG tRNS) becomes alpha, but not for 16-bit PNGs, where it is ignored;
 - CMYK becomes RGB by Pillow's plain formula; colour profiles, gamma and EXIF orientation are not applied;
 - an animation gives its first frame; rows that a complete file has no data for are black;
-- 16-bit RGB, RGBA and grey + alpha lose their low byte (see `PictureHeader.reduced`).
+- 16-bit RGB, RGBA and grey + alpha lose their low byte (see `PictureHeader.reduced`);
+- floats, which come as halves from the node pack, stay floats, beyond 0..1 too; where they become integers they are cut
+  to 0..1 and rounded.
 """
 
 from __future__ import annotations
@@ -36,12 +38,15 @@ __all__ = [
     "PictureLimits",
     "Pixels",
     "decode_picture",
+    "eight_bits",
     "encode_picture",
+    "float_grey",
     "grey8",
     "image_of",
     "pixels_from_array",
     "read_picture_header",
     "resize_pixels",
+    "sixteen_bits",
     "solid_pixels",
 ]
 
@@ -62,18 +67,23 @@ class Channels(StrEnum):
     RGB = "RGB"
     RGBA = "RGBA"
     L16 = "L16"
+    LF = "LF"
+    RGBF = "RGBF"
+    RGBAF = "RGBAF"
 
 
 _DEPTH: Final = {Channels.L: 1, Channels.LA: 2, Channels.RGB: 4, Channels.RGBA: 4, Channels.L16: 1}
+_WHOLE: Final = {Channels.LF: Channels.L, Channels.RGBF: Channels.RGB, Channels.RGBAF: Channels.RGBA}
+"""Float channels, and what they are in 8 bits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pixels:
     """A decoded picture, row 0 at the top.
 
-    `array` is contiguous `[height, width, n]`: uint8 with n = 1 (L), 2 (LA), 4 (RGB, RGBA), or uint16 with n = 1
-    (L16). RGB takes four bytes a pixel and the fourth means nothing: passes over 32-bit words are several times
-    faster than over three bytes.
+    `array` is contiguous `[height, width, n]`: uint8 with n = 1 (L), 2 (LA), 4 (RGB, RGBA), uint16 with n = 1 (L16), or
+    finite float16 or float32 with n = 1 (LF), 4 (RGBF, RGBAF), where full scale is 1. RGB takes four bytes a pixel and
+    the fourth means nothing: passes over 32-bit words are several times faster than over three bytes.
     """
 
     array: PixelArray
@@ -83,6 +93,11 @@ class Pixels:
     def size(self) -> Size:
         """Width and height in pixels."""
         return Size(self.array.shape[1], self.array.shape[0])
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the numbers are floats."""
+        return self.channels in _WHOLE
 
     @property
     def byte_count(self) -> int:
@@ -218,14 +233,50 @@ def grey8(pixels: Pixels) -> PixelArray:
         wide += np.uint32(32895)
         wide >>= np.uint32(16)  # round(v / 257), exact for every v
         return wide.astype(np.uint8)
+    if pixels.is_float:
+        return _as_bytes(float_grey(pixels))
     return np.asarray(image_of(pixels, alpha=True).convert("L"))
+
+
+def float_grey(pixels: Pixels) -> NDArray[np.float32]:
+    """One float per pixel `[height, width]` of float pixels, by luma of the numbers as they are, exact where equal."""
+    if pixels.channels is Channels.LF:
+        return pixels.array[..., 0].astype(np.float32)
+    red, green, blue = (pixels.array[..., channel].astype(np.float32) for channel in range(3))
+    grey: NDArray[np.float32] = green + np.float32(0.299) * (red - green) + np.float32(0.114) * (blue - green)
+    return grey
+
+
+def eight_bits(pixels: Pixels) -> Pixels:
+    """Float pixels cut to 0..1 and rounded to 8 bits; all others as they are."""
+    if not pixels.is_float:
+        return pixels
+    return Pixels(_as_bytes(pixels.array), _WHOLE[pixels.channels])
+
+
+def sixteen_bits(pixels: Pixels) -> NDArray[np.uint16]:
+    """Float pixels as 16-bit grey `[height, width]`, cut to 0..1 and rounded."""
+    scaled = float_grey(pixels) * np.float32(65535)
+    scaled += np.float32(0.5)
+    return scaled.clip(0, 65535).astype("<u2")
+
+
+def _as_bytes(floats: PixelArray) -> NDArray[np.uint8]:
+    scaled = floats.astype(np.float32)
+    scaled *= np.float32(255)
+    scaled += np.float32(0.5)
+    return scaled.clip(0, 255).astype(np.uint8)
 
 
 # --- resize, files -----------------------------------------------------------------------------------------
 
 
 def image_of(pixels: Pixels, alpha: bool) -> Image.Image:
-    """A Pillow image over the same memory. Colour is RGBA with `alpha`, else RGBX, whose fourth byte is nothing."""
+    """A Pillow image over the same memory. Colour is RGBA with `alpha`, else RGBX, whose fourth byte is nothing.
+
+    Floats are brought to 8 bits.
+    """
+    pixels = eight_bits(pixels)
     mode = pixels.channels.value
     if pixels.channels in (Channels.RGB, Channels.RGBA):
         mode = "RGBA" if alpha else "RGBX"
@@ -261,6 +312,8 @@ def resize_pixels(pixels: Pixels, size: Size, fit: Fit = Fit.STRETCH) -> Pixels:
         width, height = min(size.width / scale, source.width), min(size.height / scale, source.height)
         left, top = (source.width - width) / 2, (source.height - height) / 2
         box = (left, top, left + width, top + height)
+    if pixels.is_float:
+        return Pixels(_resized_floats(pixels, size, box), pixels.channels)
     if pixels.channels is Channels.L16:
         # Pillow filters 16-bit grey as floats; that keeps all 16 bits.
         wide = Image.fromarray(pixels.array[..., 0].astype(np.float32))
@@ -269,6 +322,21 @@ def resize_pixels(pixels: Pixels, size: Size, fit: Fit = Fit.STRETCH) -> Pixels:
     image = image_of(pixels, alpha=pixels.channels is Channels.RGBA).resize(size, Image.Resampling.BILINEAR, box)
     shape = (size.height, size.width, _DEPTH[pixels.channels])
     return Pixels(np.frombuffer(image.tobytes(), "u1").reshape(shape), pixels.channels)
+
+
+def _resized_floats(pixels: Pixels, size: Size, box: tuple[float, float, float, float] | None) -> NDArray[np.float32]:
+    """Each channel by itself, as Pillow knows floats of one channel alone; colours weighted by alpha."""
+    weighted = pixels.channels is Channels.RGBAF
+    floats = pixels.array.astype(np.float32)
+    if weighted:
+        floats[..., :3] *= floats[..., 3:]
+    made = np.empty((size.height, size.width, floats.shape[2]), np.float32)
+    for channel in range(floats.shape[2]):
+        plane = Image.fromarray(np.ascontiguousarray(floats[..., channel]))
+        made[..., channel] = np.asarray(plane.resize(size, Image.Resampling.BILINEAR, box))
+    if weighted:
+        np.divide(made[..., :3], made[..., 3:], out=made[..., :3], where=made[..., 3:] != 0)
+    return made
 
 
 def _cropped(pixels: Pixels, size: Size) -> Pixels:
@@ -283,6 +351,8 @@ def _framed(pixels: Pixels, size: Size) -> Pixels:
     array = np.zeros((size.height, size.width, pixels.array.shape[2]), pixels.array.dtype)
     if pixels.channels in (Channels.LA, Channels.RGBA):
         array[..., -1] = 255
+    elif pixels.channels is Channels.RGBAF:
+        array[..., -1] = 1
     left, top = (size.width - pixels.size.width) // 2, (size.height - pixels.size.height) // 2
     array[top : top + pixels.size.height, left : left + pixels.size.width] = pixels.array
     return Pixels(array, pixels.channels)
@@ -291,13 +361,17 @@ def _framed(pixels: Pixels, size: Size) -> Pixels:
 def encode_picture(pixels: Pixels, format: PixelFormat, quality: int = 90) -> bytes:
     """A `jpeg` or `png` file of the pixels, rows from the top. `quality` 1..95 is for JPEG, which has no alpha.
 
-    JPEG is RGB or grey (16-bit grey is rounded to 8), PNG keeps grey, alpha and 16-bit grey, lightly compressed.
+    JPEG is RGB or grey (16-bit grey is rounded to 8), PNG keeps grey, alpha and 16-bit grey, lightly compressed. Floats
+    of one channel are a PNG's 16-bit grey, colours of them become 8 bits.
 
     Raises:
         InvalidValueError: another format (306).
     """
     if format not in ENCODED_FORMATS:
         raise InvalidValueError(f"{format.word} is not a file format", code=ErrorCode.UNSUPPORTED_FORMAT)
+    if pixels.channels is Channels.LF and format is PixelFormat.PNG:
+        pixels = Pixels(sixteen_bits(pixels)[..., None], Channels.L16)
+    pixels = eight_bits(pixels)
     with io.BytesIO() as file:
         if format is PixelFormat.JPEG and pixels.channels in (Channels.L, Channels.LA, Channels.L16):
             Image.fromarray(np.ascontiguousarray(grey8(pixels))).save(file, "JPEG", quality=quality)

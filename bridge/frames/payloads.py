@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bridge.codec.frame import payload_bytes
+from bridge.codec.light import linear_pixels
 from bridge.codec.payloads import (
     BLOCK_FORMATS,
     PAYLOAD_FORMATS,
@@ -18,7 +19,7 @@ from bridge.codec.payloads import (
     payload_levels,
     write_pixels,
 )
-from bridge.codec.pixels import Channels, Pixels, encode_picture, resize_pixels
+from bridge.codec.pixels import Channels, Pixels, eight_bits, encode_picture, resize_pixels
 from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError
 from bridge.frames.blocks import MAX_BC7_PIXELS, block_formats, compress_blocks
 from bridge.types import ENCODED_FORMATS, FrameFlags, Lease, Origin, OutputKind, PayloadSpec, PixelFormat, Sink, Size
@@ -146,6 +147,9 @@ def _write_blocks(pixels: Pixels, spec: PayloadSpec, out: memoryview, kind: Outp
     level_spec = replace(spec, format=PixelFormat.RGBA8, size=None, mips=False)
     at = 0
     for level in payload_levels(pixels, spec, kind):
+        if level.is_float:
+            level = eight_bits(linear_pixels(level) if spec.linear else level)
+            level_spec = replace(level_spec, linear=False)
         if spec.format is PixelFormat.BC1 and level.channels is Channels.RGBA:
             level = Pixels(level.array, Channels.RGB)
         elif spec.format is PixelFormat.BC1 and level.channels is Channels.LA:

@@ -119,14 +119,22 @@ def test_three_bytes_become_four() -> None:
     assert (pixels.array[..., :3] == array).all()
 
 
-def test_half_floats_are_cut_to_integers() -> None:
+def test_half_floats_stay_what_they_are_but_what_is_no_number() -> None:
     values = np.array([[0.0, 0.5, 1.0, 2.0, -1.0, np.nan, np.inf, -np.inf]], "<f2")
     grey = picture(8, 1, 8, 1, values.tobytes()).pixels()
-    assert grey.channels is Channels.L16
-    assert grey.array[0, :, 0].tolist() == [0, 32768, 65535, 65535, 0, 0, 65535, 0]
+    assert grey.channels is Channels.LF
+    assert grey.array[0, :, 0].tolist() == [0, 0.5, 1, 2, -1, 0, 65504, -65504]
     color = picture(5, 4, 2, 1, values.tobytes()).pixels()
-    assert color.channels is Channels.RGBA
-    assert color.array[0].tolist() == [[0, 127, 255, 255], [0, 0, 255, 0]]
+    assert color.channels is Channels.RGBAF
+    assert color.array[0].tolist() == [[0, 0.5, 1, 2], [-1, 0, 65504, -65504]]
+    assert picture(5, 3, 2, 1, values.tobytes()).pixels().channels is Channels.RGBF
+
+
+def test_half_floats_are_no_copy() -> None:
+    values = np.linspace(0, 1, 16, dtype="<f2")
+    made = picture(5, 4, 2, 2, values.tobytes())
+    assert not made.pixels().array.flags.owndata
+    assert not made.writes(PayloadSpec(PixelFormat.RGBA8))
 
 
 def test_a_file_stays_a_file() -> None:
