@@ -153,6 +153,7 @@ class Bridge:
         self.sequences = Sequences(self.tell, self.results, self.viewers, self.retained, clock, value_limits)
         self.sequences.progressed = self._tell_progress
         self.sequences.lossless_bytes = config.limits.lossless_memory_mb << 20
+        self.sequences.all_lossless_bytes = config.limits.frame_memory_mb << 19
         self.backends_up: set[str] = set()
         self.backends_mute: set[str] = set()
         """Those whose socket tells nothing of the prompts that they run."""

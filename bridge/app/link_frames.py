@@ -102,6 +102,7 @@ class LinkFrames:
             limits.credit,
             max_sets=2 * self._bridge.sequences.window,
             max_bytes=limits.lossless_memory_mb << 20,
+            share=self._bridge.sequences.share,
         )
 
     def _pace(self, stream: Stream, subscription: Subscription) -> ViewerPace | None:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from bridge.app.picture_sets import PictureSet
-from bridge.app.records import Request
+from bridge.app.records import Request, ViewerSet
 from bridge.app.results import Results
 from bridge.app.retained import RetainedValues, value_bytes
 from bridge.app.viewers import Viewers
@@ -109,6 +109,8 @@ class Sequences:
         self._value_limits = value_limits
         self.lossless_bytes = 256 << 20
         """What waits for one reader at most. Its own sequence takes half, so that sets of others find room too."""
+        self.all_lossless_bytes = 512 << 20
+        """What waits for all of them together: the rest of the frame memory is for those who want the newest only."""
         self.progressed: Callable[[Request, float, float, str, float], None] = lambda *_: None
         """Tells who asked how far a request is."""
         self._backends = 0
@@ -299,7 +301,7 @@ class Sequences:
         if viewer is not None and isinstance(viewer.outbox, LosslessOutbox):
             outbox = viewer.outbox
             window -= outbox.sets
-            free_bytes -= outbox.set_bytes
+            free_bytes = min(free_bytes - outbox.set_bytes, self._left_for(sequence))
             if outbox.sets:
                 sequence.frame_bytes = max(sequence.frame_bytes, outbox.set_bytes // outbox.sets)
             least = 0 if outbox.sets else 1
@@ -312,6 +314,26 @@ class Sequences:
             return until
         self._watch_pictures(sequence, until)
         return min(until, sequence.complete)
+
+    def _lossless(self) -> list[LosslessOutbox[ViewerSet]]:
+        outboxes = (viewer.outbox for viewer in self._viewers.all())
+        return [outbox for outbox in outboxes if isinstance(outbox, LosslessOutbox)]
+
+    def share(self) -> int:
+        """How many bytes may wait for a lossless reader now: of a full memory each has the same part."""
+        outboxes = self._lossless()
+        if sum(outbox.set_bytes for outbox in outboxes) < self.all_lossless_bytes:
+            return self.lossless_bytes
+        return self.all_lossless_bytes // max(1, len(outboxes))
+
+    def _left_for(self, sequence: RunningSequence) -> int:
+        """What all readers, and the frames that other sequences may still bring theirs, leave of the memory."""
+        coming = sum(
+            (other.until - other.released) * other.frame_bytes
+            for other in self._running.values()
+            if other is not sequence
+        )
+        return self.all_lossless_bytes - coming - sum(outbox.set_bytes for outbox in self._lossless())
 
     # --- pictures of single frames -------------------------------------------------------------------------
 

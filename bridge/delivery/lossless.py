@@ -59,11 +59,23 @@ class LosslessOutbox(Generic[Item]):
     one comes back from `ack`, `panic` or `clear`.
     """
 
-    def __init__(self, credit: int = 1, credit_limit: int = 8, *, max_sets: int = 64, max_bytes: int = 1 << 28) -> None:
-        """`credit` sets may be unacked at once; it is brought into 1..`credit_limit`, `.credit` tells."""
+    def __init__(
+        self,
+        credit: int = 1,
+        credit_limit: int = 8,
+        *,
+        max_sets: int = 64,
+        max_bytes: int = 1 << 28,
+        share: Callable[[], int] | None = None,
+    ) -> None:
+        """`credit` sets may be unacked at once; it is brought into 1..`credit_limit`, `.credit` tells.
+
+        `share` gives how many bytes all readers together leave to this one, where that may be less than `max_bytes`.
+        """
         self.credit = max(1, min(credit, credit_limit))
         self.max_sets = max_sets
         self.max_bytes = max_bytes
+        self._share = share
         self._unacked: deque[_Kept[Item]] = deque()
         self._waiting: deque[_Kept[Item]] = deque()
         self._panic: Item | None = None
@@ -86,7 +98,8 @@ class LosslessOutbox(Generic[Item]):
         """True if one more set, of so many bytes, is within the window. An empty one has room for any."""
         if not self.sets:
             return True
-        return self.sets < self.max_sets and self.set_bytes + payload_bytes <= self.max_bytes
+        most = self.max_bytes if self._share is None else min(self.max_bytes, self._share())
+        return self.sets < self.max_sets and self.set_bytes + payload_bytes <= most
 
     def offer(self, item: Item, now: float, *, paused_by_it: bool = False) -> tuple[Item, ...]:
         """A new set. Gives it back if the window has no room, or if it is not newer than those before.

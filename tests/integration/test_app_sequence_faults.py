@@ -2,7 +2,7 @@
 
 from app_rig import AppRig, color, run
 
-from bridge.codec.messages import Ack, Sequence
+from bridge.codec.messages import Ack, Error, Sequence
 from bridge.types import Delivery
 
 
@@ -32,5 +32,60 @@ def test_a_lost_ack_is_said_again_before_its_set_is_sent_again(tmp_path):
             (answer,) = await back.finish(request)
             assert answer.outcome == "done"
             await back.frame(lambda frame: frame.header.index == 19)
+
+    run(test)
+
+
+def test_many_slow_readers_pause_and_leave_memory_to_others(tmp_path):
+    async def test():
+        limits = {"frame_memory_mb": 8, "lossless_memory_mb": 2}
+        async with AppRig(tmp_path, limits=limits) as rig:
+            readers = []
+            for place in range(12):
+                engine = await rig.engine()
+                engine.acks = False
+                await engine.open(f"s{place}", "solid", size=(128, 128))
+                await engine.subscribe(f"s{place}", delivery=Delivery.LOSSLESS)
+                readers.append((engine, await sequence(engine, 40, f"s{place}")))
+
+            def paused():
+                running = [rig.bridge.sequences.get(request) for _, request in readers]
+                return all(one is None or (one.released and one.released >= one.until) for one in running)
+
+            await rig.until(paused, "all to pause")
+            assert rig.ears.finished == []
+            assert rig.bridge.buffers.stats().lent_bytes <= 7 << 20
+            other = await rig.engine()
+            await other.open("other", "solid", "latest", size=(128, 128))
+            await other.subscribe("other")
+            await other.run("other", params={"fill": color(7)})
+            assert (await other.frame()).number == 7
+            for engine, request in readers:
+                engine.acks = True
+                engine.send(Ack(stream=engine.frames[-1].header.stream, number=engine.frames[-1].header.number))
+                (answer,) = await engine.finish(request)
+                assert (answer.outcome, answer.frames) == ("done", 40)
+
+    run(test)
+
+
+def test_many_slow_readers_of_runs_are_told_before_memory_is_full(tmp_path):
+    async def test():
+        limits = {"frame_memory_mb": 8, "lossless_memory_mb": 2}
+        async with AppRig(tmp_path, limits=limits) as rig:
+            readers = []
+            for place in range(12):
+                engine = await rig.engine()
+                engine.acks = False
+                await engine.open(f"s{place}", "solid", size=(128, 128))
+                await engine.subscribe(f"s{place}", delivery=Delivery.LOSSLESS)
+                readers.append(engine)
+            asker = await rig.engine()
+            for _ in range(30):
+                requests = [await asker.run(f"s{place}") for place in range(12)]
+                await asker.finish(*requests)
+            assert rig.bridge.buffers.stats().lent_bytes <= 7 << 20
+            assert rig.bridge.buffers.stats().refused == 0
+            assert any(engine.of(Error) for engine in readers)
 
     run(test)
