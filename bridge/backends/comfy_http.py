@@ -284,9 +284,10 @@ class ComfyHttp:
                 " [[backend]], or --comfy-ca-file, names an own certificate"
             ) from None
         except aiohttp.ClientConnectorError as error:
+            words = self._words(error.os_error)  # aiohttp's own say "ssl:default" where there is no TLS at all
             if is_refusal(error.os_error):
-                raise BackendGone(f"nobody answers at {self._address.http}: {self._words(error)}") from None
-            raise BackendSilent(f"no way to {self._address.http}: {self._words(error)}") from None
+                raise BackendGone(f"nobody answers at {self._address.http}: {words}") from None
+            raise BackendSilent(f"no way to {self._address.http}: {words}") from None
         except aiohttp.ClientResponseError as error:
             raise WrongAnswer(f"{method} {path}: answer can't be read: {self._words(error)}") from None
         except TimeoutError:

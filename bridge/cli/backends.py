@@ -27,7 +27,7 @@ from bridge.app.lan import read_token
 from bridge.cli.backend_lines import backend_line, backend_table
 from bridge.cli.options import add_comfy_headers, add_config, read_comfy_headers, sendable
 from bridge.cli.printing import say
-from bridge.errors import BridgeError, ConfigError, ErrorCode
+from bridge.errors import BridgeError, ConfigError, ErrorCode, TexbridgeError
 
 DESCRIPTION = """\
 See and change which ComfyUIs the bridge on this machine uses, while it runs: the address of a tunnel is another one
@@ -188,7 +188,7 @@ def add(options: argparse.Namespace) -> int:
     for body in bodies:
         try:
             one = client.ask("POST", "/admin/backends", body).get("added", {})
-        except BridgeError as error:
+        except TexbridgeError as error:
             if added:
                 say(f"added before that: {', '.join(str(one.get('name')) for one in added)}", file=sys.stderr)
             raise error

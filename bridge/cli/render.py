@@ -293,7 +293,7 @@ class _Render:
                 self._tell_plan(job)
                 return
             if told.state == StreamState.WAITING_FOR_COMFY:
-                self.progress.say(f"{found.where} waits for its ComfyUI ...")
+                self.progress.say(f"{found.where} waits for its ComfyUI; `texbridge backends list` there says why ...")
             await self._render(job, client, stream)
         finally:
             with contextlib.suppress(TexbridgeError, OSError):

@@ -218,7 +218,7 @@ async def _make(picture: Picture, client: Client, where: str) -> int:
     )
     try:
         if (await client.describe(stream)).state == StreamState.WAITING_FOR_COMFY:
-            print(f"{where} waits for its ComfyUI ...", file=sys.stderr)
+            print(f"{where} waits for its ComfyUI; `texbridge backends list` there says why ...", file=sys.stderr)
         async with asyncio.timeout(picture.timeout_s):
             done, frame = await _one_frame(picture, params, client, stream)
     except TimeoutError:

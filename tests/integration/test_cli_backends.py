@@ -41,6 +41,9 @@ def test_several_at_once_with_names_and_how_their_pictures_come(home):
         assert {name: one["transfer"] for name, one in listed(home, where).items()} == dict.fromkeys(names, "png")
         again = home.run("backends", "add", address, "--name", "gpu", *where)
         assert (again.code, "--replace" in one_line(again.err)) == (2, True)
+        partly = home.run("backends", "add", f"http://127.0.0.1:9,{ports[0]}", "--name", "more", *where)
+        assert partly.code == 2
+        assert partly.err.startswith("added before that: more-9\ntexbridge: "), partly
         done = home.run("backends", "add", address, "--name", "gpu", "--near", "--replace", "--json", *where)
         assert [one["name"] for one in json.loads(done.out)] == names
 
