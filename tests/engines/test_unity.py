@@ -21,17 +21,16 @@ from cli_rig import Home
 from engine_pictures import gradient_pictures, values
 
 sys.path.insert(0, str(Path(__file__).parent))
-from mono import compile_csharp, run_csharp, tool
+from mono import run_csharp, tool
+from unity_rig import REPOSITORY, build
 from websocket_peer import WELCOME, WebSocketPeer
+from wire import Wire
 
 from bridge.app.card import draw_card
 from bridge.cli.expected import TOLERANCE, gradient_pixels, worst_difference
 from bridge.client import BlockingClient
 
 HERE = Path(__file__).parent
-REPOSITORY = HERE.parents[1]
-PROJECT = REPOSITORY / "unity_sample"
-PACKAGE = PROJECT / "Packages" / "dev.texbridge.unity"
 VECTORS = REPOSITORY / "protocols" / "vectors"
 LIMIT_S = 110.0
 PICTURES = 200
@@ -43,41 +42,8 @@ pytestmark = pytest.mark.engine
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """The whole package as Unity compiles it, one assembly for each asmdef, and the program of this test on top.
-
-    The core (Protocol, Transport) is compiled without the stub of UnityEngine: `noEngineReferences`.
-    """
-    folder = tmp_path_factory.mktemp("unity")
-    stub = HERE / "unity_stub"
-    engine = compile_csharp(folder / "UnityEngine.dll", [stub / "UnityEngine.cs"])
-    editor = compile_csharp(folder / "UnityEditor.dll", [stub / "UnityEditor.cs"], [engine])
-    nunit = compile_csharp(folder / "nunit.framework.dll", [stub / "NUnit.cs"])
-    made: dict[str, Path] = {}
-    for asmdef in sorted(PACKAGE.rglob("*.asmdef"), key=lambda path: len(json.loads(path.read_text())["references"])):
-        assembly = json.loads(asmdef.read_text(encoding="utf-8"))
-        references = [made[name] for name in assembly["references"]]
-        if not assembly["noEngineReferences"]:
-            references.append(engine)
-        if "Editor" in assembly["includePlatforms"]:
-            references.append(editor)
-        if "nunit.framework.dll" in assembly["precompiledReferences"]:
-            references.append(nunit)
-        sources = [path for path in asmdef.parent.rglob("*.cs") if nearest_asmdef(path) == asmdef]
-        made[assembly["name"]] = compile_csharp(folder / f"{assembly['name']}.dll", sources, references)
-    assert {"TexBridge.Protocol", "TexBridge.Transport", "TexBridge.Components", "TexBridge.Editor"} <= set(made)
-    everything = [*made.values(), engine, editor, nunit]
-    samples = compile_csharp(folder / "Samples.dll", (PACKAGE / "Samples~").glob("*/*.cs"), everything)
-    compile_csharp(folder / "Assets.dll", (PROJECT / "Assets").rglob("*.cs"), everything)
-    compile_csharp(folder / "Runner.exe", (HERE / "unity").glob("*.cs"), [*everything, samples])
-    return folder
-
-
-def nearest_asmdef(source: Path) -> Path | None:
-    """Give the assembly definition that a source belongs to."""
-    for folder in source.parents:
-        if found := list(folder.glob("*.asmdef")):
-            return found[0]
-    return None
+    """The whole package, and the program of this test on top."""
+    return build(tmp_path_factory.mktemp("unity"))
 
 
 @pytest.fixture(scope="module")
@@ -212,64 +178,6 @@ def test_the_bridge_is_killed_and_comes_back(built, expected, tmp_path, door, by
     assert not told["resumed"], "a bridge that was killed has no sessions"
     assert told["memory"] == (PICTURES if by == "memory" else 0)
     assert_same(read_pictures(recorder.out), expected)
-
-
-class Wire:
-    """A port that passes everything on to the bridge's, and can be cut."""
-
-    def __init__(self, target: str) -> None:
-        host, _, port = target.rpartition(":")
-        self._target = (host, int(port))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self._sockets: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-        self.connections = 0
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            far = socket.create_connection(self._target)
-            self.connections += 1
-            for end in (near, far):  # what passes on small messages must not keep them back
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._sockets += [near, far]
-            for one, other in ((near, far), (far, near)):
-                self._threads.append(threading.Thread(target=self._pump, args=(one, other)))
-                self._threads[-1].start()
-
-    @staticmethod
-    def _pump(one: socket.socket, other: socket.socket) -> None:
-        try:
-            while data := one.recv(65536):
-                other.sendall(data)
-        except OSError:
-            pass
-        for end in (one, other):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def cut(self) -> None:
-        for end in self._sockets:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def __enter__(self) -> Wire:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.cut()
-        for thread in self._threads:
-            thread.join()
-        for end in self._sockets:
-            end.close()
 
 
 def test_a_cut_link_goes_on_with_its_session(built, bridge, expected, tmp_path):

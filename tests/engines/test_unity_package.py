@@ -91,16 +91,89 @@ def test_the_readmes_formats_are_the_registrys():
     assert readme == names == cases
 
 
-def test_the_readme_knows_every_menu_and_component():
-    """Menu paths in the README are those in the code."""
+# Unity's own names in the READMEs; the package's README says where each was looked up.
+UNITY = {
+    "Add > Add project from disk",
+    "Window > Package Manager",
+    "Window > Package Management",
+    "Window > Package Management > Package Manager",
+    "Add package from git URL",
+    "Install package from git URL",
+    "In Project",
+    "Packages",
+    "Samples",
+    "Import",
+    "GameObject > Create Empty",
+    "GameObject > 3D Object",
+    "GameObject > 3D Object > Quad",
+    "Add Component",
+    "Project Settings > Graphics",
+    "Project Settings > Graphics > Always Included Shaders",
+    "Play",
+}
+
+
+def label(name: str) -> str:
+    """How Unity's Inspector writes a field's or a script's name: words apart, each with a capital."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z])(?=[0-9])", " ", name)
+    return words[0].upper() + words[1:]
+
+
+def code_files() -> dict[Path, str]:
+    paths = [*PACKAGE.rglob("*.cs"), *(PROJECT / "Assets").rglob("*.cs")]
+    return {path: path.read_text(encoding="utf-8") for path in paths}
+
+
+def own_names() -> set[str]:
+    """What the package puts before a user's eyes: menus, components, fields, buttons, messages, samples, shaders."""
+    names = set()
+    for path, code in code_files().items():
+        names |= {menu.replace("/", " > ") for menu in re.findall(r'MenuItem\("([^"]+)"\)', code)}
+        names |= {
+            f"Add Component > {menu.replace('/', ' > ')}" for menu in re.findall(r'AddComponentMenu\("([^"]+)"\)', code)
+        }
+        for fields in re.findall(r"\[SerializeField\] [\w\[\]]+ ([^=;]+)[=;]", code):
+            names |= {label(field.strip()) for field in fields.split(",")}
+        names |= set(re.findall(r'GUILayout\.Button\("([^"]+)"\)', code))
+        if "Samples~" in path.parts:
+            names |= {label(script) for script in re.findall(r"class (\w+) : MonoBehaviour", code)}
+    shaders = (PACKAGE / "Runtime" / "Components" / "PictureMaterial.cs").read_text(encoding="utf-8")
+    names |= set(re.findall(r'"([\w ]+/[\w ]+)"', shaders))
+    package = json.loads((PACKAGE / "package.json").read_text(encoding="utf-8"))
+    return names | {package["displayName"]} | {sample["displayName"] for sample in package["samples"]}
+
+
+def test_every_name_in_the_readmes_is_one_that_a_user_sees():
+    """What stands between asterisks is a name of Unity, or one of ours as the code has it."""
+    ours = own_names()
+    assert {"Blend Fps", "Uppermost Row First", "Live Quad", "Window > TexBridge", "Add to scene"} <= ours
+    for readme in (PROJECT / "README.md", PACKAGE / "README.md"):
+        text = re.sub(r"```.*?```|`[^`]*`", "", readme.read_text(encoding="utf-8"), flags=re.S)
+        said = {" ".join(name.split()) for name in re.findall(r"(?<![*\w])\*([^*]+)\*(?![*\w])", text)}
+        messages = {name for name in said if name.endswith("...")}
+        for message in messages:
+            assert any(message[:-3] in code for code in code_files().values()), message
+        unknown = said - ours - UNITY - messages
+        assert not unknown, f"{readme.name}: {sorted(unknown)}: not in the code, nor a name of Unity that was looked up"
+
+
+def test_every_menu_component_and_sample_is_in_the_readmes():
     readme = (PACKAGE / "README.md").read_text(encoding="utf-8")
     code = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.cs"))
     for path in re.findall(r'MenuItem\("([^"]+)"\)', code):
         assert f"*{path.replace('/', ' > ')}*" in readme
     paths = re.findall(r'AddComponentMenu\("([^"]+)"\)\]\s+public sealed class (\w+)', code)
-    assert len(paths) == 5
+    assert len(paths) == len(list((PACKAGE / "Runtime" / "Components").glob("TexBridge*.cs")))
     for path, component in paths:
         assert f"| `{component}` |" in readme
         assert f"TexBridge{path.split('/')[1]}".lower() == component.lower()
-    for path in ("TexBridge > Connection", "TexBridge > Texture"):
-        assert f"*Add Component > {path}*" in readme
+    rows = re.findall(r"^\| ([^|]+) \| \*([^*]+)\* \|", (PROJECT / "README.md").read_text(encoding="utf-8"), re.M)
+    package = json.loads((PACKAGE / "package.json").read_text(encoding="utf-8"))
+    scripts = {
+        sample["displayName"]: label(
+            re.search(r"class (\w+) : MonoBehaviour", next(folder.glob("*.cs")).read_text())[1]
+        )
+        for sample in package["samples"]
+        for folder in [PACKAGE / sample["path"]]
+    }
+    assert dict(rows) == scripts

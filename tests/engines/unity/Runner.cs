@@ -50,6 +50,14 @@ namespace TexBridge.Check
                 case "card": return Play.Card(arguments[1], arguments[2]);
                 case "camera": return Play.Camera(arguments[1], arguments[2]);
                 case "locked": return Play.Locked(arguments[1], arguments[2]);
+                case "sequence": return Sequences.Client(arguments[1], arguments[2]);
+                case "recorder": return Sequences.Recorder(arguments[1], arguments[2]);
+                case "curves": return Sequences.Curves(arguments[1], arguments[2]);
+                case "sequence-sample": return Sequences.Sample(arguments[1], arguments[2]);
+                case "sequence-fault": return Sequences.Fault(arguments[1], arguments[2]);
+                case "blend": return Sequences.Blend(
+                    arguments[1], float.Parse(arguments[2], System.Globalization.CultureInfo.InvariantCulture));
+                case "shaders": return Sequences.Shaders();
                 case "window": return Play.Window(arguments[1]);
                 default: throw new ArgumentException(arguments[0]);
             }

@@ -46,7 +46,24 @@ namespace TexBridge.Check
                         Seed = map.Has("seed") ? map.Unsigned("seed") : (ulong?)null,
                     });
                     break;
+                case "sequence":
+                    EngineMessages.Sequence(
+                        writer, id, stream, (uint)map.Unsigned("frames"), Tracks(map.Child("tracks")), new SequenceOptions
+                    {
+                        First = (int)map.Number("first"), Fps = map.Number("fps"), Key = map.Text("key"),
+                        Images = map.Has("images") ? map.List("images").Select(Map.AsText).ToArray() : null,
+                        DeadlineMs = map.Number("deadline_ms", -1),
+                        Priority = map.Has("priority") ? (int)map.Unsigned("priority") : -1,
+                        Seed = map.Has("seed") ? map.Unsigned("seed") : (ulong?)null,
+                    });
+                    break;
                 case "image":
+                    if (map.Has("request"))
+                    {
+                        EngineMessages.ImageOfFrame(writer, id, stream, map.Text("param"), Picture(map.Child("value")),
+                            map.Unsigned("request"), (uint)map.Unsigned("index"));
+                        break;
+                    }
                     EngineMessages.Image(writer, id, stream, map.Text("param"), Picture(map.Child("value")),
                         map.Unsigned("client_time"));
                     break;
@@ -67,7 +84,7 @@ namespace TexBridge.Check
                         Outputs = map.Has("outputs") ? map.List("outputs").Select(Convert.ToInt32).ToArray() : null,
                         Width = Side(map, 0), Height = Side(map, 1), Fit = map.Text("fit"), Mips = map.Flag("mips"),
                         Previews = map.Flag("previews"), Linear = map.Text("color") == "linear",
-                        Fps = map.Number("fps"), MaxMbps = map.Number("max_mbps"), SharedMemory = map.Flag("shared_memory"),
+                        Fps = map.Number("fps"), BlendFps = map.Number("blend_fps"), MaxMbps = map.Number("max_mbps"), SharedMemory = map.Flag("shared_memory"),
                     });
                     break;
                 case "ack":
@@ -120,6 +137,24 @@ namespace TexBridge.Check
             if (numbers.Length == 2) return ParameterValue.Numbers(numbers[0], numbers[1]);
             if (numbers.Length == 3) return ParameterValue.Numbers(numbers[0], numbers[1], numbers[2]);
             return ParameterValue.Numbers(numbers[0], numbers[1], numbers[2], numbers[3]);
+        }
+
+        static TrackSet Tracks(Map map)
+        {
+            var tracks = new TrackSet();
+            foreach (var pair in map)
+                foreach (List<object> key in (List<object>)pair.Value)
+                {
+                    var easing = default(Easing);
+                    if (key.Count > 2 && key[2] is string) easing = (string)key[2];
+                    else if (key.Count > 2)
+                    {
+                        var handles = ((List<object>)key[2]).Skip(1).Select(Convert.ToDouble).ToArray();
+                        easing = Easing.Bezier(handles[0], handles[1], handles[2], handles[3]);
+                    }
+                    tracks.Set(pair.Key, Convert.ToInt32(key[0]), Value(key[1]), easing);
+                }
+            return tracks;
         }
 
         static PictureValue Picture(Map map)

@@ -116,6 +116,7 @@ namespace UnityEngine
     {
         MaterialPropertyBlock properties = new MaterialPropertyBlock();
         public Material material { get; set; }
+        public Material sharedMaterial { get { return material; } }
         public void GetPropertyBlock(MaterialPropertyBlock block) { block.Textures = new Dictionary<string, Texture>(properties.Textures); }
         public void SetPropertyBlock(MaterialPropertyBlock block) { properties = new MaterialPropertyBlock { Textures = new Dictionary<string, Texture>(block.Textures) }; }
     }
@@ -128,13 +129,22 @@ namespace UnityEngine
 
     public sealed class Shader : Object
     {
-        public static Shader Find(string name) { return new Shader { name = name }; }
+        /// <summary>Not Unity's: what a project, or a build, has.</summary>
+        public static string[] Known = { "Unlit/Texture" };
+        public static Shader Find(string name) { return Known.Contains(name) ? new Shader { name = name } : null; }
     }
 
     public sealed class Material : Object
     {
         public Texture mainTexture { get; set; }
         public Material(Shader shader) { name = shader.name; }
+
+        // URP's and HDRP's shaders have a _MainTex for old materials, beside the one that is drawn.
+        public bool HasProperty(string name)
+        {
+            return name == "_MainTex" || name == "_BaseMap" && this.name.StartsWith("Universal")
+                || name == "_UnlitColorMap" && this.name == "HDRP/Unlit";
+        }
     }
 
     public sealed class Camera : Behaviour
@@ -271,6 +281,44 @@ namespace UnityEngine
     {
         public static float unscaledTime { get; internal set; }
         public static float deltaTime { get { return 1f / 60; } }
+        public static int captureFramerate { get; set; }
+    }
+
+    public sealed class AnimationCurve
+    {
+        readonly float timeStart, valueStart, timeEnd, valueEnd;
+
+        AnimationCurve(float timeStart, float valueStart, float timeEnd, float valueEnd)
+        {
+            this.timeStart = timeStart;
+            this.valueStart = valueStart;
+            this.timeEnd = timeEnd;
+            this.valueEnd = valueEnd;
+        }
+
+        public static AnimationCurve Linear(float timeStart, float valueStart, float timeEnd, float valueEnd)
+        {
+            return new AnimationCurve(timeStart, valueStart, timeEnd, valueEnd);
+        }
+
+        public float Evaluate(float time)
+        {
+            var part = Math.Max(0, Math.Min(1, (time - timeStart) / (timeEnd - timeStart)));
+            return valueStart + (valueEnd - valueStart) * part;
+        }
+    }
+
+    /// <summary>Black to white; Unity's new one is white.</summary>
+    public sealed class Gradient
+    {
+        public Color Evaluate(float time) { return new Color(time, time, time, 1); }
+    }
+
+    public static class ScreenCapture
+    {
+        /// <summary>Not Unity's: what takes the picture, at the end of the frame.</summary>
+        public static Action<string> Take;
+        public static void CaptureScreenshot(string filename) { Player.AtEnd.Add(() => Take(filename)); }
     }
 
     public static class Application
@@ -324,6 +372,7 @@ namespace UnityEngine
     {
         static readonly List<MonoBehaviour> scripts = new List<MonoBehaviour>();
         public static readonly List<Action> Later = new List<Action>();
+        public static readonly List<Action> AtEnd = new List<Action>();
 
         internal static Component Add(GameObject owner, Type type)
         {
@@ -358,6 +407,8 @@ namespace UnityEngine
             foreach (var script in ordered) Call(script, "Update");
             foreach (var script in ordered) Call(script, "LateUpdate");
             foreach (var script in ordered) Call(script, "OnGUI");
+            foreach (var action in AtEnd.ToArray()) action();
+            AtEnd.Clear();
         }
 
         public static IEnumerable<MonoBehaviour> All() { return scripts; }
@@ -397,6 +448,13 @@ namespace UnityEngine
 
 namespace UnityEngine.Rendering
 {
+    public sealed class RenderPipelineAsset : Object { }
+
+    public static class GraphicsSettings
+    {
+        public static RenderPipelineAsset currentRenderPipeline { get; set; }
+    }
+
     public struct AsyncGPUReadbackRequest
     {
         internal RenderTexture Source;

@@ -18,7 +18,7 @@ public static class PlayDemo
         camera.transform.position = new Vector3(0, 0, -1.2f);
         var quad = GameObject.CreatePrimitive(PrimitiveType.Quad);
         var surface = quad.GetComponent<Renderer>();
-        surface.material = new Material(Shader.Find("Unlit/Texture"));
+        surface.material = PictureMaterial.New();
         quad.AddComponent<TexBridgeTexture>().Target = surface;
     }
 }

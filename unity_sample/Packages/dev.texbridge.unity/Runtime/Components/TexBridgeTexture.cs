@@ -28,12 +28,19 @@ namespace TexBridge
         [SerializeField] bool mipMaps;
         [SerializeField] int output;
 
+        [Tooltip("Fades from picture to picture, so many steps a second; 0: none. For a slow stream on a fast screen; it "
+            + "costs the time between two pictures. Not for block formats")]
+        [SerializeField] float blendFps;
+
         [Tooltip("Where the texture is shown; empty: the renderer beside this component")]
         [SerializeField] Renderer target;
-        [SerializeField] string textureProperty = "_MainTex";
+
+        [Tooltip("Of the material's shader; empty: the first that it has of _BaseMap, _BaseColorMap, _UnlitColorMap, _MainTex")]
+        [SerializeField] string textureProperty = "";
 
         TexBridgeClient client;
         FrameStream frames;
+        Sequence sequence;
         MaterialPropertyBlock block;
         PixelFormat made;
         bool madeLinear;
@@ -52,6 +59,7 @@ namespace TexBridge
         public string Workflow { get { return workflow; } set { workflow = value; Forget(); } }
         public string Mode { get { return mode; } set { mode = value; Forget(); } }
         public PixelFormat Format { get { return format; } set { format = value; Forget(); } }
+        public float BlendFps { get { return blendFps; } set { blendFps = value; Forget(); } }
         public Renderer Target { get { return target; } set { target = value; } }
         public string TextureProperty { get { return textureProperty; } set { textureProperty = value; } }
 
@@ -70,8 +78,33 @@ namespace TexBridge
             Show(frames.RequestAndWait(index, timeoutMs, values, seed));
         }
 
+        /// <summary>Ask for many pictures along tracks. Until `EndSequence` this shows what `ShowFrame` waits for, and
+        /// nothing else.</summary>
+        public Sequence BeginSequence(int count, TrackSet tracks, SequenceOptions how = null)
+        {
+            EndSequence();
+            if (!Link()) throw new InvalidOperationException("no TexBridgeConnection is enabled");
+            return sequence = client.Sequence(stream, count, tracks, how, HowToSubscribe());
+        }
+
+        /// <summary>Wait for the frame of an index of the sequence, and show it: in `Update`, before it is rendered.</summary>
+        /// <exception cref="SequenceException">It could not be had.</exception>
+        public void ShowFrame(int index, int timeoutMs)
+        {
+            if (sequence == null) throw new InvalidOperationException("BeginSequence comes first");
+            Show(sequence.WaitFor(index, timeoutMs));
+        }
+
+        /// <summary>Show the stream again. What is left of the sequence is cancelled.</summary>
+        public void EndSequence()
+        {
+            if (sequence != null) sequence.Dispose();
+            sequence = null;
+        }
+
         void OnDisable()
         {
+            EndSequence();
             Forget();
         }
 
@@ -83,27 +116,35 @@ namespace TexBridge
         // Ready at the beginning of the frame, taken at its end: what comes in between is shown at once.
         void Update()
         {
-            if (Subscribe()) frames.Ready();
+            if (sequence == null && Subscribe()) frames.Ready();
         }
 
         void LateUpdate()
         {
             FrameSet set;
-            if (frames != null && frames.TryTake(out set)) Show(set);
+            if (sequence == null && frames != null && frames.TryTake(out set)) Show(set);
         }
 
         bool Subscribe()
         {
             if (connection == null) connection = TexBridgeConnection.First;
-            var now = connection == null ? null : connection.Client;
-            if (frames != null && client == now)
+            if (frames != null && connection != null && client == connection.Client)
             {
                 if (frames.Fault == null) return true;
                 if (Time.unscaledTime < again) return false;
             }
             again = Time.unscaledTime + 2; // a stream that isn't there may be opened by somebody later
+            if (!Link()) return false;
+            frames = client.Subscribe(stream, HowToSubscribe());
+            return true;
+        }
+
+        // The client of this moment, with the stream opened there; false: there is none.
+        bool Link()
+        {
             Forget();
-            client = now;
+            if (connection == null) connection = TexBridgeConnection.First;
+            client = connection == null ? null : connection.Client;
             if (client == null) return false;
             if (workflow.Length > 0)
             {
@@ -111,12 +152,16 @@ namespace TexBridge
                 var opened = client.Open(stream, workflow, how);
                 opened.ContinueWith(Complain, TaskContinuationOptions.OnlyOnFaulted);
             }
-            frames = client.Subscribe(stream, new SubscribeOptions
-            {
-                Format = format, BottomLeft = !PixelFormats.IsEncoded(format), Mips = mipMaps,
-                Outputs = output > 0 ? new[] { output } : null, SharedMemory = connection.SharedMemory,
-            });
             return true;
+        }
+
+        SubscribeOptions HowToSubscribe()
+        {
+            return new SubscribeOptions
+            {
+                Format = format, BottomLeft = !PixelFormats.IsEncoded(format), Mips = mipMaps, BlendFps = blendFps,
+                Outputs = output > 0 ? new[] { output } : null, SharedMemory = connection.SharedMemory,
+            };
         }
 
         void Forget()
@@ -173,7 +218,8 @@ namespace TexBridge
             {
                 if (block == null) block = new MaterialPropertyBlock();
                 target.GetPropertyBlock(block);
-                block.SetTexture(textureProperty, texture);
+                block.SetTexture(
+                    textureProperty.Length > 0 ? textureProperty : PictureMaterial.PropertyOf(target.sharedMaterial), texture);
                 target.SetPropertyBlock(block);
             }
             if (TextureChanged != null) TextureChanged(texture);

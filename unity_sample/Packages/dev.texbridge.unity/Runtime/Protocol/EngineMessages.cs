@@ -78,6 +78,10 @@ namespace TexBridge
         public bool Linear;
         public double Fps;
         public double MaxMbps;
+
+        /// <summary>Held blends between two sets, so many a second; 0: none. Only `latest`, and no block format.</summary>
+        public double BlendFps;
+
         public bool SharedMemory;
 
         public bool KeepsEverySet { get { return Delivery != "latest"; } }
@@ -160,16 +164,58 @@ namespace TexBridge
             writer.EndMap();
         }
 
+        public static void Sequence(
+            MsgPackWriter writer, ulong id, StreamId stream, uint frames, TrackSet tracks, SequenceOptions options)
+        {
+            Begin(writer, "sequence", id);
+            Stream(writer, stream);
+            writer.Field("frames", frames);
+            if (options.First != 0)
+            {
+                writer.Key("first");
+                writer.Integer(options.First);
+            }
+            if (options.Fps > 0) Compact(writer, "fps", options.Fps);
+            writer.Key("tracks");
+            tracks.Write(writer);
+            if (options.Images != null)
+            {
+                writer.Key("images");
+                writer.BeginArray(options.Images.Length);
+                foreach (var name in options.Images) writer.Text(name);
+            }
+            if (options.Key != null) writer.Field("key", options.Key);
+            if (options.DeadlineMs >= 0) Compact(writer, "deadline_ms", options.DeadlineMs);
+            if (options.Priority >= 0) writer.Field("priority", (ulong)options.Priority);
+            if (options.Seed.HasValue) writer.Field("seed", options.Seed.Value);
+            writer.EndMap();
+        }
+
         public static void Image(
             MsgPackWriter writer, ulong id, StreamId stream, string param, PictureValue picture, ulong clientTime)
+        {
+            BeginImage(writer, id, stream, param, picture);
+            if (clientTime > 0) writer.Field("client_time", clientTime);
+            writer.EndMap();
+        }
+
+        /// <summary>The picture of one frame of a sequence.</summary>
+        public static void ImageOfFrame(MsgPackWriter writer, ulong id, StreamId stream, string param,
+            PictureValue picture, ulong request, uint index)
+        {
+            BeginImage(writer, id, stream, param, picture);
+            writer.Field("request", request);
+            writer.Field("index", index);
+            writer.EndMap();
+        }
+
+        static void BeginImage(MsgPackWriter writer, ulong id, StreamId stream, string param, PictureValue picture)
         {
             Begin(writer, "image", id);
             Stream(writer, stream);
             writer.Field("param", param);
             writer.Key("value");
             picture.Write(writer);
-            if (clientTime > 0) writer.Field("client_time", clientTime);
-            writer.EndMap();
         }
 
         public static void CancelRequest(MsgPackWriter writer, ulong id, ulong request, bool all)
@@ -220,6 +266,7 @@ namespace TexBridge
             if (options.Linear) writer.Field("color", "linear");
             if (options.Fps > 0) Compact(writer, "fps", options.Fps);
             if (options.MaxMbps > 0) Compact(writer, "max_mbps", options.MaxMbps);
+            if (options.BlendFps > 0) Compact(writer, "blend_fps", options.BlendFps);
             if (options.SharedMemory) writer.Field("shared_memory", true);
             writer.EndMap();
         }
@@ -270,8 +317,14 @@ namespace TexBridge
         // Whole numbers are one to five bytes as such, and nine as floats.
         static void Compact(MsgPackWriter writer, string name, double value)
         {
-            if (value >= 0 && value <= uint.MaxValue && value == (uint)value) writer.Field(name, (ulong)value);
-            else writer.Field(name, value);
+            writer.Key(name);
+            Compact(writer, value);
+        }
+
+        internal static void Compact(MsgPackWriter writer, double value)
+        {
+            if (value >= 0 && value <= uint.MaxValue && value == (uint)value) writer.Unsigned((ulong)value);
+            else writer.Number(value);
         }
 
         static void Size(MsgPackWriter writer, int width, int height)

@@ -45,6 +45,9 @@ namespace TexBridge
 
         internal bool IsTorn { get; private set; }
 
+        /// <summary>Of its number: see FrameStream.</summary>
+        internal int Generation;
+
         public Frame this[int place]
         {
             get

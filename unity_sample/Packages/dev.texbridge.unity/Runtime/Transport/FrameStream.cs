@@ -26,11 +26,13 @@ namespace TexBridge
         bool ackDue;
         uint ackNumber;
         uint lastNumber;
+        uint newestKept; // of a queue: the highest that came, but for held ones
         ulong wanted;
         bool hasWanted;
         string wantedKey;
         bool lostWanted;
         bool disposed;
+        int generation; // of the numbers: a bridge that was restarted begins them anew
 
         /// <summary>The stream's name.</summary>
         public readonly string Name;
@@ -95,8 +97,10 @@ namespace TexBridge
                     return false;
                 }
                 set = reading;
-                ack = Options.KeepsEverySet ? Acks(set) : ackDue;
+                // A held set's ack would stand for sets before it that are still to come.
+                ack = Options.KeepsEverySet ? Acks(set) && !set.IsHeld && set.Generation == generation : ackDue;
                 number = Options.KeepsEverySet ? set.Number : ackNumber;
+                if (ack) ackNumber = number;
                 ackDue = false;
             }
             if (ack) client.SendAck(Number, number);
@@ -177,6 +181,16 @@ namespace TexBridge
             }
         }
 
+        /// <summary>Wait until a set may be taken, if that is wanted, or something else has happened to the stream or its
+        /// requests.</summary>
+        internal void WaitForNews(int timeoutMs, bool forSets)
+        {
+            lock (gate)
+            {
+                if (Fault == null && !disposed && !(forSets && HasNews())) Monitor.Wait(gate, timeoutMs);
+            }
+        }
+
         /// <summary>No more frames of this stream.</summary>
         public void Dispose()
         {
@@ -200,7 +214,8 @@ namespace TexBridge
                 Number = number;
                 writing.Clear();
                 ackDue = false;
-                lastNumber = 0;
+                lastNumber = ackNumber = newestKept = 0;
+                generation++;
             }
             if (!answer.Flag("shared_memory")) UseMemory(null);
             subscribed.TrySetResult(true);
@@ -275,9 +290,11 @@ namespace TexBridge
                 set.Clear();
                 return;
             }
+            if (Options.KeepsEverySet && IsRepeated(set)) return;
             Came++;
             lock (gate)
             {
+                set.Generation = generation;
                 if (Acks(set)) lastNumber = set.Number;
                 if (Options.KeepsEverySet) Enqueue(set);
                 else
@@ -306,8 +323,23 @@ namespace TexBridge
             }
         }
 
+        // After a cut the bridge goes on with the first set that it has no ack of: that one may have been taken already.
+        bool IsRepeated(FrameSet set)
+        {
+            uint again;
+            lock (gate)
+            {
+                if (!Acks(set) || set.IsHeld || set.Number > newestKept) return false;
+                again = set.Number <= ackNumber ? ackNumber : 0;
+            }
+            if (again > 0) client.SendAck(Number, again);
+            writing.Clear();
+            return true;
+        }
+
         void Enqueue(FrameSet set)
         {
+            if (Acks(set) && !set.IsHeld) newestKept = set.Number;
             queue.Enqueue(set);
             if (queue.Count > Options.Credit + MostHeld)
             {

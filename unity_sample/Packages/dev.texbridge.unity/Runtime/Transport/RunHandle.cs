@@ -45,6 +45,7 @@ namespace TexBridge
             Request = request;
             if (OnAccepted != null) OnAccepted(this);
             accepted.TrySetResult(request);
+            if (Waiter != null) Waiter.Wake();
         }
 
         internal void Finish(Finished answer)

@@ -220,24 +220,30 @@ namespace TexBridge
             lock (gate)
             {
                 Remember(stream, values);
-                foreach (var frames in streams)
-                    if (frames.Name == stream) run.Waiter = frames;
                 Begin();
                 EngineMessages.Run(writer, nextId, stream, values, how);
-                run.Ask = new Ask
-                {
-                    Op = "run", Expects = "accepted",
-                    OnAnswer = map => run.Accept(map.Unsigned("request")),
-                    OnError = error =>
-                    {
-                        lock (gate) runs.Remove(run.Key);
-                        run.Fail(error);
-                    },
-                };
-                runs[run.Key] = run;
-                Queue(run.Ask);
+                Ask(run, "run");
             }
             return run;
+        }
+
+        // Under the gate; the writer holds the message that makes a request.
+        void Ask(RunHandle run, string op)
+        {
+            foreach (var frames in streams)
+                if (frames.Name == run.Stream) run.Waiter = frames;
+            run.Ask = new Ask
+            {
+                Op = op, Expects = "accepted",
+                OnAnswer = map => run.Accept(map.Unsigned("request")),
+                OnError = error =>
+                {
+                    lock (gate) runs.Remove(run.Key);
+                    run.Fail(error);
+                },
+            };
+            runs[run.Key] = run;
+            Queue(run.Ask);
         }
 
         internal void SendAck(uint stream, uint number)

@@ -49,7 +49,7 @@ public sealed class CameraImg2Img : MonoBehaviour
         quad.name = name;
         quad.transform.position = new Vector3(x, 0, 0);
         var surface = quad.GetComponent<Renderer>();
-        surface.material = new Material(Shader.Find("Unlit/Texture"));
+        surface.material = PictureMaterial.New();
         return surface;
     }
 }

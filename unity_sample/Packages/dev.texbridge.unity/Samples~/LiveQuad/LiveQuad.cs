@@ -31,7 +31,7 @@ public sealed class LiveQuad : MonoBehaviour
 
         var quad = GameObject.CreatePrimitive(PrimitiveType.Quad);
         var surface = quad.GetComponent<Renderer>();
-        surface.material = new Material(Shader.Find("Unlit/Texture"));
+        surface.material = PictureMaterial.New();
         var texture = quad.AddComponent<TexBridgeTexture>();
         texture.Stream = stream;
         texture.Workflow = workflow;

@@ -17,7 +17,7 @@ public sealed class TestCardSample : MonoBehaviour
         camera.transform.position = new Vector3(0, 0, -1.2f);
         var quad = GameObject.CreatePrimitive(PrimitiveType.Quad);
         var surface = quad.GetComponent<Renderer>();
-        surface.material = new Material(Shader.Find("Unlit/Texture"));
+        surface.material = PictureMaterial.New();
         var texture = quad.AddComponent<TexBridgeTexture>();
         texture.Stream = "unity_card";
         texture.Workflow = "test_card";
