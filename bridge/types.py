@@ -275,6 +275,8 @@ class OutputSpec:
 
     name: str
     kind: OutputKind = OutputKind.COLOR
+    bits: int = 8
+    """Of a channel: 8, or 16 for half floats where the backend has the node pack."""
 
 
 @dataclass(frozen=True, slots=True)

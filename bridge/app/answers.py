@@ -46,7 +46,10 @@ def describe(workflow: WorkflowSpec, stream: Stream | None, id: int | None) -> m
         workflow=workflow.name,
         label=workflow.label,
         parameters=[parameter(spec) for spec in workflow.parameters],
-        outputs=[m.OutputDescription(output.name, output.kind.value) for output in workflow.outputs],
+        outputs=[
+            m.OutputDescription(output.name, output.kind.value, output.bits if output.bits > 8 else None)
+            for output in workflow.outputs
+        ],
         size=None if size is None else (size.width, size.height),
         sides=_sides(workflow),
         digest=workflow.digest or None,

@@ -15,7 +15,7 @@ from bridge.backends.comfy_http import ComfyHttp
 from bridge.backends.node_pack import PackFacts, read_facts
 from bridge.backends.records import ComfyLimits, remote_limits
 from bridge.errors import TexbridgeError
-from bridge.workflow.check import check_against
+from bridge.workflow.check import bits_notes, check_against
 from bridge.workflow.library import Library
 from bridge.workflow.nodes import OUTPUT_NODE
 from bridge.workflow.object_info import ObjectInfo
@@ -135,6 +135,8 @@ def workflow_checks(library: Library, used: Iterable[str], comfy: Comfy | None) 
         checks.append(Check(f"workflow {name}", verdict, f"can't be used: {first}", rest.replace("\n", "; ")))
     good = []
     for name in library.names:
+        if (told := _bits_words(library, name, comfy)) is not None:
+            checks.append(Check(f"workflow {name}", Verdict.WARN if name in wanted else Verdict.OK, told))
         if comfy is None or comfy.object_info is None:
             good.append(name)
             continue
@@ -150,3 +152,16 @@ def workflow_checks(library: Library, used: Iterable[str], comfy: Comfy | None) 
         against = "load" if comfy is None or comfy.object_info is None else f"have all they need at {comfy.url}"
         checks.insert(0, Check("workflows", Verdict.OK, f"{', '.join(good)} {against}"))
     return checks
+
+
+def _bits_words(library: Library, name: str, comfy: Comfy | None) -> str | None:
+    """Why outputs that ask for more than 8 bits don't get them; None if they do, or nobody knows."""
+    if comfy is None or comfy.object_info is None:
+        return None
+    workflow = library.get(name)
+    if notes := bits_notes(workflow, comfy.object_info):
+        return "; ".join(notes)
+    wide = [output.name for output in workflow.spec.outputs if output.bits > 8]
+    if wide and comfy.transfer not in ("auto", "raw"):
+        return f"{', '.join(wide)} asks for 16 bits, and transfer = {comfy.transfer!r} brings 8; auto and raw bring 16"
+    return None

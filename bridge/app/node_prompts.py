@@ -27,12 +27,12 @@ def prompt_for(
     transfer = backend.nodes.transfer
 
     def settings(output: int) -> Mapping[str, Scalar]:
-        kind = workflow.spec.outputs[output].kind
+        spec = workflow.spec.outputs[output]
         inputs: dict[str, Scalar] = {
-            "format": transfer.word(kind),
+            "format": backend.nodes.form(spec.kind, spec.bits),
             "quality": transfer.quality,
             "output": output,
-            "linear": kind is not OutputKind.COLOR,
+            "linear": spec.kind is not OutputKind.COLOR,
         }
         if keep is not None and keep.output == output:
             inputs["keep"] = keep.name

@@ -362,7 +362,7 @@ class Attempts:
             self.expect(attempt, event.node_id, event.total)
         picture = NodePicture(event)
         file = picture.file
-        self.picture(attempt, event.node_id, event.file_format or "raw", picture if file is None else file, now)
+        self.picture(attempt, event.node_id, event.word, picture if file is None else file, now)
 
     def broken_picture(self, told: str) -> None:
         """A picture of the node pack can't be read: without it what runs would end `done` with nothing to show."""

@@ -19,7 +19,7 @@ from bridge.backends.faults import WrongAnswer
 from bridge.backends.transfer import Transfer, TransferMode
 from bridge.codec.node_events import NODE_EVENT
 from bridge.errors import BackendError, ErrorCode
-from bridge.types import Origin
+from bridge.types import Origin, OutputKind
 from bridge.workflow.nodes import FEEDBACK_NODE, INPUT_MASK_NODE, INPUT_NODE, NODE_CLASSES, OUTPUT_NODE, PictureTicket
 
 logger = logging.getLogger("bridge.backends")
@@ -51,6 +51,8 @@ class PackFacts:
     keep_s: float
     keeps: bool = False
     """It keeps the last picture of a loop for its next prompt."""
+    sends_halves: bool = False
+    """Its output can send half floats."""
 
 
 def read_facts(info: Mapping[str, Any]) -> PackFacts | None:
@@ -65,7 +67,9 @@ def read_facts(info: Mapping[str, Any]) -> PackFacts | None:
         return None
     formats = frozenset(word for word in given["formats"] if isinstance(word, str))
     keeps = info.get("feedback") == 1
-    return PackFacts(str(info.get("version"))[:40], formats, most, float(keep_s), keeps)
+    sent = info.get("output")
+    halves = isinstance(sent, dict) and isinstance(sent.get("formats"), list) and "raw16f" in sent["formats"]
+    return PackFacts(str(info.get("version"))[:40], formats, most, float(keep_s), keeps, halves)
 
 
 @dataclass(slots=True, eq=False)
@@ -119,6 +123,11 @@ class NodePack:
     def keeps_pictures(self) -> bool:
         """Whether a loop's last picture can stay in its memory now."""
         return self.usable and self._facts is not None and self._facts.keeps
+
+    def form(self, kind: OutputKind, bits: int) -> str:
+        """The `format` of the output node for an output of this kind and so many bits, now."""
+        halves = self._facts is not None and self._facts.sends_halves
+        return self.transfer.word(kind, bits if halves else 8)
 
     @property
     def raw_in(self) -> bool:

@@ -38,8 +38,8 @@ class BackendPicture:
     """A picture of an output as it came off ComfyUI's socket, encoded or raw.
 
     `index` counts per output node within a prompt: a batch of n gives 0..n-1. `image_format` is "png", "jpeg", "webp",
-    "raw" or a MIME type. `data` views the received message and stays valid as long as it is held. `posted_at` and `at`
-    are `time.perf_counter` seconds: the prompt handed to `submit`, and the bytes here.
+    "raw", "raw16", "raw16f" or a MIME type. `data` views the received message and stays valid as long as it is held.
+    `posted_at` and `at` are `time.perf_counter` seconds: the prompt handed to `submit`, and the bytes here.
     """
 
     backend: str

@@ -61,8 +61,13 @@ class Transfer:
         """How fast pictures came lately; None before the first."""
         return median(self._samples) if self._samples else None
 
-    def word(self, kind: OutputKind = OutputKind.COLOR) -> str:
-        """`raw`, `jpeg`, `webp` or `png`: the form for an output of this kind. Numbers are never sent lossy."""
+    def word(self, kind: OutputKind = OutputKind.COLOR, bits: int = 8) -> str:
+        """`raw`, `raw16f`, `jpeg`, `webp` or `png`: the form for an output of this kind. Numbers are never sent lossy.
+
+        More than 8 bits are half floats, over a slow link too, unless the mode is a file's, which has 8.
+        """
+        if bits > 8 and self.mode in (TransferMode.AUTO, TransferMode.RAW):
+            return "raw16f"
         if self.mode is TransferMode.AUTO:
             chosen = "jpeg" if self._slow else "raw"
         else:

@@ -23,7 +23,7 @@ from bridge.cli.printing import say
 from bridge.codec.messages import encode_message
 from bridge.errors import BackendError, ConfigError, WorkflowError
 from bridge.workflow.binding import load_workflow
-from bridge.workflow.check import Problem, ProblemKind, check_against
+from bridge.workflow.check import Problem, ProblemKind, bits_notes, check_against
 from bridge.workflow.library import BINDING_FILE, WORKFLOW_FILE, Library
 from bridge.workflow.object_info import ObjectInfo
 from bridge.workflow.packs import NodePacks
@@ -173,7 +173,7 @@ def show_workflow(options: argparse.Namespace) -> int:
             f"default {spec.size.width} x {spec.size.height}"
         )
     for place, output in enumerate(spec.outputs):
-        say(f"  output {place}: {output.name} ({output.kind.value})")
+        say(f"  output {place}: {output.name} ({output.kind.value}{', 16 bits' if output.bits > 8 else ''})")
     return 0
 
 
@@ -204,14 +204,17 @@ def check_workflows(options: argparse.Namespace) -> int:
             rows.append({"name": name, "problems": list(error.problems or (str(error),)), "notes": [], "ok": False})
             continue
         problems: list[str] = []
+        notes = list(workflow.notes)
         stops = False
+        for place, live in asked:
+            notes += [f"{place}: {note}" if len(asked) > 1 else note for note in bits_notes(workflow, live)]
         for place, live in asked or [("", known)]:
             for problem in check_against(workflow, live, packs):
                 # Which model files there are is known of a live ComfyUI alone.
                 if asked or problem.kind is not ProblemKind.MISSING_MODEL:
                     problems.append(f"{place}: {problem}" if len(asked) > 1 else str(problem))
                     stops |= isinstance(problem, Problem) and problem.stops
-        rows.append({"name": name, "problems": problems, "notes": list(workflow.notes), "ok": not stops})
+        rows.append({"name": name, "problems": problems, "notes": notes, "ok": not stops})
     if options.json:
         print(json.dumps(rows, indent=2))
     else:

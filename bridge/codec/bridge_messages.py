@@ -85,6 +85,8 @@ class OutputDescription(msgspec.Struct, frozen=True):
 
     name: str
     kind: str
+    bits: int | None = None
+    """16 where the workflow asks for half floats; 8 otherwise."""
 
 
 class SizeSides(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,6 +56,11 @@ class NodeEvent(msgspec.Struct, frozen=True, kw_only=True):
     data: memoryview
 
     @property
+    def word(self) -> str:
+        """`jpeg`, `png`, `webp`; `raw` for pixels of 8 bits, `raw16` and `raw16f` for those of 16."""
+        return FILES.get(self.format) or {R16: "raw16", R16F: "raw16f", RGBA16F: "raw16f"}.get(self.format, "raw")
+
+    @property
     def file_format(self) -> str | None:
         """`jpeg`, `png` or `webp`; None for raw pixels."""
         return FILES.get(self.format)

@@ -52,6 +52,7 @@ class OutputEntry:
     name: str
     node: str
     kind: OutputKind | None = None
+    bits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ _PARAMETER_KEYS: Final = (
     "multiline",
     *PICTURE_KEYS,
 )
-_OUTPUT_KEYS: Final = ("node", "kind")
+_OUTPUT_KEYS: Final = ("node", "kind", "bits")
+_BITS: Final = (8, 16)
 
 
 def parse_binding_file(data: bytes) -> BindingFile:
@@ -208,7 +210,8 @@ class _Reader:
             if node is None:
                 self.problems.append(f'{where}: needs node, e.g. node = "7" or node = "title:Depth"')
             kind = self._word(table, "kind", where, tuple(OutputKind))
-            result.append(OutputEntry(name, node or "", OutputKind(kind) if kind else None))
+            bits = self._bits(table, where)
+            result.append(OutputEntry(name, node or "", OutputKind(kind) if kind else None, bits))
         return tuple(result)
 
     def _keys(self, table: dict[str, Any], known: tuple[str, ...], where: str) -> None:
@@ -272,6 +275,13 @@ class _Reader:
         if type(value) is int and 1 <= value <= 16384:
             return value
         self._wrong(table, key, where, "a whole number 1..16384")
+        return None
+
+    def _bits(self, table: dict[str, Any], where: str) -> int | None:
+        value = table.get("bits")
+        if value is None or (type(value) is int and value in _BITS):
+            return value
+        self._wrong(table, "bits", where, "8 or 16")
         return None
 
     def _word(self, table: dict[str, Any], key: str, where: str, known: tuple[str, ...]) -> str | None:

@@ -57,6 +57,8 @@ def write_binding(proposal: Proposal, label: str, workflow: WorkflowSpec | None 
         lines += ["", *_comment(output.reason), f"[outputs.{output.name}]", f"node = {_value(output.ref)}"]
         if output.kind:
             lines.append(f"kind = {_value(str(output.kind))}")
+        if output.bits:
+            lines.append(f"bits = {output.bits}")
     return "\n".join(lines) + "\n"
 
 

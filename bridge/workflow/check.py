@@ -11,6 +11,7 @@ from typing import Final
 
 from bridge.workflow.names import nearest
 from bridge.workflow.object_info import InputInfo, NodeInfo, ObjectInfo
+from bridge.workflow.outputs import PACK_CLASS
 from bridge.workflow.packs import NO_PACKS, NodePacks
 from bridge.workflow.template import Graph, Link, Node, Scalar
 from bridge.workflow.workflow import Workflow
@@ -90,6 +91,18 @@ def check_against(
             problem.class_type = node.class_type
             problems.append(problem)
     return tuple(problems)
+
+
+def bits_notes(workflow: Workflow, object_info: ObjectInfo) -> tuple[str, ...]:
+    """A line for each output that asks for more bits than a ComfyUI with these nodes can send."""
+    if object_info.get(PACK_CLASS) is not None:
+        return ()
+    return tuple(
+        f"output {output.name!r} asks for {output.bits} bits; only texbridge's nodes send more than 8, and this "
+        "ComfyUI has none (`texbridge nodes install` brings them): 8 come"
+        for output in workflow.spec.outputs
+        if output.bits > 8
+    )
 
 
 def _missing_hint(class_type: str, object_info: ObjectInfo, packs: NodePacks) -> str:

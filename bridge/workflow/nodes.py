@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from bridge.types import ColorMatch, PictureMove, Size
+from bridge.workflow.outputs import PACK_CLASS
 from bridge.workflow.template import Prompt, Scalar
 from bridge.workflow.workflow import BoundPrompt, Workflow
 
-OUTPUT_NODE: Final = "TexBridgeOutput"
+OUTPUT_NODE: Final = PACK_CLASS
 INPUT_NODE: Final = "TexBridgeInput"
 INPUT_MASK_NODE: Final = "TexBridgeInputMask"
 FEEDBACK_NODE: Final = "TexBridgeFeedback"

@@ -1,12 +1,13 @@
 """Which nodes give pictures, and a WebSocket output put in the place of those that write files.
 
 `SaveImageWebsocket` sends its pictures over ComfyUI's socket; `SaveImage` and `PreviewImage` write files and, on a
-second run, don't even do that (ComfyUI caches them). So those two are replaced in memory; the file is untouched.
+second run, don't even do that (ComfyUI caches them). So those two are replaced in memory; the file is untouched. So is
+the node pack's own `TexBridgeOutput`, which then stands in the prompt again for every ComfyUI that has it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,8 +19,13 @@ from bridge.workflow.template import Graph, Link, Node, Prompt
 from bridge.workflow.titles import Title, kind_of_name
 
 SOCKET_CLASS: Final = "SaveImageWebsocket"
+PACK_CLASS: Final = "TexBridgeOutput"
+SENDING_CLASSES: Final = (SOCKET_CLASS, PACK_CLASS)
+"""They send pictures, and are outputs without being named."""
 TEMPORARY_FILE_CLASS: Final = "PreviewImage"
 FILE_CLASSES: Final = ("SaveImage", TEMPORARY_FILE_CLASS)
+WIDE_FORMATS: Final = ("raw16", "raw16f")
+"""What the pack's node is set to where its pictures are to have more than 8 bits."""
 MAX_OUTPUTS: Final = 256
 """The frame header's `output` is a byte."""
 
@@ -44,7 +50,7 @@ def place_outputs(
     """Find the outputs, name them, and replace `SaveImage` and `PreviewImage` where they are outputs.
 
     Order: those of the binding file as it lists them, then the others as they stand in the graph. Where the graph
-    has a `SaveImageWebsocket`, nodes that write files are outputs only if the binding or `@out` names them.
+    has a node that sends pictures, those that write files are outputs only if the binding or `@out` names them.
     What is wrong is added to `problems`.
     """
     named: dict[str, OutputEntry] = {}
@@ -61,7 +67,7 @@ def place_outputs(
             problems.append(f"{where}: {node.words} is output {named[node.id].name!r} already")
         else:
             named[node.id] = entry
-    has_socket = any(node.class_type == SOCKET_CLASS for node in graph.nodes.values())
+    has_socket = any(node.class_type in SENDING_CLASSES for node in graph.nodes.values())
     notes: list[str] = []
     chosen = list(named)
     for node in graph.nodes.values():
@@ -76,7 +82,7 @@ def place_outputs(
             if info is not None and info.is_output:
                 notes.append(f"{node.words} is run too, but its result isn't sent")
         elif node.id not in named:
-            if node.class_type == SOCKET_CLASS or marked or not has_socket:
+            if node.class_type in SENDING_CLASSES or marked or not has_socket:
                 chosen.append(node.id)
             else:
                 notes.append(f"{node.words} stays as it is; the picture comes from {SOCKET_CLASS}")
@@ -85,9 +91,15 @@ def place_outputs(
         node = nodes[node_id]
         images = node.inputs.get("images")
         if not isinstance(images, Link):
-            problems.append(f"{node.words}: input 'images' must be linked to a node that gives an IMAGE")
+            mask = "; MaskToImage makes one of a mask" if "mask" in node.inputs else ""
+            problems.append(f"{node.words}: input 'images' must be linked to a node that gives an IMAGE{mask}")
             continue
-        if node.class_type != SOCKET_CLASS:
+        if "mask" in node.inputs:
+            problems.append(f"{node.words}: its mask can't be sent beside images; JoinImageWithAlpha puts it into them")
+        if node.class_type == PACK_CLASS:
+            nodes[node_id] = Node(node_id, SOCKET_CLASS, node.title, {"images": images})
+            notes.append(f"{node.words} is used where ComfyUI has it, else {SOCKET_CLASS}; quality and keep are ours")
+        elif node.class_type != SOCKET_CLASS:
             nodes[node_id] = Node(node_id, SOCKET_CLASS, node.title, {"images": images})
             notes.append(f"{node.words} was replaced by a {SOCKET_CLASS} in memory; the file is unchanged")
     if not chosen and not problems:
@@ -97,7 +109,7 @@ def place_outputs(
         )
     if len(chosen) > MAX_OUTPUTS:
         problems.append(f"the graph has {len(chosen)} image outputs, more than {MAX_OUTPUTS}")
-    specs = _name_outputs(chosen, nodes, titles, named, problems)
+    specs = _name_outputs(chosen, graph.nodes, titles, named, problems)
     return PlacedOutputs(Graph(nodes), tuple(chosen), specs, tuple(notes))
 
 
@@ -138,12 +150,12 @@ def file_outputs(prompt: Prompt, node_ids: Iterable[str]) -> Prompt:
 
 
 def _is_image_output(node: Node) -> bool:
-    return node.class_type == SOCKET_CLASS or node.class_type in FILE_CLASSES
+    return node.class_type in SENDING_CLASSES or node.class_type in FILE_CLASSES
 
 
 def _name_outputs(
     chosen: list[str],
-    nodes: dict[str, Node],
+    nodes: Mapping[str, Node],
     titles: dict[str, Title],
     named: dict[str, OutputEntry],
     problems: list[str],
@@ -168,5 +180,11 @@ def _name_outputs(
             taken[name] = node_id
         entry, output = named.get(node_id), titles[node_id].output
         kind = (entry.kind if entry else None) or (output.kind if output else None) or kind_of_name(name)
-        specs.append(OutputSpec(name, kind))
+        bits = (entry.bits if entry else None) or _own_bits(nodes[node_id])
+        specs.append(OutputSpec(name, kind, bits))
     return tuple(specs)
+
+
+def _own_bits(node: Node) -> int:
+    """What an output is set to by itself: the pack's node has a format."""
+    return 16 if node.class_type == PACK_CLASS and node.inputs.get("format") in WIDE_FORMATS else 8

@@ -63,6 +63,7 @@ class ProposedOutput:
     reason: str
     kind: str | None = None
     origin: Origin = "proposed"
+    bits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from bridge.workflow.check import MODEL_SUFFIXES
 from bridge.workflow.names import plain_name
 from bridge.workflow.object_info import InputInfo, ObjectInfo
-from bridge.workflow.outputs import FILE_CLASSES, SOCKET_CLASS
+from bridge.workflow.outputs import FILE_CLASSES, SENDING_CLASSES
 from bridge.workflow.proposal import (
     LeftOut,
     Proposal,
@@ -350,8 +350,8 @@ class _Proposer:
 
     def _outputs(self) -> tuple[ProposedOutput, ...]:
         """Names for outputs where there are several: saved pictures before previews."""
-        has_socket = any(node.class_type == SOCKET_CLASS for node in self.graph.nodes.values())
-        classes = (SOCKET_CLASS,) if has_socket else (SOCKET_CLASS, *FILE_CLASSES)
+        has_socket = any(node.class_type in SENDING_CLASSES for node in self.graph.nodes.values())
+        classes = SENDING_CLASSES if has_socket else (*SENDING_CLASSES, *FILE_CLASSES)
         nodes = [node for node in self.walks.nodes() if node.class_type in classes]
         if len(nodes) < 2:
             return ()

@@ -289,7 +289,7 @@ class _Rebinder:
             if now is None or now.id != node_id:
                 ref = node_ref(self.new.nodes[node_id], self.new, self.object_info)
             reason = fresh[node_id].reason if node_id in fresh else YOURS
-            kept[entry.name] = ProposedOutput(entry.name, node_id, ref, reason, entry.kind, "kept")
+            kept[entry.name] = ProposedOutput(entry.name, node_id, ref, reason, entry.kind, "kept", entry.bits)
         taken = {each.node_id for each in kept.values()}
         old_ids = set(self.matches.values())
         for each in self.fresh.outputs:

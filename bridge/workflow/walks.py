@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from bridge.workflow.object_info import ObjectInfo
-from bridge.workflow.outputs import FILE_CLASSES, SOCKET_CLASS
+from bridge.workflow.outputs import FILE_CLASSES, SENDING_CLASSES
 from bridge.workflow.targets import free_inputs
 from bridge.workflow.template import Graph, Link, Node, Scalar
 from bridge.workflow.workflow import Place
@@ -197,7 +197,7 @@ class Walks:
         ends = []
         for node in self.graph.nodes.values():
             info = self.object_info.get(node.class_type)
-            if node.class_type == SOCKET_CLASS or node.class_type in FILE_CLASSES or (info and info.is_output):
+            if node.class_type in SENDING_CLASSES or node.class_type in FILE_CLASSES or (info and info.is_output):
                 ends.append(node.id)
         return ends or list(self.graph.nodes)
 

@@ -153,3 +153,29 @@ def test_nobody_there_and_a_bad_address() -> None:
     assert "127.0.0.1:9" in comfy.problem
     with pytest.raises(ConfigError):
         asyncio.run(ask_comfy(BackendConfig(url="ftp://x")))
+
+
+@pytest.mark.parametrize(
+    ("has_nodes", "transfer", "words"),
+    [(False, "auto", "8 come"), (True, "jpeg", "'jpeg' brings 8"), (True, "auto", ""), (True, "raw", "")],
+)
+def test_outputs_that_get_fewer_bits_than_they_ask_for(
+    tmp_path: Path, has_nodes: bool, transfer: str, words: str
+) -> None:
+    folder = tmp_path / "wide"
+    folder.mkdir()
+    graph = (
+        '{"1": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0}},'
+        '"2": {"class_type": "SaveImageWebsocket", "inputs": {"images": ["1", 0]}}}'
+    )
+    (folder / "workflow_api.json").write_text(graph, encoding="utf-8")
+    (folder / "binding.toml").write_text('[outputs.depth]\nnode = "2"\nbits = 16\n', encoding="utf-8")
+    library, _ = make_library([tmp_path])
+    one = next(iter(INFO.nodes.values()))
+    info = ObjectInfo({**INFO.nodes, "TexBridgeOutput": one}) if has_nodes else INFO
+    comfy = Comfy("http://x", "", STATS, info, FACTS if has_nodes else None, transfer)
+    told = {check.topic: check for check in workflow_checks(library, ["wide"], comfy)}
+    assert ("workflow wide" in told) is bool(words)
+    if words:
+        assert told["workflow wide"].verdict is WARN
+        assert words in told["workflow wide"].found

@@ -120,3 +120,10 @@ def test_a_fast_link_goes_raw_though_jpegs_take_time_to_write() -> None:
         message_bytes = RAW + 100 if transfer.word() == "raw" else RAW // 12
         transfer.came(message_bytes, message_bytes / FAST, RAW, 0.015)
     assert transfer.word() == "raw"
+
+
+def test_more_than_8_bits_are_halves_but_where_files_are_said() -> None:
+    far = Transfer(TransferMode.AUTO, far=True)
+    assert (far.word(), far.word(bits=16), far.word(OutputKind.MASK, 16)) == ("jpeg", "raw16f", "raw16f")
+    words = {mode: Transfer(mode).word(OutputKind.DATA, 16) for mode in TransferMode}
+    assert list(words.values()) == ["raw16f", "raw16f", "png", "png", "png"]

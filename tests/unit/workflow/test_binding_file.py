@@ -105,6 +105,8 @@ PROBLEMS = [
     ("[parameters.x]\nchoices=['a', 1]", "[parameters.x]: choices must be a list of texts, not \"['a', 1]\""),
     ("[outputs.depth]", '[outputs.depth]: needs node, e.g. node = "7" or node = "title:Depth"'),
     ("[outputs.depth]\nnode=7", "[outputs.depth]: node must be a text, not '7'"),
+    ("[outputs.depth]\nnode='7'\nbits=12", "[outputs.depth]: bits must be 8 or 16, not '12'"),
+    ("[outputs.depth]\nnode='7'\nbits=true", "[outputs.depth]: bits must be 8 or 16, not 'True'"),
     ("[outputs.depth]\nnode='7'\nkind='rgb'", "[outputs.depth]: kind is 'rgb'; it is one of color, data, mask"),
 ]
 

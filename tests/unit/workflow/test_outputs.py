@@ -150,3 +150,31 @@ def test_outputs_as_files_for_a_mute_comfyui() -> None:
     assert files["2"] == {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}, "_meta": {"title": "@out a"}}
     assert files["3"]["class_type"] == "SaveImage"  # was no output, and is none now
     assert bound.prompt == before
+
+
+def test_bits_are_those_of_the_binding() -> None:
+    workflow = load(blurred(), '[outputs.depth]\nnode = "3"\nbits = 16')
+    assert outputs_of(workflow) == {"3": OutputSpec("depth", OutputKind.DATA, 16)}
+
+
+@pytest.mark.parametrize(("format", "bits"), [("raw", 8), ("raw16", 16), ("raw16f", 16), ("png", 8)])
+def test_the_pack_s_node_is_an_output_and_says_its_bits(format: str, bits: int) -> None:
+    own = node("TexBridgeOutput", "@out depth", images=["1", 0], format=format, quality=90, output=7, keep="")
+    workflow = load(graph(n1=empty_image(), n2=own, n3=node("SaveImage", images=["1", 0], filename_prefix="x")))
+    assert outputs_of(workflow) == {"2": OutputSpec("depth", OutputKind.DATA, bits)}
+    assert workflow.graph.nodes["2"].class_type == SOCKET
+    assert workflow.bind({}, 0).prompt["2"]["inputs"] == {"images": ["1", 0]}
+    assert workflow.notes[0].startswith("node 3 (SaveImage) stays as it is")
+    assert workflow.notes[1].startswith('node 2 "@out depth" (TexBridgeOutput) is used where ComfyUI has it')
+    bound = load(graph(n1=empty_image(), n2=own), '[outputs.image]\nnode = "2"\nkind = "color"\nbits = 8')
+    assert outputs_of(bound) == {"2": OutputSpec("image", OutputKind.COLOR, 8)}
+
+
+def test_a_mask_of_the_pack_s_node_is_refused() -> None:
+    mask = node("SolidMask", value=1.0, width=8, height=8)
+    alone = graph(n1=mask, n2=node("TexBridgeOutput", mask=["1", 0]))
+    with pytest.raises(WorkflowError, match=r"images' must be linked.*MaskToImage makes one"):
+        load(alone)
+    beside = graph(n1=mask, n2=empty_image(), n3=node("TexBridgeOutput", images=["2", 0], mask=["1", 0]))
+    with pytest.raises(WorkflowError, match="JoinImageWithAlpha"):
+        load(beside)
