@@ -23,8 +23,8 @@ class Judge(Protocol):
         """True if a picture of this attempt would be released now."""
         ...
 
-    def release(self, attempt: int) -> bool:
-        """True if a picture of this attempt may be shown now."""
+    def release(self, attempt: int, *, last: bool) -> bool:
+        """True if a picture of this attempt, the `last` one or not, may be shown now."""
         ...
 
     def is_older(self, attempt: int, other: int) -> bool:

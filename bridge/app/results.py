@@ -367,16 +367,17 @@ class Results:
 
     def _release(self, stream: Stream, made: PictureSet) -> ReleasedSet | None:
         attempt = made.attempt
-        if attempt.number not in self._attempts or not self._judge.release(attempt.number):
+        request = attempt.request
+        last = self._is_last(made) if request.index is None else request.is_last
+        if attempt.number not in self._attempts or not self._judge.release(attempt.number, last=last):
             return None
         now = self._clock()
-        request = attempt.request
         comfy_s = made.received_at - made.posted_at
         shared = ReleasedSet(
             number=stream.release(),
             request=request.number,
             index=made.index if request.index is None else request.index,
-            last=self._is_last(made) if request.index is None else request.is_last,
+            last=last,
             sequence_of=None if request.index is None else request.session,
             client_times=attempt.client_times,
             comfy_us=microseconds(comfy_s),

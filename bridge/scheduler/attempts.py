@@ -32,12 +32,16 @@ class AttemptEvents:
             and not policy.is_stale(known.request.mode, known.order, known.request.stream.last_released)
         )
 
-    def release(self, number: int) -> bool:
-        """True if a picture of this attempt may be shown; it then counts as the newest of its stream."""
+    def release(self, number: int, *, last: bool = False) -> bool:
+        """True if a picture of this attempt may be shown; it then counts as the newest of its stream.
+
+        `last` if no more are to come.
+        """
         if not self.wants(number):
             return False
         known = self._ledger.attempts[number]
         known.released = True
+        known.complete |= last
         stream = known.request.stream
         if known.request.part_of is None:
             stream.last_released = max(stream.last_released, known.order)
@@ -157,7 +161,7 @@ class AttemptEvents:
             attempt.backend.breaker.failed(None, now)
         request = attempt.request
         error = lost_at(attempt.backend.name, request.submitted_as, request.tries)
-        if self._is_shown_frame(attempt):
+        if self._is_shown(attempt):
             ledger.end_request(request.number, Outcome.DONE)
         elif request.generation:  # made anew, with newer values, as soon as a backend is there
             ledger.end_request(request.number, Outcome.FAILED, error)
@@ -172,7 +176,7 @@ class AttemptEvents:
         ledger, request, backend = self._ledger, attempt.request, attempt.backend
         backend.lost += 1
         backend.breaker.failed(None, now)
-        if self._is_shown_frame(attempt):
+        if self._is_shown(attempt):
             ledger.end_request(request.number, Outcome.DONE)
             return
         if request.generation:
@@ -213,10 +217,10 @@ class AttemptEvents:
     def _failed(self, attempt: Attempt, error: TexbridgeError, retry: bool, now: float) -> None:
         request, stream = attempt.request, attempt.request.stream
         self._ledger.attempts.pop(attempt.number, None)
-        if self._is_shown_frame(attempt):
+        if attempt.released and request.part_of is not None:
             self._ledger.end_request(request.number, Outcome.DONE)
             return
-        retry = retry or self._may_go_elsewhere(request)
+        retry = (retry or self._may_go_elsewhere(request)) and not attempt.complete
         # A live stream makes another one instead; in a chain that would be the same one, and a failure for nothing.
         if retry and (stream.config.chained or not request.generation) and request.may_try_again:
             self._wait_again(request, attempt.backend)
@@ -257,9 +261,9 @@ class AttemptEvents:
             ledger.backends[name].breaker.forgive(key)
 
     @staticmethod
-    def _is_shown_frame(attempt: Attempt) -> bool:
-        """True for a frame whose picture was released: whatever becomes of its prompt, it is not made twice."""
-        return attempt.released and attempt.request.part_of is not None
+    def _is_shown(attempt: Attempt) -> bool:
+        """True if all its pictures were released, of a frame the one: whatever becomes of its prompt, that is done."""
+        return attempt.complete or (attempt.released and attempt.request.part_of is not None)
 
     def _may_go_elsewhere(self, request: Request) -> bool:
         """True for a frame, as long as there is a backend where it was not tried: much is lost with a sequence."""

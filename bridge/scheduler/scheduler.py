@@ -152,9 +152,9 @@ class Scheduler:
         """True if a picture of this attempt would be released now."""
         return self._attempts.wants(attempt)
 
-    def release(self, attempt: int) -> bool:
-        """True if a picture of this attempt may be shown; it then counts as the newest of its stream."""
-        return self._attempts.release(attempt)
+    def release(self, attempt: int, *, last: bool = False) -> bool:
+        """True if a picture of this attempt may be shown, the `last` one or not; it then is its stream's newest."""
+        return self._attempts.release(attempt, last=last)
 
     def is_older(self, attempt: int, other: int) -> bool:
         """True if the values of `attempt` were bound before those of `other`; unknown ones are older than none."""

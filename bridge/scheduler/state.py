@@ -168,6 +168,8 @@ class Attempt:
     withdrawn: bool = False
     ended: bool = False
     released: bool = False
+    complete: bool = False
+    """All its pictures were released."""
 
     def prepared(self, now: float) -> None:
         """All that it needs is at the backend: that took this stream's time, and the prompt's own way begins."""

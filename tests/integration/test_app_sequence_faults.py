@@ -1,8 +1,13 @@
 """What went wrong with sequences once, over real sockets."""
 
-from app_rig import AppRig, color, run
+import threading
+from contextlib import AsyncExitStack
+
+from app_rig import WORKFLOWS, AppRig, color, node, run, write_workflow
+from fault_proxy import FaultProxy
 
 from bridge.codec.messages import Ack, Error, Sequence
+from bridge.embedded import EmbeddedServer
 from bridge.types import Delivery
 
 
@@ -87,5 +92,38 @@ def test_many_slow_readers_of_runs_are_told_before_memory_is_full(tmp_path):
             assert rig.bridge.buffers.stats().lent_bytes <= 7 << 20
             assert rig.bridge.buffers.stats().refused == 0
             assert any(engine.of(Error) for engine in readers)
+
+    run(test)
+
+
+def test_a_run_whose_picture_was_shown_is_done_though_its_comfyui_dies(tmp_path):
+    async def test():
+        graph = {**WORKFLOWS["solid"], "9": node("PreviewImage", "", images=["1", 0])}
+        write_workflow(tmp_path, "two_ends", graph)
+        held = threading.Event()
+
+        def hold(prompt_id, node_id):
+            if node_id == "9":
+                held.wait(20)
+
+        async with AsyncExitStack() as stack:
+            servers = [await stack.enter_async_context(EmbeddedServer(before_node=hold)) for _ in range(2)]
+            proxies = [await stack.enter_async_context(FaultProxy(server.port)) for server in servers]
+            backend = [{"url": proxy.url, "name": name} for proxy, name in zip(proxies, "ab", strict=True)]
+            streams = {"main": {"workflow": "two_ends", "mode": "oneshot"}}
+            rig = await stack.enter_async_context(AppRig(tmp_path, streams, comfy=False, backend=backend))
+            stack.callback(held.set)
+            await rig.until(lambda: len(rig.bridge.backends_up) == 2, "two ComfyUIs")
+            engine = await rig.engine()
+            await engine.subscribe()
+            request = await engine.run(params={"fill": color(9)})
+            assert (await engine.frame()).number == 9
+            assert rig.ears.finished == []
+            asked = next(iter(rig.bridge.requests.values())).backend
+            gone = proxies["ab".index(asked)]
+            await gone.refuse()
+            (answer,) = await engine.finish(request)
+            assert (answer.outcome, answer.frames) == ("done", 1)
+            assert len(engine.frames) == 1
 
     run(test)

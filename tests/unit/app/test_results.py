@@ -43,7 +43,7 @@ class Judge:
     def wants(self, attempt):
         return attempt not in self.unwanted and attempt >= self.released
 
-    def release(self, attempt):
+    def release(self, attempt, *, last):
         if not self.wants(attempt):
             return False
         self.released = max(self.released, attempt)

@@ -417,3 +417,35 @@ def test_what_is_told_of_a_place() -> None:
     place = table.scheduler.place("a", table.now)
     assert place is not None
     assert (place.open, place.lost, place.warm) == (False, 2, ())
+
+
+# --- a picture that was shown is not made again ----------------------------------------------------------------------
+
+
+def test_lost_after_its_last_picture_is_done() -> None:
+    table = pool("a", "b")
+    (request,) = runs(table, STREAM)
+    attempt = table.submitted[-1].attempt
+    assert table.scheduler.release(attempt, last=True)
+    table.tell(e.AttemptLost(attempt))
+    assert [one.request for one in table.submitted] == [request]
+    assert table.outcomes[request] is Outcome.DONE
+
+
+def test_lost_before_its_last_picture_is_tried_again() -> None:
+    table = pool("a", "b")
+    (request,) = runs(table, STREAM)
+    attempt = table.submitted[-1].attempt
+    assert table.scheduler.release(attempt, last=False)
+    table.tell(e.AttemptLost(attempt))
+    assert where(table, request) == ["b"]
+
+
+def test_what_failed_after_its_last_picture_is_not_tried_again() -> None:
+    table = pool("a", "b")
+    (request,) = runs(table, STREAM)
+    attempt = table.submitted[-1].attempt
+    assert table.scheduler.release(attempt, last=True)
+    table.tell(e.AttemptEnded(attempt, OOM))
+    assert [one.request for one in table.submitted] == [request]
+    assert table.outcomes[request] is Outcome.FAILED
