@@ -24,6 +24,8 @@ from websockets.exceptions import ConnectionClosed
 
 LIMIT_S = 60.0
 REPOSITORY = Path(__file__).parents[1]
+REAL_START = os.environ.get("COMFYUI_START", "")
+"""The command line that starts a real ComfyUI, with `{port}` in it; empty where there is none."""
 HEADER = struct.Struct("<4sHHIIQIBBHIIIIQII")
 HELD, BOTTOM_LEFT, LAST_OF_SET = 4, 8, 64
 DOORS = ("--osc", "127.0.0.1:0", "--link", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0")

@@ -86,9 +86,9 @@ async def tapped(url, tmp_path, *options):
     folder.mkdir()
     async with Child(sys.executable, str(HERE / "tap_proxy.py"), url, str(folder)) as tap:
         at = (await tap.start("tapping at")).split()[-1]
-        # A warm-up's picture goes over the tap too, and to nobody.
-        config = "[scheduler]\nwarm_up = false\n"
-        async with Serve("--comfy", at, "--workflows", str(tmp_path / "workflows"), *options, config=config) as serve:
+        # A warm-up's picture goes over the tap too, and to nobody. Pillow reads PNG: where the node pack is, not its.
+        config = f'[scheduler]\nwarm_up = false\n[[backend]]\nurl = "{at}"\ntransfer = "png"\n'
+        async with Serve("--workflows", str(tmp_path / "workflows"), *options, config=config) as serve:
             yield serve, folder
         assert tap.process.returncode is None, list(tap.lines)
 

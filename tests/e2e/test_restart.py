@@ -3,19 +3,19 @@
 It is one of its own: COMFYUI_START is the command line that starts one, with `{port}` in it.
 """
 
-import os
 import signal
 import socket
 
 import pytest
 from restart_scenarios import SCENARIOS
-from serve_rig import Comfy, Engine, Serve, polled, queue_is_empty, run
+from serve_rig import REAL_START, Comfy, Engine, Serve, polled, queue_is_empty, run
 
-START = os.environ.get("COMFYUI_START", "")
 FIRST_PORT = 8300
 
 pytestmark = [
-    pytest.mark.skipif("{port}" not in START, reason="COMFYUI_START names no command that starts a ComfyUI at {port}"),
+    pytest.mark.skipif(
+        "{port}" not in REAL_START, reason="COMFYUI_START names no command that starts a ComfyUI at {port}"
+    ),
     pytest.mark.timeout(300),
 ]
 
@@ -35,7 +35,7 @@ def free_port():
 def test_killed_under_load_and_started_again(mode):
     async def scenario():
         async with (
-            Comfy(port=free_port(), command=START) as comfy,
+            Comfy(port=free_port(), command=REAL_START) as comfy,
             Serve("--comfy", comfy.url) as serve,
             Engine("tcp", serve.tcp) as engine,
         ):
@@ -54,7 +54,7 @@ def test_hung_and_going_on():
 
     async def scenario():
         async with (
-            Comfy(port=free_port(), command=START) as comfy,
+            Comfy(port=free_port(), command=REAL_START) as comfy,
             Serve("--comfy", comfy.url) as serve,
             Engine("websocket", serve.link) as engine,
         ):
@@ -88,7 +88,7 @@ def test_terminated_under_load():
 
     async def scenario():
         async with (
-            Comfy(port=free_port(), command=START) as comfy,
+            Comfy(port=free_port(), command=REAL_START) as comfy,
             Serve("--comfy", comfy.url) as serve,
             Engine("tcp", serve.tcp) as engine,
         ):
