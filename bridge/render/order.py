@@ -64,9 +64,10 @@ class Order:
         """Judge what can be judged without a bridge, before anything is started.
 
         Raises:
-            ConfigError: pictures are missing, files are in the way, or a video is asked for in chunks.
+            ConfigError: pictures are missing, files are in the way or have the name of another, or a video is asked
+                for in chunks.
         """
-        check_targets(self.targets)
+        check_targets(self.targets, self.own_frames, self._other_files())
         if self.resume and self.overwrite:
             raise ConfigError("--resume keeps what is there, --overwrite doesn't: one of them")
         for target in self.targets:
@@ -87,11 +88,18 @@ class Order:
             if not os.access(folder, os.W_OK):
                 raise ConfigError(f"{folder} can't be written to")
 
+    def _other_files(self) -> list[tuple[str, Path]]:
+        """The files that no frame may be written over: what goes in, and what else comes out."""
+        others = [("the manifest", self.manifest_path)]
+        if self.sheet is not None:
+            others.append(("--sheet", self.sheet))
+        for plates in self.plates:
+            frames = self.own_frames if plates.is_sequence else (0,)
+            others += [(f"--image {plates.name}", plates.path(frame)) for frame in frames]
+        return others
+
     def _refuse_what_is_there(self) -> None:
-        there = []
-        for target in self.targets:
-            frames = self.own_frames if not target.is_video else (0,)
-            there += [path for frame in frames if (path := target.pattern.path(frame)).exists()]
+        there = [path for target in self.targets for path in target.paths(self.own_frames) if path.exists()]
         if there:
             names = ", ".join(map(str, there[:_SHOWN]))
             more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""

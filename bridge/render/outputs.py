@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +32,10 @@ class Target:
     def is_video(self) -> bool:
         """True for one file of all frames."""
         return self.pattern.suffix in video.SUFFIXES
+
+    def paths(self, frames: Iterable[int]) -> list[Path]:
+        """Give its files."""
+        return [self.pattern.path(0)] if self.is_video else [self.pattern.path(frame) for frame in frames]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +90,26 @@ def parse_target(text: str) -> Target:
     return target
 
 
-def check_targets(targets: Sequence[Target]) -> None:
-    """Raise ConfigError if two of them are the same files."""
-    seen: set[Path] = set()
+def check_targets(targets: Sequence[Target], frames: Sequence[int], others: Iterable[tuple[str, Path]]) -> None:
+    """Raise ConfigError if a file would be written twice, or over one of `others`, each with what it is."""
+    taken = {_place(path): what for what, path in others}
     for target in targets:
-        path = target.pattern.path(0).absolute()
-        if path in seen:
-            raise ConfigError(f"-o {target.pattern} is there twice")
-        seen.add(path)
+        for path in target.paths(frames):
+            place, what = _place(path), f"-o {target.pattern}"
+            if place in taken:
+                where = f"{what} is there twice" if taken[place] == what else f"{what} and {taken[place]}"
+                raise ConfigError(f"{where}: both are {path}; give one of them another name")
+            taken[place] = what
+
+
+def _place(path: Path) -> str:
+    """A file by where its folder really is."""
+    return os.path.join(_real_folder(path.parent.absolute()), path.name)
+
+
+@lru_cache(64)
+def _real_folder(folder: Path) -> str:
+    return os.path.realpath(folder)
 
 
 def make_outputs(

@@ -37,7 +37,7 @@ class FilePattern:
         if len(places) > 1:
             raise ConfigError(f"{option} {text!r} has {len(places)} places for the frame's number; one is right")
         if "%" in _PLACE.sub("", path.name):
-            raise ConfigError(f"{option} {text!r}: a frame's number is written %04d or ####, a percent sign %%%%")
+            raise ConfigError(f"{option} {text!r}: a frame's number is written %04d or ####, a percent sign %%")
         if any(match[0] != "%%" for match in re.finditer(r"%0?\d{0,2}d|%%", str(self._folder))):
             raise ConfigError(f"{option} {text!r}: the frame's number goes into the file's name, not into a folder's")
         self.is_sequence = bool(places)

@@ -41,7 +41,7 @@ def test_digits_are_never_cut() -> None:
         ("%04d_%04d.png", "2 places"),
         ("%04d_####.png", "2 places"),
         ("%x.png", "%04d or ####"),
-        ("50%.png", "%04d or ####"),
+        ("50%.png", "%04d or ####, a percent sign %%"),
         ("%04d/x.png", "not into a folder's"),
     ],
 )
@@ -49,4 +49,5 @@ def test_no_names(text: str, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         FilePattern(text, "-o")
     assert words in str(caught.value)
+    assert "%%%" not in str(caught.value)
     assert str(caught.value).startswith("-o ")
