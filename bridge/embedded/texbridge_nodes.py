@@ -119,7 +119,9 @@ def _payload(picture: Pixels, format: str, quality: int) -> tuple[int, bytes]:
         scaled = np.clip(picture * np.float32(65535), 0, 65535) + np.float32(0.5)
         return 7, scaled.astype(np.uint32).astype("<u2").tobytes()
     if format == "raw16f":
-        return (8 if channels == 1 else 5), (picture if channels == 1 else _four(picture, 1.0)).astype("<f2").tobytes()
+        floats = picture if channels == 1 else _four(picture, 1.0)
+        with np.errstate(over="ignore"):  # what a half can't hold is infinite, as torch has it
+            return (8 if channels == 1 else 5), floats.astype("<f2").tobytes()
     pixels = to_bytes(picture)
     if format == "raw":
         number = {1: 4, 2: 1, 3: 3, 4: 1}[channels]
