@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,24 +91,23 @@ def parse_target(text: str) -> Target:
 
 def check_targets(targets: Sequence[Target], frames: Sequence[int], others: Iterable[tuple[str, Path]]) -> None:
     """Raise ConfigError if a file would be written twice, or over one of `others`, each with what it is."""
-    taken = {_place(path): what for what, path in others}
+    folders: dict[str, str] = {}
+
+    def place_of(path: Path) -> str:
+        """A file by where its folder really is."""
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        return os.path.join(folders[folder], name)
+
+    taken = {place_of(path): what for what, path in others}
     for target in targets:
         for path in target.paths(frames):
-            place, what = _place(path), f"-o {target.pattern}"
+            place, what = place_of(path), f"-o {target.pattern}"
             if place in taken:
                 where = f"{what} is there twice" if taken[place] == what else f"{what} and {taken[place]}"
                 raise ConfigError(f"{where}: both are {path}; give one of them another name")
             taken[place] = what
-
-
-def _place(path: Path) -> str:
-    """A file by where its folder really is."""
-    return os.path.join(_real_folder(path.parent.absolute()), path.name)
-
-
-@lru_cache(64)
-def _real_folder(folder: Path) -> str:
-    return os.path.realpath(folder)
 
 
 def make_outputs(
