@@ -303,7 +303,8 @@ class Bridge:
             return
         self.progress.begin(attempt, request, bound)
         self.results.begin(attempt, request, dict(snapshot.client_times), dict(bound.output_nodes))
-        prompt, files = prompt_for(backend, bound, request.workflow, self.feedback.keep(attempt, request))
+        keep = self.feedback.keep(attempt, request)
+        prompt, files = prompt_for(backend, bound, request.workflow, keep, exact=request.index is not None)
         previews = self.previews.are_wanted(request.stream)
         backend.submit(attempt, prompt, bound.output_nodes, files=files, previews=previews)
 

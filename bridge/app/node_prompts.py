@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from bridge.backends.comfy import ComfyBackend
 from bridge.codec.picture_header import PictureLimits, read_picture_header
@@ -11,14 +12,17 @@ from bridge.workflow.nodes import Keep, PictureTicket, node_prompt, takes_ticket
 from bridge.workflow.template import Prompt, Scalar
 from bridge.workflow.workflow import BoundPrompt, Workflow
 
+LOSSY: Final = ("jpeg", "webp")
+
 
 def prompt_for(
-    backend: ComfyBackend, bound: BoundPrompt, workflow: Workflow, keep: Keep | None = None
+    backend: ComfyBackend, bound: BoundPrompt, workflow: Workflow, keep: Keep | None = None, *, exact: bool = False
 ) -> tuple[Prompt, bool]:
     """The prompt as this backend is to get it now, and whether its outputs write files (a mute ComfyUI).
 
-    `keep` names a picture that the pack keeps for the next prompt. Called for each attempt: another backend, or this
-    one after its pack has failed, gets another prompt.
+    `keep` names a picture that the pack keeps for the next prompt. `exact` takes PNG where JPEG or WebP would come: a
+    sequence's frame is the same whichever backend makes it, and over whatever link it comes. Called for each attempt:
+    another backend, or this one after its pack has failed, gets another prompt.
     """
     if backend.mute:
         return (node_prompt(bound, None) | _files(bound) if backend.nodes.usable else bound.with_files()), True
@@ -28,8 +32,9 @@ def prompt_for(
 
     def settings(output: int) -> Mapping[str, Scalar]:
         spec = workflow.spec.outputs[output]
+        form = backend.nodes.form(spec.kind, spec.bits)
         inputs: dict[str, Scalar] = {
-            "format": backend.nodes.form(spec.kind, spec.bits),
+            "format": "png" if exact and form in LOSSY else form,
             "quality": transfer.quality,
             "output": output,
             "linear": spec.kind is not OutputKind.COLOR,

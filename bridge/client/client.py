@@ -302,9 +302,7 @@ class Client:
             m.Sequence(
                 stream=name,
                 frames=frames,
-                tracks={
-                    param: [[_plain(part) for part in one] for one in keys] for param, keys in (tracks or {}).items()
-                },
+                tracks={param: _keys(param, keys) for param, keys in (tracks or {}).items()},
                 first=first,
                 fps=fps,
                 images=tuple(images) if images else None,
@@ -475,6 +473,15 @@ def _word(words: type[Word], field: str, given: str) -> Word:
 def _plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
     """Give values as msgpack has them: numpy's numbers and rows become plain ones, arrays of rows pictures."""
     return {name: _plain(value) for name, value in params.items()}
+
+
+def _keys(param: str, keys: Any) -> list[list[Any]]:
+    try:
+        return [[_plain(part) for part in key] for key in keys]
+    except TypeError:
+        raise InvalidValueError(
+            f"tracks: {param}: {str(keys)[:80]} is no list of keys, [[frame, value, easing], ...]", field="tracks"
+        ) from None
 
 
 def _plain(value: Any) -> Any:

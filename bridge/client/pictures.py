@@ -17,8 +17,10 @@ _FORMATS: Final = {
     ("u1", 4): ("rgba8", "bgra8"),
     ("u2", 1): ("r16",),
     ("f2", 1): ("r16f",),
+    ("f2", 3): ("rgba16f",),
     ("f2", 4): ("rgba16f",),
     ("f4", 1): ("r32f",),
+    ("f4", 3): ("rgba32f",),
     ("f4", 4): ("rgba32f",),
 }
 """What an array's type and channels may be; the first is meant where nothing is said."""
@@ -36,7 +38,8 @@ def picture_value(
         picture: the bytes of a PNG, JPEG or WebP file; an array `[height, width]` or `[height, width, channel]`; or a
             value as it is sent, which comes back as it is.
         format: a word of the registry, e.g. `bgra8`. By the array's type if absent: uint8 is `r8`, `rgb8` or `rgba8`,
-            uint16 `r16`, float16 and float32 `r16f`, `r32f`, `rgba16f` or `rgba32f`.
+            uint16 `r16`, float16 and float32 `r16f`, `r32f`, `rgba16f` or `rgba32f`; three channels of floats get an
+            alpha of 1.
         origin: which row is the array's first.
 
     Raises:
@@ -53,8 +56,8 @@ def picture_value(
     if array.ndim not in (2, 3) or word not in known:
         raise InvalidValueError(
             f"an array {array.shape} of {array.dtype} is no picture{f' of format {format}' if format else ''}; right "
-            "are [height, width] of uint8, uint16, float16 or float32, [height, width, 4] of uint8 or floats, and "
-            "[height, width, 3] of uint8",
+            "are [height, width] of uint8, uint16, float16 or float32, and [height, width, 3 or 4] of uint8, float16 "
+            "or float32",
             code=ErrorCode.UNSUPPORTED_FORMAT,
             field="format",
             value=f"{array.dtype} {array.shape}"[:80],
@@ -69,6 +72,8 @@ def picture_value(
             value=origin,
             limit=origins,
         )
+    if channels == 3 and array.dtype.kind == "f":  # the registry has no three channels of floats
+        array = np.concatenate((array, np.ones((*array.shape[:2], 1), array.dtype)), axis=2)
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return {
         "width": array.shape[1],

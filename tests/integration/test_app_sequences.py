@@ -79,6 +79,27 @@ def test_24_frames(tmp_path, kind):
     run(test)
 
 
+@pytest.mark.parametrize("transfer", ["jpeg", "webp"])
+def test_frames_are_never_sent_lossy(tmp_path, transfer):
+    """One shot by several ComfyUIs, some of them far away: no frame shows which one made it."""
+
+    async def test():
+        rig = AppRig(tmp_path)
+        rig.more_of_backend = {"transfer": transfer}
+        async with rig:
+            engine = await rig.engine()
+            await engine.subscribe(**LOSSLESS)
+            (answer,) = await engine.finish(await engine.run())
+            assert answer.timing["transfer"] == transfer
+            request = await sequence(engine, 3)
+            (answer,) = await engine.finish(request)
+            assert answer.timing["transfer"] == "png"
+            await engine.frame(lambda frame: frame.has(FrameFlags.LAST_SET) and frame.header.request == request)
+            check_whole(engine, request, 3)
+
+    run(test)
+
+
 def test_every_kind_of_value_and_the_rest_from_the_stream(tmp_path):
     async def test():
         async with AppRig(tmp_path) as rig:

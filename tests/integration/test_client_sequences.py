@@ -178,6 +178,8 @@ def test_one_that_is_refused_leaves_no_subscription(tmp_path):
             with pytest.raises(InvalidValueError) as caught:
                 await client.sequence("main", 4, {"fill": [[0, [0, 0, 0], "ease"]]})
             assert caught.value.code is ErrorCode.NOT_A_CHOICE
+            with pytest.raises(InvalidValueError, match=r"tracks: fill: 0.5 is no list of keys, \[\[frame"):
+                await client.sequence("main", 4, {"fill": 0.5})
             assert not rig.bridge.viewers.all()
             async with await client.sequence("main", 2, keys(2)) as sequence:
                 assert await all_of(sequence) == [0, 1]

@@ -30,6 +30,16 @@ def test_an_array_is_sent_as_what_it_is(dtype, shape, word):
     assert value["data"] == array.astype(np.dtype(dtype).newbyteorder("<")).tobytes()
 
 
+@pytest.mark.parametrize(("dtype", "word"), [("<f2", "rgba16f"), (">f4", "rgba32f")])
+def test_three_channels_of_floats_get_an_alpha_of_1(dtype, word):
+    array = np.linspace(0, 1, 18).reshape(2, 3, 3).astype(dtype)
+    value = picture_value(array)
+    sent = np.frombuffer(value["data"], np.dtype(dtype).newbyteorder("<")).reshape(2, 3, 4)
+    assert value["format"] == word
+    assert np.array_equal(sent[..., :3], array)
+    assert (sent[..., 3] == 1).all()
+
+
 def test_format_and_origin_may_be_said():
     array = np.zeros((2, 3, 4), np.uint8)
     assert picture_value(array, format="bgra8", origin=Origin.BOTTOM_LEFT)["format"] == "bgra8"
