@@ -80,7 +80,7 @@ class ParameterDescription(msgspec.Struct, frozen=True, kw_only=True, omit_defau
     choices: abc.Sequence[str] | None = None
 
 
-class OutputDescription(msgspec.Struct, frozen=True):
+class OutputDescription(msgspec.Struct, frozen=True, omit_defaults=True):
     """An output in `Described`; its place in the list is the frame header's `output`."""
 
     name: str
