@@ -24,6 +24,7 @@ from serve_rig import Comfy, Serve, run
 from vectors import load
 
 from bridge.cli.expected import TOLERANCE, gradient_pixels, worst_difference
+from bridge.client import BlockingClient
 
 HERE = Path(__file__).parent / "unreal"
 REPOSITORY = Path(__file__).parents[2]
@@ -320,6 +321,121 @@ def test_a_link_that_is_cut_goes_on(variant: str) -> None:
                 assert_pictures(engine.pictures.read_bytes()[skip:], await reference(bridge.tcp, 5))
                 await engine.ask("stop")
                 await engine.end()
+
+    run(test, LIVE_LIMIT_S)
+
+
+SHOT = {
+    "top_left": [[100, [1.0, 0.5, 0.25]], [123, [0.25, 0.25, 1.0], "cubic_in_out"]],
+    "blur": [[100, 0.25], [120, 0.75, "smoothstep"]],
+    "noise": [[105, 0.0], [123, 0.25, "cubic_in"]],
+}
+FRAMES = 24
+
+
+def keys(tracks: dict[str, list[list[object]]]) -> list[str]:
+    """The same as the engine reads it."""
+    told = []
+    for name, track in tracks.items():
+        for frame, value, *easing in track:
+            numbers = ",".join(map(repr, value if isinstance(value, list) else [value]))
+            told.append(f"{name}@{frame}={numbers}" + (f":{easing[0]}" if easing else ""))
+    return told
+
+
+def sequence_by_python(tcp: str) -> list[np.ndarray]:
+    """What the Python client gets, as `rgba8` with the lowest row first, turned to what the engine asks for."""
+    with BlockingClient(tcp) as client:
+        client.open("python_shot", "gradient", mode="oneshot", size=(WIDTH, HEIGHT))
+        with client.sequence("python_shot", FRAMES, SHOT, first=100, seed=7, origin="bottom_left") as sequence:
+            return [one.pixels[::-1, :, [2, 1, 0, 3]].copy() for one in sequence]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_sequence_frame_by_frame(variant: str) -> None:
+    """Each index has its own picture, though the link is cut at three of them."""
+    program = built(variant, "engine")
+
+    async def test() -> None:
+        async with (
+            Serve("--embedded") as bridge,
+            Engine(program) as engine,
+            FaultProxy(int(bridge.tcp.rpartition(":")[2])) as proxy,
+        ):
+            await engine.connect(f"127.0.0.1:{proxy.port}")
+            await engine.ask("open", "unreal", "gradient", "oneshot", WIDTH, HEIGHT)
+            await engine.ask("sequence", "unreal", FRAMES, 100, 7, "bgra8", "top_left", *keys(SHOT))
+            for index in range(FRAMES):
+                if index in (1, 11, FRAMES - 1):
+                    await proxy.refuse()
+                    await proxy.open()
+                told = await engine.ask("index", index)
+                assert "number" in told, (index, told, engine.errors())
+            answer = await engine.ask("answer")
+            assert answer == {"frames": FRAMES, "seed": 7, "outcome": "done"}, engine.errors()
+            told = await engine.ask("stats")
+            assert (told["refused"], told["resumed"]) == (0, told["welcomes"] - 1), (told, engine.errors())
+            assert told["resumed"] > 0
+            data = engine.pictures.read_bytes()
+            expected = await asyncio.to_thread(sequence_by_python, bridge.tcp)
+            pictures = np.frombuffer(data, np.uint8).reshape(-1, HEIGHT, WIDTH, 4)
+            assert len(pictures) == FRAMES
+            for index, (picture, wanted) in enumerate(zip(pictures, expected, strict=True)):
+                assert np.array_equal(picture, wanted), f"frame {index} has other pixels"
+            await engine.ask("stop")
+            await engine.end()
+
+    run(test, LIVE_LIMIT_S)
+
+
+def test_a_frame_of_a_sequence_that_cannot_be_had_is_named() -> None:
+    program = built("address", "engine")
+
+    async def test() -> None:
+        async with Serve("--embedded") as bridge, Engine(program) as engine:
+            await engine.connect(bridge.tcp)
+            await engine.ask("open", "unreal", "gradient", "oneshot", WIDTH, HEIGHT)
+            await engine.ask("sequence", "unreal", 6, 1001, 7, "bgra8", "top_left", "blur@1001=7")
+            told = await engine.ask("index", 0)
+            assert told["code"] == 302, told
+            assert told["message"].startswith("frame 1001 (1 of 6) of unreal: the sequence ended failed: "), told
+            await engine.ask("sequence", "unreal", 100, 1001, 7, "bgra8", "top_left", "blur@1001=0.5")
+            assert "number" in await engine.ask("index", 3)
+            told = await engine.ask("index", 40)  # those between are thrown away
+            assert "number" in told, told
+            await engine.ask("cancel")
+            assert (await engine.ask("answer"))["outcome"] == "cancelled"
+            told = await engine.ask("index", 99)
+            assert told["message"] == "frame 1100 (100 of 100) of unreal: the sequence ended cancelled", told
+            await engine.ask("stop")
+            await engine.end()
+
+    run(test, LIVE_LIMIT_S)
+
+
+def test_a_cross_fade() -> None:
+    """Held blends come between two pictures, with `blend_fps`."""
+    program = built("address", "engine")
+
+    async def test() -> None:
+        async with Serve("--embedded") as bridge, Engine(program) as engine:
+            await engine.connect(bridge.tcp)
+            await engine.ask("open", "unreal", "gradient", "live", WIDTH, HEIGHT)
+            await engine.ask("blend", "unreal", 120)
+            held = made = 0
+            while held < 5:
+                told = await engine.ask("newest", "unreal")
+                assert "number" in told, (told, engine.errors())
+                if told["number"] == 0:
+                    continue
+                if told["flags"] & 4:
+                    held += 1
+                    continue
+                made += 1  # black and red in turn
+                assert made < 20, "no blends between the pictures"
+                await engine.ask("set", "unreal", f"top_left={made % 2}.0,0.0,0.0")
+            await engine.ask("stop")
+            await engine.end()
 
     run(test, LIVE_LIMIT_S)
 

@@ -4,6 +4,7 @@
 //   connect HOST PORT tcp|websocket MAX_MESSAGE_BYTES SHARED_MEMORY PIECE   PIECE: bytes taken off the socket at once
 //   open STREAM WORKFLOW MODE WIDTH HEIGHT      subscribe STREAM FORMAT ORIGIN     set STREAM NAME=VALUE ...
 //   run STREAM SEED NAME=VALUE ...   begin ... (the same, without waiting)   frame (waits for that)   newest STREAM
+//   sequence STREAM FRAMES FIRST SEED FORMAT ORIGIN NAME@FRAME=VALUE[:EASING] ...   index INDEX   cancel   blend STREAM FPS
 //   connected WELCOMES (waits)   stats   stop
 #include "Core/TcpClient.h"
 
@@ -204,6 +205,42 @@ struct Engine {
             options.params = ReadParams(words);
             runs.push_back(session->Ask(stream, options));
             if (op == "run") return Do("frame", words);
+        } else if (op == "sequence") {
+            SubscribeOptions subscribe;
+            SequenceOptions options;
+            options.has_seed = true;
+            words >> stream >> options.frames >> options.first >> options.seed >> subscribe.format >> subscribe.origin;
+            subscribe.stream = stream;
+            subscribe.is_lossless = true;
+            subscribe.credit = 4;
+            for (std::string word; words >> word;) {
+                const size_t at = word.find('@'), is = word.find('='), colon = word.find(':');
+                Value value = Value::List();
+                std::istringstream items(word.substr(is + 1, colon - is - 1));
+                for (std::string item; std::getline(items, item, ',');) value.Add(ReadOne(item));
+                const Value alone = value.Items().size() == 1 ? value.Items().front() : value;
+                AddKey(options.tracks, word.substr(0, at), std::stoi(word.substr(at + 1, is - at - 1)), alone,
+                       colon == std::string::npos ? Value() : Value(word.substr(colon + 1)));
+            }
+            mailboxes[stream] = session->Subscribe(subscribe);
+            runs.push_back(session->AskSequence(stream, options));
+        } else if (op == "index") {
+            uint32_t index = 0;
+            words >> index;
+            FrameSet set;
+            const Fault fault = session->WaitForIndex(runs.back(), mailboxes[runs.back()->stream], index, Until(), set);
+            return fault ? Wrong(fault) : Show(set);
+        } else if (op == "answer") {
+            Outcome outcome;
+            runs.back()->Wait(Until(), &outcome);
+            return "{\"frames\": " + std::to_string(outcome.frames) + ", \"seed\": " + std::to_string(outcome.seed) +
+                   ", \"outcome\": \"" + outcome.outcome + "\"}";
+        } else if (op == "cancel") {
+            session->Cancel(runs.back());
+        } else if (op == "blend") {
+            SubscribeOptions options;
+            words >> options.stream >> options.blend_fps;
+            mailboxes[options.stream] = session->Subscribe(options);
         } else if (op == "frame") {
             FrameSet set;
             const Fault fault = session->WaitForFrame(runs.back(), mailboxes[runs.back()->stream], Until(), set);

@@ -302,6 +302,61 @@ void Faults() {
     EXPECT(run->IsFinished());
 }
 
+void Lossless() {
+    Peer peer;
+    peer.Greet();
+    SubscribeOptions options;
+    options.stream = "shot";
+    options.is_lossless = true;
+    options.credit = 4;
+    const MailboxPtr mailbox = peer.session->Subscribe(options);
+    EXPECT(peer.Answer("subscribe", "subscribed", {{"number", 3}})["delivery"].AsText() == "lossless");
+    SequenceOptions shot;
+    shot.frames = 6;
+    const RunPtr run = peer.session->AskSequence("shot", shot);
+    const Value asked = peer.Next();
+    EXPECT(asked["op"].AsText() == "sequence");
+    FrameSet set;
+    for (uint32_t number = 1; number <= 3; ++number) {
+        FrameHeader header = Header(3, number, kLastOfSet);
+        header.request = 9;
+        header.index = number - 1;
+        peer.Say(header);
+    }
+    // Whose they are is not known yet: nothing is thrown away.
+    const Clock::time_point soon = Clock::now() + std::chrono::milliseconds(20);
+    EXPECT(peer.session->WaitForIndex(run, mailbox, 0, soon, set).code == kTimedOut);
+    EXPECT(peer.IsQuiet());
+    peer.Say(Value::Map({{"op", "accepted"}, {"id", asked["id"]}, {"request", 9}}));
+    const Clock::time_point later = Clock::now() + std::chrono::seconds(20);
+    EXPECT(!peer.session->WaitForIndex(run, mailbox, 0, later, set) && set.Header().number == 1);
+    EXPECT(peer.Next()["number"].AsUint() == 1);
+
+    // After a cut: the first that it has no ack of comes again. What is here is passed over, what was acked is acked again.
+    peer.session->LinkEnded(Fault(kLinkLost, "cut"));
+    peer.Greet("a", true);
+    EXPECT(peer.NextOp() == "sequence" && peer.IsQuiet());
+    for (uint32_t number = 1; number <= 4; ++number) {
+        FrameHeader header = Header(3, number, kLastOfSet);
+        header.request = 9;
+        header.index = number - 1;
+        peer.Say(header);
+    }
+    EXPECT(peer.Next()["number"].AsUint() == 1 && peer.IsQuiet());
+    FrameHeader held = Header(3, 4, kLastOfSet | kHeld);
+    held.request = 9;
+    peer.Say(held);
+    for (uint32_t index = 1; index < 4; ++index) {
+        EXPECT(!peer.session->WaitForIndex(run, mailbox, index, later, set) && set.Header().index == index);
+        EXPECT(peer.Next()["number"].AsUint() == index + 1);
+    }
+    peer.Say(Value::Map({{"op", "finished"}, {"request", 9}, {"key", static_cast<unsigned long long>(run->key)},
+                         {"outcome", "failed"}, {"code", 504}, {"message", "no"}, {"frames", 4}, {"number", 4}}));
+    const Fault fault = peer.session->WaitForIndex(run, mailbox, 4, later, set);
+    EXPECT(fault.code == 504 && fault.message == "frame 4 (5 of 6) of shot: the sequence ended failed: no");
+    EXPECT(peer.IsQuiet());  // the held one was taken, and not acked
+}
+
 void Bounds() {
     Outbox outbox(100);
     EXPECT(!outbox.Push(std::vector<uint8_t>(1)));  // no link
@@ -342,6 +397,7 @@ int main() {
     Waiting();
     Restart();
     Faults();
+    Lossless();
     Bounds();
     if (wrong == 0) std::cout << "every rule holds" << std::endl;
     return wrong != 0;

@@ -366,6 +366,19 @@ Value Built(const std::string& name) {
         options.replace = true;
         return OpenMessage(options, 4);
     }
+    if (name == "message/sequence" || name == "message/sequence_full") {
+        SequenceOptions options;
+        if (name == "message/sequence") {
+            options.frames = 24;
+            options.fps = 12;
+            AddKey(options.tracks, "blur", 0, 1);
+            AddKey(options.tracks, "blur", 23, 31, "cubic_in");
+            AddKey(options.tracks, "angle", 0, 0.5);
+            options.priority = 0;
+            return SequenceMessage("sky", options, 42, 7);
+        }
+        return Value();  // its key is text
+    }
     return Value();
 }
 

@@ -67,24 +67,31 @@ FramePtr FrameSet::Output(uint8_t output) const {
     return nullptr;
 }
 
-Mailbox::Mailbox(std::string stream_name, std::shared_ptr<Outbox> outbox)
-    : stream_(std::move(stream_name)), outbox_(std::move(outbox)) {}
+Mailbox::Mailbox(std::string stream_name, std::shared_ptr<Outbox> outbox, size_t most_waiting)
+    : stream_(std::move(stream_name)), outbox_(std::move(outbox)), most_waiting_(most_waiting) {}
 
 bool Mailbox::Take(FrameSet& set) {
     FrameSet old;  // freed outside the lock
     std::lock_guard<std::mutex> lock(mutex_);
-    if (newest_.IsEmpty()) return false;
+    if (IsEmpty()) return false;
     old = std::move(set);
-    set = std::move(newest_);
-    newest_ = FrameSet();
+    if (most_waiting_ != 0) {
+        set = std::move(queue_.front());
+        queue_.pop_front();
+        // A held set's ack would stand for sets before it that are still to come.
+        if (!set.Header().Has(kHeld)) owed_ = acked_ = set.Header().number;
+    } else {
+        set = std::move(newest_);
+        newest_ = FrameSet();
+    }
     Ack();
     return true;
 }
 
 bool Mailbox::Wait(Clock::time_point until) {
     std::unique_lock<std::mutex> lock(mutex_);
-    moved_.wait_until(lock, until, [&] { return !newest_.IsEmpty() || ended_; });
-    return !newest_.IsEmpty();
+    moved_.wait_until(lock, until, [&] { return !IsEmpty() || ended_; });
+    return !IsEmpty();
 }
 
 void Mailbox::Counts(uint64_t& came, uint64_t& replaced) const {
@@ -98,13 +105,16 @@ Fault Mailbox::Ended() const {
     return ended_;
 }
 
-void Mailbox::Subscribed(uint32_t number, uint64_t link) {
+void Mailbox::Subscribed(uint32_t number, uint64_t link, bool is_new) {
     std::lock_guard<std::mutex> lock(mutex_);
     number_ = number;
     link_ = link;
     owed_ = 0;
     coming_ = FrameSet();
     is_torn_ = false;
+    if (!is_new) return;
+    queue_.clear();
+    kept_ = acked_ = 0;
 }
 
 void Mailbox::Came(FramePtr frame) {
@@ -116,6 +126,10 @@ void Mailbox::Came(FramePtr frame) {
     const uint32_t number = header.number;
     coming_.frames.push_back(std::move(frame));
     if (!is_last) return;
+    if (most_waiting_ != 0) {
+        Keep();
+        return;
+    }
     // Any number that came is owed, also of one that is replaced now: an ack stands for all up to it, and 0 for none.
     if (number > owed_) owed_ = number;
     const bool is_torn = is_torn_ && torn_ == number;
@@ -129,6 +143,29 @@ void Mailbox::Came(FramePtr frame) {
     if (!newest_.IsEmpty()) ++replaced_;
     newest_ = std::move(coming_);
     coming_ = FrameSet();
+    moved_.notify_all();
+}
+
+/// The set that came whole goes to the queue.
+void Mailbox::Keep() {
+    FrameSet set = std::move(coming_);
+    coming_ = FrameSet();
+    const FrameHeader& header = set.Header();
+    if (!header.Has(kHeld)) {
+        // After a cut the bridge goes on with the first set that it has no ack of: some of them are here.
+        if (header.number <= kept_) {
+            if (header.number <= acked_) owed_ = acked_;
+            Ack();
+            return;
+        }
+        kept_ = header.number;
+    }
+    ++came_;
+    queue_.push_back(std::move(set));
+    if (queue_.size() > most_waiting_) {  // more than the credit lets come
+        queue_.pop_front();
+        ++replaced_;
+    }
     moved_.notify_all();
 }
 

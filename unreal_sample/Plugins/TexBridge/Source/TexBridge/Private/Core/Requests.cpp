@@ -34,7 +34,7 @@ Value SubscribeMessage(const SubscribeOptions& options, bool shared_memory, uint
     message.Set("stream", options.stream);
     message.Set("format", options.format);
     message.Set("origin", options.origin);
-    message.Set("delivery", "latest");
+    message.Set("delivery", options.is_lossless ? "lossless" : "latest");
     message.Set("credit", options.credit);
     if (!options.outputs.empty()) {
         Value outputs = Value::List();
@@ -45,6 +45,7 @@ Value SubscribeMessage(const SubscribeOptions& options, bool shared_memory, uint
     if (!options.fit.empty()) message.Set("fit", options.fit);
     if (options.mips) message.Set("mips", true);
     if (options.linear) message.Set("color", "linear");
+    if (options.blend_fps > 0) message.Set("blend_fps", options.blend_fps);
     if (shared_memory) message.Set("shared_memory", true);
     return message;
 }
@@ -56,6 +57,34 @@ Value RunMessage(const std::string& stream, const RunOptions& options, uint64_t 
     if (!options.params.Members().empty()) message.Set("params", options.params);
     message.Set("key", static_cast<unsigned long long>(key));
     if (options.client_time != 0) message.Set("client_time", static_cast<unsigned long long>(options.client_time));
+    if (options.deadline_ms >= 0) message.Set("deadline_ms", options.deadline_ms);
+    if (options.priority >= 0) message.Set("priority", options.priority);
+    if (options.has_seed) message.Set("seed", static_cast<unsigned long long>(options.seed));
+    return message;
+}
+
+void AddKey(Value& tracks, const std::string& parameter, int32_t frame, const Value& value, const Value& easing) {
+    Value track = tracks[parameter.c_str()].IsList() ? tracks[parameter.c_str()] : Value::List();
+    Value key = Value::List({frame, value});
+    if (!easing.IsNil()) key.Add(easing);
+    track.Add(std::move(key));
+    tracks.Set(parameter, std::move(track));
+}
+
+Value SequenceMessage(const std::string& stream, const SequenceOptions& options, uint64_t key, uint64_t id) {
+    Value message = Value::Map({{"op", "sequence"}});
+    if (id != 0) message.Set("id", static_cast<unsigned long long>(id));
+    message.Set("stream", stream);
+    message.Set("frames", options.frames);
+    if (options.first != 0) message.Set("first", options.first);
+    if (options.fps > 0) message.Set("fps", options.fps);
+    message.Set("tracks", options.tracks);
+    if (!options.images.empty()) {
+        Value images = Value::List();
+        for (const std::string& name : options.images) images.Add(name);
+        message.Set("images", images);
+    }
+    message.Set("key", static_cast<unsigned long long>(key));
     if (options.deadline_ms >= 0) message.Set("deadline_ms", options.deadline_ms);
     if (options.priority >= 0) message.Set("priority", options.priority);
     if (options.has_seed) message.Set("seed", static_cast<unsigned long long>(options.seed));
@@ -84,9 +113,16 @@ bool Run::Wait(Clock::time_point until, Outcome* outcome) const {
     return is_finished_;
 }
 
+bool Run::WaitAccepted(Clock::time_point until) const {
+    std::unique_lock<std::mutex> lock(mutex_);
+    moved_.wait_until(lock, until, [&] { return is_finished_ || request_ != 0; });
+    return request_ != 0;
+}
+
 void Run::Accepted(uint64_t request) {
     std::lock_guard<std::mutex> lock(mutex_);
     request_ = request;
+    moved_.notify_all();
 }
 
 void Run::Finish(const Outcome& outcome) {

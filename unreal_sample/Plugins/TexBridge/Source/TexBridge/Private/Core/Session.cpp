@@ -6,6 +6,7 @@ namespace {
 
 constexpr size_t kMostEvents = 4096;
 constexpr size_t kMostAsks = 4096;  // without an answer: runs and other messages, while there is no link above all
+constexpr size_t kMostHeld = 16;    // held sets cost no credit, so a few may come on top of it
 constexpr std::chrono::seconds kSessionLives{30};  // so long after a cut the bridge keeps it
 
 std::vector<uint8_t> Encoded(const Value& message) {
@@ -73,8 +74,8 @@ MailboxPtr Session::Subscribe(const SubscribeOptions& options) {
     if (viewer.mailbox) viewer.mailbox->End(Fault(kLinkLost, "another subscription took its place"));
     viewer = Viewer();
     viewer.options = options;
-    viewer.mailbox = std::make_shared<Mailbox>(options.stream, outbox_);
-    viewer.wants_memory = options_.shared_memory;
+    viewer.mailbox = std::make_shared<Mailbox>(options.stream, outbox_, options.is_lossless ? options.credit + kMostHeld : 0);
+    viewer.wants_memory = options_.shared_memory && !options.is_lossless;
     Resubscribe(viewer);
     return viewer.mailbox;
 }
@@ -122,6 +123,18 @@ void Session::Set(const std::string& stream, const Value& params, uint64_t clien
 RunPtr Session::Ask(const std::string& stream, const RunOptions& options) {
     std::lock_guard<std::mutex> lock(mutex_);
     const RunPtr run = std::make_shared<Run>(stream, next_key_++);
+    return AddRun(run, RunMessage(stream, options, run->key, 0));
+}
+
+RunPtr Session::AskSequence(const std::string& stream, const SequenceOptions& options) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const RunPtr run = std::make_shared<Run>(stream, next_key_++);
+    run->frames = options.frames;
+    run->first = options.first;
+    return AddRun(run, SequenceMessage(stream, options, run->key, 0));
+}
+
+RunPtr Session::AddRun(const RunPtr& run, Value message) {
     if (asks_.size() >= kMostAsks) {
         Outcome outcome;
         outcome.outcome = "failed";
@@ -132,9 +145,9 @@ RunPtr Session::Ask(const std::string& stream, const RunOptions& options) {
     runs_[run->key] = run;
     Question ask;
     ask.kind = Question::Kind::kRun;
-    ask.stream = stream;
+    ask.stream = run->stream;
     ask.run = run;
-    Add(RunMessage(stream, options, run->key, 0), std::move(ask));
+    Add(std::move(message), std::move(ask));
     return run;
 }
 
@@ -204,6 +217,35 @@ Fault Session::WaitForFrame(const RunPtr& run, const MailboxPtr& mailbox, Clock:
     }
     if (Fault ended = mailbox->Ended()) return ended;
     return Fault(kTimedOut, "the run's set did not come in time");
+}
+
+Fault Session::WaitForIndex(const RunPtr& run, const MailboxPtr& mailbox, uint32_t index, Clock::time_point until,
+                            FrameSet& set) {
+    const auto wrong = [&](uint16_t code, const std::string& why) {
+        return Fault(code, "frame " + std::to_string(int64_t{run->first} + index) + " (" + std::to_string(index + 1) + " of " +
+                               std::to_string(run->frames) + ") of " + run->stream + ": " + why);
+    };
+    constexpr std::chrono::milliseconds kLook{50};  // the end of the run and a new set wake up different things
+    for (;;) {
+        const Clock::time_point now = Clock::now();
+        const Clock::time_point soon = until < now + kLook ? until : now + kLook;
+        // Sets wait until it is known whose they are: `accepted` may be lost with a link.
+        if (run->WaitAccepted(soon) && mailbox->Take(set)) {
+            const FrameHeader& header = set.Header();
+            if (header.request != run->Request() || header.Has(kHeld) || header.index < index) continue;
+            if (header.index == index) return Fault();
+            return wrong(kTimedOut, "it was passed over: the stream was black, frozen or in panic, or it was asked for too late");
+        }
+        Outcome outcome;
+        // What was released before the end still comes, but for cancelled ones.
+        if (run->IsFinished(&outcome) && outcome.outcome != "done" &&
+            (outcome.outcome == "cancelled" || index >= outcome.frames))
+            return wrong(outcome.fault ? outcome.fault.code : static_cast<uint16_t>(kLinkLost),
+                         "the sequence ended " + outcome.outcome + (outcome.fault ? ": " + outcome.fault.message : ""));
+        if (const Fault ended = mailbox->Ended()) return wrong(ended.code, ended.message);
+        if (now >= until) return wrong(kTimedOut, "it did not come in time");
+        if (run->Request() != 0) mailbox->Wait(soon);
+    }
 }
 
 // --- what a caller may ask ------------------------------------------------------------------------------------------
@@ -326,7 +368,7 @@ void Session::Greeted(const Value& welcome) {
     for (const Value& stream : welcome["streams"].Items())
         names_[static_cast<uint32_t>(stream["number"].AsUint())] = stream["name"].AsText();
     for (auto& entry : viewers_)
-        if (entry.second.number != 0) entry.second.mailbox->Subscribed(entry.second.number, link_);
+        if (entry.second.number != 0) entry.second.mailbox->Subscribed(entry.second.number, link_, false);
     // The session goes on: what has no answer yet is said again, in its order. A key makes nothing twice, and brings
     // `finished` again if that was lost with the old link.
     for (Question& ask : asks_) ask.is_sent = false;
@@ -339,7 +381,9 @@ void Session::Greeted(const Value& welcome) {
         ask.stream = entry.second->stream;
         ask.run = entry.second;
         ask.id = ++next_id_;
-        ask.message = RunMessage(ask.stream, RunOptions(), entry.first, ask.id);
+        // Of a message whose key is known nothing else counts.
+        ask.message = entry.second->frames == 0 ? RunMessage(ask.stream, RunOptions(), entry.first, ask.id)
+                                                : SequenceMessage(ask.stream, SequenceOptions(), entry.first, ask.id);
         asks_.push_back(std::move(ask));
     }
     for (Question& ask : asks_) SendAsk(ask);
@@ -365,7 +409,7 @@ void Session::BeginAnew(const std::string& why) {
     }
     for (auto& entry : viewers_) {
         entry.second.number = 0;
-        entry.second.wants_memory = options_.shared_memory;
+        entry.second.wants_memory = options_.shared_memory && !entry.second.options.is_lossless;
         Resubscribe(entry.second);
     }
     for (Question& ask : before) {

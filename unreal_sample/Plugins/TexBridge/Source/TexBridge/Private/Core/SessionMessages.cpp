@@ -115,7 +115,7 @@ void Session::Answered(const Value& message) {
         const auto viewer = viewers_.find(ask.stream);
         if (viewer != viewers_.end()) {
             viewer->second.number = number;
-            viewer->second.mailbox->Subscribed(number, link_);
+            viewer->second.mailbox->Subscribed(number, link_, true);
         }
     }
     // Values that hold are told to a new bridge. A slot's content is long another by then, so it isn't.

@@ -70,15 +70,16 @@ struct FrameSet {
     FramePtr Output(uint8_t output) const;
 };
 
-/// One subscription's newest set. `Take` it at the begin of each picture of yours: that also tells the bridge that the
-/// next one may come. Any thread.
+/// One subscription's newest set; of a lossless one every set, the oldest first. `Take` it at the begin of each picture of
+/// yours: that also tells the bridge that the next one may come. Any thread.
 class TEXBRIDGE_API Mailbox {
 public:
-    Mailbox(std::string stream_name, std::shared_ptr<Outbox> outbox);
+    /// `most_waiting` 0: the newest set alone; else so many sets wait here: those that the credit lets come, and held ones.
+    Mailbox(std::string stream_name, std::shared_ptr<Outbox> outbox, size_t most_waiting = 0);
 
     const std::string& Stream() const { return stream_; }
 
-    /// The newest set since the last `Take`. False: there is none.
+    /// The newest set since the last `Take`; the next one, if it is lossless. False: there is none.
     bool Take(FrameSet& set);
     /// Wait for a set; it stays for `Take`. False: none came by then, or the subscription is over.
     bool Wait(Clock::time_point until);
@@ -88,20 +89,27 @@ public:
     Fault Ended() const;
 
     // --- for the session ---
-    void Subscribed(uint32_t number, uint64_t link);  ///< holds on this link: full credit
+    /// Holds on this link: full credit. `is_new`: it is another subscription, whose numbers begin anew.
+    void Subscribed(uint32_t number, uint64_t link, bool is_new);
     void Came(FramePtr frame);
     void Torn(const FrameHeader& header);  ///< a frame that could not be copied: its set is dropped, and acked
     void End(const Fault& why);
 
 private:
     void Ack();
+    void Keep();
+    bool IsEmpty() const { return most_waiting_ == 0 ? newest_.IsEmpty() : queue_.empty(); }
 
     const std::string stream_;
     const std::shared_ptr<Outbox> outbox_;
     mutable std::mutex mutex_;
     std::condition_variable moved_;
+    const size_t most_waiting_;
     FrameSet coming_;
     FrameSet newest_;
+    std::deque<FrameSet> queue_;  // of a lossless one
+    uint32_t kept_ = 0;           // the highest number of those that came to the queue
+    uint32_t acked_ = 0;          // the last one that was taken out of it
     bool is_torn_ = false;  // a frame of set number `torn_`, which is in work, could not be copied
     uint32_t torn_ = 0;
     uint32_t number_ = 0;

@@ -41,6 +41,8 @@ struct SubscribeOptions {
     std::string format = "bgra8";
     std::string origin = "top_left";
     uint32_t credit = 1;
+    bool is_lossless = false;        ///< every set, in its order: for sequences
+    double blend_fps = 0;            ///< held blends between two sets, so many a second; 0: none. Not with `is_lossless`
     std::vector<uint8_t> outputs;    ///< none: all
     uint32_t width = 0, height = 0;  ///< 0: as made
     std::string fit;
@@ -57,10 +59,27 @@ struct RunOptions {
     int priority = -1;        ///< under 0: not said
 };
 
+/// Many pictures along tracks. protocols/engine-link.md, sequence.
+struct SequenceOptions {
+    uint32_t frames = 1;
+    int32_t first = 0;               ///< the number of the first one: keys and seeds count in these, `index` doesn't
+    double fps = 0;                  ///< 0: not said
+    Value tracks = Value::Map();     ///< see `AddKey`
+    std::vector<std::string> images; ///< image parameters whose pictures come frame by frame, by `image` and `Send`
+    bool has_seed = false;
+    uint64_t seed = 0;
+    double deadline_ms = -1;         ///< under 0: none
+    int priority = -1;               ///< under 0: not said
+};
+
+/// Put a key behind those of a parameter's track. `easing`: of the way to it; none said: linear.
+TEXBRIDGE_API void AddKey(Value& tracks, const std::string& parameter, int32_t frame, const Value& value, const Value& easing = Value());
+
 /// The maps that go over the link. `id` 0: no answer is asked for.
 TEXBRIDGE_API Value OpenMessage(const OpenOptions& options, uint64_t id);
 TEXBRIDGE_API Value SubscribeMessage(const SubscribeOptions& options, bool shared_memory, uint64_t id);
 TEXBRIDGE_API Value RunMessage(const std::string& stream, const RunOptions& options, uint64_t key, uint64_t id);
+TEXBRIDGE_API Value SequenceMessage(const std::string& stream, const SequenceOptions& options, uint64_t key, uint64_t id);
 TEXBRIDGE_API Value HelloMessage(const SessionOptions& options, const std::string& session);
 
 /// Raw pixels as an image parameter's value. `format` of protocols/registry.md, `origin` says which row is first.
@@ -82,10 +101,15 @@ public:
 
     const std::string stream;
     const uint64_t key;
+    /// Of a sequence: how many, and the number of the first. A run is one frame.
+    uint32_t frames = 0;
+    int32_t first = 0;
 
     uint64_t Request() const;  ///< the bridge's number; 0 before it was accepted
     bool IsFinished(Outcome* outcome = nullptr) const;
     bool Wait(Clock::time_point until, Outcome* outcome = nullptr) const;
+    /// Wait until its number is known. False: it isn't by then, or the run is over before.
+    bool WaitAccepted(Clock::time_point until) const;
 
     // --- for the session ---
     void Accepted(uint64_t request);
@@ -137,6 +161,8 @@ public:
     /// Values; pictures too (`PictureValue`).
     void Set(const std::string& stream, const Value& params, uint64_t client_time = 0);
     RunPtr Ask(const std::string& stream, const RunOptions& options);
+    /// A sequence: subscribe `is_lossless` before, with a credit of 4 or so.
+    RunPtr AskSequence(const std::string& stream, const SequenceOptions& options);
     void Cancel(const RunPtr& run);
     void Live(const std::string& stream, bool is_on, double fade_s = 0);
     /// Any other message of the page: `freeze`, `blackout`, `panic`, `resume`, `describe`, `stats` ...
@@ -144,6 +170,9 @@ public:
 
     /// Wait until a run's own set is there, taking what comes before it: for recordings that must not miss a picture.
     Fault WaitForFrame(const RunPtr& run, const MailboxPtr& mailbox, Clock::time_point until, FrameSet& set);
+
+    /// Wait for the frame of an index of a sequence: ask in order, those before it are thrown away. The fault names it.
+    Fault WaitForIndex(const RunPtr& run, const MailboxPtr& mailbox, uint32_t index, Clock::time_point until, FrameSet& set);
 
     std::vector<Event> TakeEvents();
     bool IsConnected() const;
@@ -194,6 +223,7 @@ private:
         uint32_t number = 0;
     };
 
+    RunPtr AddRun(const RunPtr& run, Value message);
     void Add(Value message, Question ask);
     void SendAsk(Question& ask);
     void Greeted(const Value& welcome);
