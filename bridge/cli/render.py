@@ -58,8 +58,8 @@ are others; the rest is made, and the files are the ones that an unbroken render
 
 EPILOG = """\
 Files: .png (8 bits, or 16 with --bits 16), .jpg, .exr (half floats, linear; needs the extra [exr]), and one .mp4, .mov
-or .mkv of all frames (extra [video]). ComfyUI gives 8 bits a channel: where files have room for more, a note says
-whether there was more. -o NAME=FILE is for the workflow's other outputs, see
+or .mkv of all frames (extra [video]). More than 8 bits come where the workflow's binding asks for them (bits = 16); a
+note says where files hold no more than 8. -o NAME=FILE is for the workflow's other outputs, see
 `texbridge workflows show`. docs/render.md tells more, above all for farms.
 
 Exit codes: 0 all frames are there, 1 some are not, 2 bad use or configuration: nothing was rendered.
@@ -312,8 +312,8 @@ class _Render:
         await rendering.run(lambda: asking.sets(client, stream, job, priority=self.options.priority))
         if rendering.summary.only_8_bits:
             self.progress.say(
-                "the pictures came with 8 bits a channel: files with room for more hold no more than that "
-                "(docs/render.md, More than 8 bits)"
+                "the pictures came with 8 bits a channel: files with room for more hold no more than that; bits = 16 "
+                "in the binding's [outputs.NAME] asks texbridge's nodes for more (docs/render.md, More than 8 bits)"
             )
 
     # --- what is told --------------------------------------------------------------------------------------

@@ -147,6 +147,7 @@ class Job:
                     record.size,
                     {name: facts for name, facts in moved.items() if name in names},
                     record.plates,
+                    record.bits,
                 )
                 break
         if changed:

@@ -30,13 +30,15 @@ _DIFFERENCES: Final = 4
 @dataclass(slots=True)
 class FrameRecord:
     """One frame that is done. `files` is by name as seen from the manifest: {"bytes", "sha256"}; `plates` by parameter:
-    {"file", "bytes", "mtime_ns", "sha256"}."""
+    {"file", "bytes", "mtime_ns", "sha256"}; `bits` by output: 16 if its numbers were more than bytes, else 8; empty
+    where no file had room for more."""
 
     seed: int | None
     values: dict[str, Any]
     size: list[int]
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     plates: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bits: dict[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Give it as the file has it."""
@@ -46,6 +48,7 @@ class FrameRecord:
             "size": self.size,
             "files": self.files,
             **({"plates": self.plates} if self.plates else {}),
+            **({"bits": self.bits} if self.bits else {}),
         }
 
 
@@ -118,6 +121,7 @@ def read_manifest(path: Path) -> Manifest:
                 list(record["size"]),
                 {str(name): dict(facts) for name, facts in record["files"].items()},
                 {str(name): dict(facts) for name, facts in record.get("plates", {}).items()},
+                {str(name): int(bits) for name, bits in record.get("bits", {}).items()},
             )
             for frame, record in document["done"].items()
         }

@@ -190,11 +190,11 @@ class Rendering:
         """Write all files of a frame, in a thread: its record, whether it had more than 8 bits, transparency that is
         left out, and how it stands in the sheet."""
         job = self.job
-        had_more = False
+        bits: dict[int, int] = {}
         pixels: dict[int, Pixels] = {}
         for index, given in came.pixels.items():
             exact = exact_bytes(given)
-            had_more |= exact is None
+            bits[index] = 16 if exact is None else 8
             pixels[index] = given if exact is None else exact
         alpha = False
         files = {}
@@ -207,10 +207,15 @@ class Rendering:
         first = pixels[self._first_index]
         height, width = first.shape[:2]
         record = FrameRecord(
-            job.shot.frame_seed(came.frame), job.shot.values(came.frame), [width, height], files, came.plates
+            job.shot.frame_seed(came.frame),
+            job.shot.values(came.frame),
+            [width, height],
+            files,
+            came.plates,
+            {output.output: bits[output.index] for output in job.files} if job.wants_more else {},
         )
         on_sheet = thumbnail(in_8_bits(first[..., :3])) if came.frame in self._on_sheet else None
-        return record, had_more, alpha, on_sheet
+        return record, 16 in bits.values(), alpha, on_sheet
 
     @property
     def _first_index(self) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from bridge.codec.light import encoded_of, float_table, linear_of
+from bridge.codec.light import encoded_of, float_table, signed_linear
 from bridge.errors import ConfigError
 from bridge.render.exr import need_exr, read_exr, write_exr
 from bridge.render.patterns import FilePattern
@@ -83,7 +83,7 @@ class FileForm:
         if pixels.dtype == np.uint8:
             floats = np.take(float_table("u1", "<f4", linear), colour)
         else:
-            floats = linear_of(colour.astype(np.float64)).astype(np.float32) if linear else colour
+            floats = signed_linear(colour) if linear else colour
         if pixels.shape[2] < 4:
             return floats
         alpha = in_floats(pixels[..., 3:])

@@ -8,8 +8,12 @@ import sys
 
 import numpy as np
 import pytest
+from app_rig import node, solid
 from cli_rig import Home, one_line
 from PIL import Image
+
+from bridge.codec.light import linear_of
+from bridge.render.png16 import decode_png16
 
 LOAD_AND_SHOW = {
     "1": {"class_type": "LoadImage", "inputs": {"image": "none.png"}, "_meta": {"title": "@picture"}},
@@ -531,3 +535,36 @@ def test_help_teaches(home):
     assert done.code == 0
     for word in ("1001-1100x2", "cubic_in_out", "--resume", "--chunk", "shot.csv", "Exit codes"):
         assert word in done.out
+
+
+def test_more_than_8_bits_come_where_the_binding_asks_for_them(home):
+    exr = pytest.importorskip("OpenEXR")
+    side = 1024
+    graph = {
+        "1": solid("@fill:color", width=2, height=1),
+        "2": solid("white", width=1, height=1, color=0xFFFFFF),
+        "3": node("ImageCompositeMasked", "", destination=["1", 0], source=["2", 0], x=1, y=0, resize_source=False),
+        "4": node("ImageScale", "", image=["3", 0], upscale_method="bilinear", width=side, height=2, crop="disabled"),
+        "5": node("SaveImage", "@out image", images=["4", 0], filename_prefix="x"),
+        "6": node("TexBridgeOutput", "@out depth", images=["4", 0], format="raw16f"),
+    }
+    folders = add_workflow(home, "ramp", graph)
+    (home.work / "workflows/ramp/binding.toml").write_text('[outputs.image]\nnode = "5"\nbits = 16\n', encoding="utf-8")
+    args = ("render", "ramp", "--workflows", folders, "--frames", "1-2", "--bits", "16", "-o", "out/%d.png")
+    done = home.run(*args, "-o", "out/%d.exr", "-o", "depth=out/depth.%d.exr")
+    assert done.code == 0, done.err
+    assert "8 bits" not in done.err
+    exact = np.clip((np.arange(side) + 0.5 - side / 4) / (side / 2), 0, 1)
+    wide = decode_png16((home.work / "out/1.png").read_bytes())[0, :, 0]
+    assert np.abs(wide / 65535 - exact).max() < 3e-4
+    assert len(np.unique(wide)) > 500
+    for name, wanted in (("out/2.exr", linear_of(exact)), ("out/depth.2.exr", exact)):
+        with exr.File(str(home.work / name), separate_channels=True) as file:
+            row = file.channels()["R"].pixels[0]
+        assert np.abs(row - wanted).max() < 1e-3
+        assert len(np.unique(row)) > 500
+    told = manifest(home)
+    assert told["done"]["1"]["bits"] == {"image": 16, "depth": 16}
+    again = home.run(*args, "-o", "out/%d.exr", "-o", "depth=out/depth.%d.exr", "--resume")
+    assert again.code == 0, again.err
+    assert manifest(home) == told
