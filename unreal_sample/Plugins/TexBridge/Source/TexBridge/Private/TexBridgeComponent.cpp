@@ -52,16 +52,29 @@ void UTexBridgeComponent::Attach(const std::shared_ptr<Session>& NewSession)
 		}
 		NewSession->Open(Open);
 	}
+	View(NewSession);
+}
+
+void UTexBridgeComponent::View(const std::shared_ptr<Session>& Link)
+{
 	SubscribeOptions Subscribe;
-	Subscribe.stream = ToCore(Stream);
+	Subscribe.stream = ToCore(SubscribedStream);
 	Subscribe.outputs = {0};
-	Mailbox = NewSession->Subscribe(Subscribe);
+	if (!bWaitForFrame)
+	{
+		Subscribe.blend_fps = FMath::Max(BlendFps, 0.0f);
+	}
+	Mailbox = Link->Subscribe(Subscribe);
 }
 
 void UTexBridgeComponent::Detach()
 {
 	if (const std::shared_ptr<Session> Old = Attached.lock())
 	{
+		if (Sequence)
+		{
+			Old->Cancel(Sequence);
+		}
 		Old->Unsubscribe(ToCore(SubscribedStream));
 		if (!Workflow.IsEmpty())
 		{
@@ -70,6 +83,112 @@ void UTexBridgeComponent::Detach()
 	}
 	Attached.reset();
 	Mailbox.reset();
+	Sequence.reset();
+}
+
+void UTexBridgeComponent::AddSequenceKey(const FString& Parameter, int32 Frame, const Value& NewValue, const FString& Easing)
+{
+	if (!Tracks)
+	{
+		Tracks = std::make_shared<Value>(Value::Map());
+	}
+	AddKey(*Tracks, ToCore(Parameter), Frame, NewValue, Easing.IsEmpty() ? Value() : Value(ToCore(Easing)));
+}
+
+void UTexBridgeComponent::AddNumberKey(const FString& Parameter, int32 Frame, double NewValue, const FString& Easing)
+{
+	AddSequenceKey(Parameter, Frame, NewValue, Easing);
+}
+
+void UTexBridgeComponent::AddColorKey(const FString& Parameter, int32 Frame, FLinearColor NewValue, const FString& Easing)
+{
+	AddSequenceKey(Parameter, Frame, ColorValue(NewValue), Easing);
+}
+
+void UTexBridgeComponent::AddTextKey(const FString& Parameter, int32 Frame, const FString& NewValue)
+{
+	AddSequenceKey(Parameter, Frame, ToCore(NewValue), FString());
+}
+
+bool UTexBridgeComponent::BeginSequence(int32 Frames, int32 FirstFrame, float FramesPerSecond)
+{
+	const UTexBridgeSubsystem* Bridge = Subsystem();
+	const std::shared_ptr<Session> Link = Bridge != nullptr ? Bridge->GetSession() : nullptr;
+	if (!Link || !Bridge->CanWait() || Frames < 1)
+	{
+		return false;
+	}
+	if (Sequence)
+	{
+		Link->Cancel(Sequence);
+	}
+	if (Attached.lock() != Link || SubscribedStream != Stream)
+	{
+		Attach(Link);
+	}
+	SequenceOptions Options;
+	Options.frames = static_cast<uint32_t>(Frames);
+	Options.first = FirstFrame;
+	Options.fps = FMath::Max(FramesPerSecond, 0.0f);
+	Options.has_seed = true;
+	Options.seed = static_cast<uint64_t>(FMath::Max(Seed, 0));
+	if (Tracks)
+	{
+		Options.tracks = *Tracks;
+	}
+	SequenceLength = Frames;
+	ShownFrame = -1;
+	// In place of the newest picture alone, and before it is asked for.
+	SubscribeOptions Subscribe;
+	Subscribe.stream = ToCore(SubscribedStream);
+	Subscribe.outputs = {0};
+	Subscribe.is_lossless = true;
+	Subscribe.credit = 4;
+	Mailbox = Link->Subscribe(Subscribe);
+	Sequence = Link->AskSequence(ToCore(SubscribedStream), Options);
+	return true;
+}
+
+void UTexBridgeComponent::EndSequence()
+{
+	Tracks.reset();
+	if (!Sequence)
+	{
+		return;
+	}
+	if (const std::shared_ptr<Session> Link = Attached.lock())
+	{
+		Link->Cancel(Sequence);
+		Sequence.reset();
+		View(Link);
+	}
+	Sequence.reset();
+}
+
+bool UTexBridgeComponent::TakeSequenceFrame(const std::shared_ptr<Session>& Link, FrameSet& Set)
+{
+	const bool bIsComplete = ShownFrame + 1 == SequenceLength;
+	FString Message;
+	if (!bIsComplete)
+	{
+		const int32 Wanted = SequenceFrame < 0 ? ShownFrame + 1 : SequenceFrame;
+		if (Wanted <= ShownFrame || Wanted >= SequenceLength)
+		{
+			return false; // warm-up, or a frame that is rendered twice: the picture stays
+		}
+		const auto Until = Clock::now() + std::chrono::milliseconds(static_cast<int64>(WaitSeconds * 1000.0f));
+		const Fault Wrong = Link->WaitForIndex(Sequence, Mailbox, static_cast<uint32_t>(Wanted), Until, Set);
+		if (!Wrong)
+		{
+			ShownFrame = Wanted;
+			return true;
+		}
+		Message = ToEngine(Wrong.message);
+		UE_LOG(LogTexBridgeComponent, Error, TEXT("a picture is missing in the recording: %s"), *Message);
+	}
+	EndSequence();
+	OnSequenceEnded.Broadcast(bIsComplete, Message);
+	return false;
 }
 
 void UTexBridgeComponent::EndPlay(const EEndPlayReason::Type EndPlayReason)
@@ -131,7 +250,11 @@ void UTexBridgeComponent::TickComponent(float DeltaTime, ELevelTick TickType, FA
 	}
 	FrameSet Set;
 	bool bHasPicture = false;
-	if (bWaitForFrame && Bridge->CanWait())
+	if (Sequence)
+	{
+		bHasPicture = TakeSequenceFrame(Link, Set);
+	}
+	else if (bWaitForFrame && Bridge->CanWait())
 	{
 		RunOptions Options;
 		Options.params = ChangedValues(true);
