@@ -6,6 +6,8 @@ import time
 MAX_WAITING_BYTES = 256 << 20
 MAX_WAITING = 32
 GIVE_UP_AFTER_S = 30.0
+MAX_MESSAGE_BYTES = (256 << 20) - 4
+"""Clients take no more, with ComfyUI's event number before it: a larger one would cut their connection."""
 
 _KEPT = 4
 _UNREFERENCED = 3
@@ -36,8 +38,10 @@ class Sender:
     def buffer(self, size):
         """A bytearray of `size` bytes with arbitrary contents, to be given to `send`.
 
-        Raises SlowClientError, and whatever an interrupt raises.
+        Raises ValueError (too large), SlowClientError, and whatever an interrupt raises.
         """
+        if size > MAX_MESSAGE_BYTES:
+            raise ValueError(f"a picture of {size} bytes > limit {MAX_MESSAGE_BYTES}: send 8 bits, or a file")
         self._wait_for_room(size)
         free = []
         for buffer in self._buffers:

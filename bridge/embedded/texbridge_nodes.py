@@ -26,6 +26,7 @@ from bridge.embedded.resize import Pixels, to_bytes
 EVENT: Final = 0x54584E31
 WIRE: Final = 1
 VERSION: Final = "embedded"
+MAX_MESSAGE_BYTES: Final = 256 << 20
 RAW_WORDS: Final = ("raw", "raw16", "raw16f")
 _FILE_NUMBERS: Final = {"jpeg": 64, "png": 65, "webp": 66}
 _MODULE: Final = "custom_nodes.texbridge"
@@ -88,6 +89,8 @@ def texbridge_output(
         head += struct.pack("<HHH", header_bytes, bool(linear) | 2 * (index == len(batch) - 1), number)
         head += bytes((channels, output))
         head += struct.pack("<IIIIII", index, len(batch), width, height, pitch, len(payload))
+        if (size := header_bytes + len(payload)) > MAX_MESSAGE_BYTES:
+            raise ValueError(f"a picture of {size} bytes > limit {MAX_MESSAGE_BYTES}: send 8 bits, or a file")
         took_us = round((time.perf_counter() - began) * 1e6)
         head += struct.pack("<IHHI", took_us, len(job.prompt_id.encode()), len(job.node_id.encode()), 0) + names
         job.reporter.binary(head.ljust(header_bytes, b"\0") + payload)

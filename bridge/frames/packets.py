@@ -188,7 +188,8 @@ class PayloadSource:
         """What it keeps for as long as nobody wants a payload, about."""
         if self._data is not None:
             return memoryview(self._data).nbytes
-        return self.size.width * self.size.height * 4
+        bytes_: int = getattr(self._undecoded, "nbytes", 0)
+        return bytes_ or self.size.width * self.size.height * 4
 
     @property
     def picture(self) -> Buffer | Pixels | Undecoded:

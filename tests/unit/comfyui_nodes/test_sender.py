@@ -99,3 +99,8 @@ def test_one_large_message_is_no_backlog() -> None:
     to = sender.Sender(server, max_waiting_bytes=50, pause=lambda: pytest.fail("waited"))
     send(to, 100, 1)
     send(to, 100, 2)
+
+
+def test_a_message_that_no_client_takes_is_refused() -> None:
+    with pytest.raises(ValueError, match="> limit"):
+        sender.Sender(None).buffer(sender.MAX_MESSAGE_BYTES + 1)
