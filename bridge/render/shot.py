@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from bridge.codec.messages import Described, ParameterDescription
 from bridge.errors import ConfigError, TexbridgeError
-from bridge.render.track_texts import Key, Text, TrackKeys
+from bridge.render.track_texts import EASING_WORDS, Key, Text, TrackKeys
 from bridge.streams.tracks import SEED, Tracks, check_tracks, frame_seed
 from bridge.streams.values import Values
 from bridge.types import ParameterSpec, ParameterType, SeedPolicy, Value
@@ -109,6 +109,8 @@ class Shot:
         except TexbridgeError as error:
             if SEED in tracks and not self._has_seed and SEED not in specs:
                 raise ConfigError(f"{described.workflow} has no seed, so there is no track of it") from error
+            if (word := _no_easing(tracks, str(error))) is not None:
+                raise ConfigError(f"{error}; {word!r} is no easing: {EASING_WORDS} are") from error
             raise
         self.names = tuple(self._tracks)
 
@@ -147,6 +149,12 @@ class Shot:
                 place += 1
             yield Piece(tuple(frames[first:place]), tracks)
             first = place
+
+
+def _no_easing(tracks: TrackKeys, refused: str) -> str | None:
+    """Give the last word of a value as it was typed that was refused: meant as an easing, but none."""
+    texts = (str(key.value) for keys in tracks.values() for key in keys if isinstance(key.value, Text))
+    return next((text.rpartition(":")[2].strip() for text in texts if ":" in text and repr(text) in refused), None)
 
 
 def _typed_key(key: Key, typed: Typed, kind: str | None) -> list[Any]:

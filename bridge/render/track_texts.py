@@ -24,6 +24,7 @@ from bridge.errors import ConfigError
 from bridge.streams.easings import EASINGS
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+EASING_WORDS: Final = ", ".join((*EASINGS, "bezier(x1,y1,x2,y2)"))
 _NEXT_KEY: Final = re.compile(r",(?=\s*-?\d+\s*:)")
 _EASING: Final = re.compile(r"(.*?):\s*(" + "|".join(EASINGS) + r"|bezier\([^()]*\))\s*", re.S)
 _NUMBER_EASING: Final = re.compile(r"\s*-?\d+\s*:\s*(?:" + "|".join(EASINGS) + r"|bezier\([^()]*\))\s*")
@@ -176,7 +177,7 @@ def _easing(text: str, where: str) -> Any:
     match = _BEZIER.fullmatch(text.strip())
     if match is None:
         if text.strip() not in EASINGS:
-            raise ConfigError(f"{where}: easing {text!r} is not one of {', '.join(EASINGS)}, bezier(x1,y1,x2,y2)")
+            raise ConfigError(f"{where}: easing {text!r} is not one of {EASING_WORDS}")
         return text.strip()
     try:
         numbers = [float(part) for part in match[1].split(",")]

@@ -122,6 +122,7 @@ def test_many_frames_are_several_pieces() -> None:
         ([], {}, ["blur"], "--image blur: that is float, set by -p or --track; sky takes pictures in depth"),
         ([], {"depth": "x.png"}, [], "depth is a picture: --image depth=FILE"),
         (["depth=1:x.png"], {}, [], "depth is a picture: --image depth=FILE"),
+        (["blur=1:0,5:0.8:ease"], {}, [], "is not a number; float wants one; 'ease' is no easing: step, linear, "),
     ],
 )
 def test_what_does_not_fit(tracks: list[str], constants: dict[str, str], pictures: list[str], words: str) -> None:
@@ -137,7 +138,6 @@ def test_what_does_not_fit(tracks: list[str], constants: dict[str, str], picture
         ([], {"blurr": "0"}, [], "nearest is 'blur'"),
         ([], {}, ["dept"], "nearest is 'depth'"),
         (["blur=1:0,5:2"], {}, [], "frame 5"),
-        (["blur=1:0,5:0.8:ease"], {}, [], "0.8:ease"),
         (["prompt=1:a,5:b:linear"], {}, [], "switches"),
         ([], {"steps": "51"}, [], "steps"),
         (["seed=1:-1"], {}, [], "seed"),
