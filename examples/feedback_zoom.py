@@ -100,7 +100,8 @@ async def main(options):
         address = options.bridge or await stack.enter_async_context(own_bridge())
         pictures, blends, took, shown = await fly(options, address)
     print(f"pictures {pictures} in {took:.1f} s, each made of the one before, {options.size}x{options.size}")
-    print(f"blends   {blends} between them")
+    if options.blend_fps:
+        print(f"blends   {blends} between them")
     if options.out:
         contact_sheet(shown).save(options.out)
         print(f"sheet    {options.out}")

@@ -32,7 +32,9 @@ def whole_file(path: Path, *, sync: bool = False) -> Iterator[Path]:
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
         _rename(part, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a full disk's words name no file
         with contextlib.suppress(OSError):
             part.unlink()
         raise

@@ -1,6 +1,9 @@
 """Files that are there whole or not at all."""
 
+import errno
 import hashlib
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,17 @@ def test_an_error_leaves_the_old_one(tmp_path: Path) -> None:
         fail()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+
+    def fail() -> None:
+        with whole_file(path):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match=re.escape(repr(str(path)))):
+        fail()
 
 
 def test_what_killed_renders_leave(tmp_path: Path) -> None:
