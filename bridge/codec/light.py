@@ -60,6 +60,12 @@ def _linear_halves() -> PixelArray:
     return _kept(np.copysign(linear_of(np.abs(halves)), halves).astype(np.float32))
 
 
+@lru_cache(maxsize=1)
+def _linear_short() -> PixelArray:
+    """As `_linear_halves`, rounded to halves."""
+    return _kept(_linear_halves().clip(-65_504, 65_504).astype("<f2"))
+
+
 @lru_cache(maxsize=16)
 def float_table(depth: Depth, dtype: FloatType, linear: bool) -> PixelArray:
     """0..255 or 0..65,535 as floats 0..1, made linear if asked."""
@@ -130,14 +136,15 @@ def float_words(pixels: Pixels, target: PixelArray, dtype: FloatType, *, linear:
         into[..., 1] = np.take(last, block[..., 1])
 
 
-def linear_pixels(pixels: Pixels) -> Pixels:
+def linear_pixels(pixels: Pixels, *, halves: bool = False) -> Pixels:
     """The same picture with linear numbers of the same depth, alpha as it is. 8 bits of them show bands in the dark.
 
-    Floats then have 32 bits.
+    Floats then have 32 bits; with `halves` half floats stay that.
     """
     array = pixels.array
     if pixels.is_float:
-        made = signed_linear(array)
+        short = halves and array.dtype == np.float16
+        made = np.take(_linear_short(), array.view("<u2")) if short else signed_linear(array)
         if pixels.channels is Channels.RGBAF:
             made[..., 3] = array[..., 3]
         return Pixels(made, pixels.channels)

@@ -16,6 +16,7 @@ What is decided here:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -59,6 +60,8 @@ MAX_PAYLOAD_PIXELS: Final = 64_000_000
 _OPAQUE: Final = np.uint32(0xFF000000)
 _GREY: Final = np.uint32(0x00010101)
 _SWAP_ROWS: Final = 128
+_NEAR_FLOATS: Final = 1 << 13
+"""So many pixels of floats are made at once."""
 _LARGEST_HALF: Final = np.float32(65_504)
 _NEAR_PIXELS: Final = 1 << 17
 """So many words are still near the processor when they are looked at for the second time."""
@@ -144,15 +147,8 @@ def _write_level(pixels: Pixels, spec: PayloadSpec, target: PixelArray) -> None:
     width, height = pixels.size
     dtype = _FLOAT_TYPES.get(spec.format)
     if pixels.is_float:
-        if linear:
-            pixels, linear = linear_pixels(pixels), False
-        if dtype is not None:
-            _write_own_floats(pixels, target.view(dtype).reshape(height, width, -1), flip)
-            return
-        if spec.format is PixelFormat.R16:
-            np.copyto(target.view("<u2").reshape(height, width), _rows(sixteen_bits(pixels), flip))
-            return
-        pixels = eight_bits(pixels)
+        _write_float_level(pixels, spec, target)
+        return
     if dtype is not None:
         if spec.format in (PixelFormat.R16F, PixelFormat.R32F):
             np.copyto(target.view(dtype).reshape(height, width), _rows(_float_grey(pixels, dtype, linear), flip))
@@ -261,6 +257,31 @@ def _write_r16(pixels: Pixels, target: PixelArray, flip: bool, linear: bool) -> 
         np.copyto(target, _rows(np.take(linear_table("u1", "<u2"), grey8(pixels)), flip))
     else:
         np.multiply(_rows(grey8(pixels), flip), np.uint16(257), out=target, dtype=np.uint16)
+
+
+def _write_float_level(pixels: Pixels, spec: PayloadSpec, target: PixelArray) -> None:
+    """A level of floats, some rows at a time: what stands between stays near the processor."""
+    (width, height), flip = pixels.size, spec.origin is Origin.BOTTOM_LEFT
+    rows = target.reshape(height, -1)
+    is_copy = not spec.linear and rows.shape[1] == pixels.array[0].nbytes and spec.format in _FLOAT_TYPES
+    for block in _blocks(height, height if is_copy else max(1, _NEAR_FLOATS // width)):
+        part = Pixels(pixels.array[block], pixels.channels)
+        start, end = block.start, block.start + len(part.array)
+        _write_float_rows(part, spec, (rows[height - end : height - start] if flip else rows[start:end]).reshape(-1))
+
+
+def _write_float_rows(pixels: Pixels, spec: PayloadSpec, target: PixelArray) -> None:
+    width, height = pixels.size
+    flip = spec.origin is Origin.BOTTOM_LEFT
+    dtype = _FLOAT_TYPES.get(spec.format)
+    if spec.linear:
+        pixels = linear_pixels(pixels, halves=spec.format is PixelFormat.RGBA16F)
+    if dtype is not None:
+        _write_own_floats(pixels, target.view(dtype).reshape(height, width, -1), flip)
+    elif spec.format is PixelFormat.R16:
+        np.copyto(target.view("<u2").reshape(height, width), _rows(sixteen_bits(pixels), flip))
+    else:
+        _write_level(eight_bits(pixels), replace(spec, linear=False), target)
 
 
 def _write_own_floats(pixels: Pixels, target: PixelArray, flip: bool) -> None:
