@@ -56,7 +56,7 @@ class BackendConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         Literal["auto", "raw", "jpeg", "webp", "png"],
         Meta(
             description="how pictures come: auto measures the link; raw, jpeg and webp need the texbridge nodes there "
-            "(`texbridge nodes install`), png is ComfyUI's own"
+            "(`texbridge nodes install`), png is ComfyUI's own. Outputs of 16 bits have them with auto and raw"
         ),
     ] = "auto"
     transfer_quality: Annotated[int, Meta(ge=1, le=100, description="of jpeg and webp; webp at 100 is lossless")] = 90

@@ -1,6 +1,7 @@
 """Pictures of more than 8 bits, from the node pack's half floats to every format, over real sockets."""
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -136,5 +137,37 @@ def test_viewers_of_all_forms_share_one_picture(tmp_path):
             )
             assert all(frame.header.width == SIDE for frame in frames)
             assert frames[0].header.mips == 12
+
+    run(test)
+
+
+def test_a_loop_of_half_floats_goes_through_the_bridge_in_8_bits(tmp_path):
+    """Where the pack can't keep the last picture: halves of 255ths are those 255ths again, shifted by a quarter."""
+    loop = {
+        "1": node("LoadImage", "@picture:image", image="a.png"),
+        "2": node("SaveImageWebsocket", "@out image", images=["1", 0]),
+    }
+    binding = '[parameters.picture]\nlossless = true\n[outputs.image]\nnode = "2"\nbits = 16\n[feedback]\n'
+    photo = np.random.default_rng(11).integers(0, 256, (32, 48, 4), np.uint8)
+    photo[..., 3] = 255
+    sent = {"width": 48, "height": 32, "format": "rgba8", "origin": "top_left", "data": photo.tobytes()}
+
+    async def test():
+        write_workflow(tmp_path, "loop", loop, binding)
+        async with AppRig(tmp_path, {"main": {"workflow": "loop", "mode": "oneshot"}}) as bridge:
+            nodes = bridge.bridge.backends.get("comfy").nodes
+            nodes._facts = replace(nodes.facts, keeps=False)
+            engine = await bridge.engine()
+            await engine.subscribe(credit=8)
+            expected = photo
+            for params in ({"picture": sent}, {"feedback_x": 0.25}, {"feedback_match": 0.5, "feedback_x": 0.0}):
+                request = await engine.run(params=params)
+                (answer,) = await engine.finish(request)
+                assert (answer.outcome, answer.timing["transfer"]) == ("done", "raw16f")
+                frame = await engine.frame(lambda frame, wanted=request: frame.header.request == wanted)
+                if params.get("feedback_x"):
+                    expected = np.concatenate((photo[:, 11::-1], photo[:, :-12]), axis=1)
+                if "feedback_match" not in params:
+                    assert (frame.pixels == expected).all()
 
     run(test)

@@ -384,3 +384,15 @@ def test_a_loop_is_kept_while_its_picture_is_there():
     gone = bound(other, before)
     assert gone.workflow.spec.feedback is None
     assert any("[feedback]: its parameter photo is gone" in each for each in gone.proposal.gone)
+
+
+def test_kind_and_bits_of_an_output_are_kept():
+    graph = {
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
+        "2": {"class_type": "SaveImageWebsocket", "inputs": {"images": ["1", 0]}},
+    }
+    first = bound(json.dumps(graph).encode())
+    text = first.binding_toml + b'\n[outputs.height]\nnode = "2"\nkind = "data"\nbits = 16\n'
+    again = bound(first.workflow_json, {**files_of(first), "binding.toml": text})
+    (output,) = again.workflow.spec.outputs
+    assert (output.name, output.kind.value, output.bits) == ("height", "data", 16)
