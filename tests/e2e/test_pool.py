@@ -49,7 +49,7 @@ def test_one_of_three_is_killed_in_the_middle_of_a_sequence(tmp_path, comfyui_ur
         async with (
             asyncio.timeout(240),
             Comfy(port=free_port(), command=REAL_START) as killed,
-            EmbeddedServer(step_delay_ms=40) as embedded,
+            EmbeddedServer(step_delay_ms=50) as embedded,
         ):
             backend = [
                 {"url": comfyui_url, "name": "real"},
@@ -72,9 +72,11 @@ def test_one_of_three_is_killed_in_the_middle_of_a_sequence(tmp_path, comfyui_ur
                             assert (image.pixels[..., :3] == (frame_set.index, 0, 255)).all()
                             assert (plate.pixels[..., :3] == plates[frame_set.index]).all()
                             indices.append(frame_set.index)
-                            if len(indices) >= FRAMES // 3 and not is_killed and (await told("killed"))["prompts"]:
-                                await killed.kill()
-                                is_killed = True
+                            if len(indices) >= FRAMES // 4 and not is_killed:
+                                place = await told("killed")
+                                if place["done"] and place["prompts"]:
+                                    await killed.kill()
+                                    is_killed = True
                         finished = await sequence.finished(30)
                 assert is_killed
                 assert (finished.outcome, finished.frames) == (Outcome.DONE, FRAMES)
