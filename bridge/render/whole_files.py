@@ -33,8 +33,8 @@ def whole_file(path: Path, *, sync: bool = False) -> Iterator[Path]:
                 os.fsync(file.fileno())
         _rename(part, path)
     except BaseException as error:
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(path)  # a full disk's words name no file
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, part, str(part)):
+            error.filename = str(path)  # a full disk's words name no file, or one that nobody knows
         with contextlib.suppress(OSError):
             part.unlink()
         raise

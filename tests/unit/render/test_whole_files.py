@@ -39,12 +39,13 @@ def test_an_error_leaves_the_old_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [False, True])
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path, named: bool) -> None:
     path = tmp_path / "a.png"
 
     def fail() -> None:
-        with whole_file(path):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with whole_file(path) as part:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *([str(part)] if named else []))
 
     with pytest.raises(OSError, match=re.escape(repr(str(path)))):
         fail()
