@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
-from bridge.errors import BackendError, TexbridgeError
+from bridge.errors import BackendError, ErrorCode, TexbridgeError
 from bridge.scheduler import placement, policy
 from bridge.scheduler.dispatch import expected
 from bridge.scheduler.events import AttemptEnded, AttemptPrepared, AttemptRefused, ResultSettled, Submit
@@ -220,7 +220,7 @@ class AttemptEvents:
         if attempt.released and request.part_of is not None:
             self._ledger.end_request(request.number, Outcome.DONE)
             return
-        retry = (retry or self._may_go_elsewhere(request)) and not attempt.complete
+        retry = (retry or self._may_go_elsewhere(request, error)) and not attempt.complete
         # A live stream makes another one instead; in a chain that would be the same one, and a failure for nothing.
         if retry and (stream.config.chained or not request.generation) and request.may_try_again:
             self._wait_again(request, attempt.backend)
@@ -265,9 +265,12 @@ class AttemptEvents:
         """True if all its pictures were released, of a frame the one: whatever becomes of its prompt, that is done."""
         return attempt.complete or (attempt.released and attempt.request.part_of is not None)
 
-    def _may_go_elsewhere(self, request: Request) -> bool:
-        """True for a frame, as long as there is a backend where it was not tried: much is lost with a sequence."""
-        return request.part_of is not None and any(
+    def _may_go_elsewhere(self, request: Request, error: TexbridgeError) -> bool:
+        """True if there is a backend where it was not tried, for a frame and for what no ComfyUI has judged.
+
+        With a frame a whole sequence is lost; and an answer that is none says nothing of the request.
+        """
+        return (request.part_of is not None or error.code is ErrorCode.BAD_ANSWER) and any(
             backend.takes and name not in request.tried_at and name not in request.stream.unfit
             for name, backend in self._ledger.backends.items()
         )

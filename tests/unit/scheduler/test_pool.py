@@ -449,3 +449,14 @@ def test_what_failed_after_its_last_picture_is_not_tried_again() -> None:
     table.tell(e.AttemptEnded(attempt, OOM))
     assert [one.request for one in table.submitted] == [request]
     assert table.outcomes[request] is Outcome.FAILED
+
+
+def test_what_no_comfyui_has_judged_is_tried_elsewhere() -> None:
+    """The third wrong answer of a backend is its last one, and not the request's fault."""
+    wrong = BackendError("a web page", code=ErrorCode.BAD_ANSWER)
+    table = pool("a", "b")
+    (request,) = runs(table, STREAM)
+    table.tell(e.AttemptRefused(table.submitted[-1].attempt, wrong, False))
+    assert where(table, request) == ["b"]
+    table.tell(e.AttemptRefused(table.submitted[-1].attempt, wrong, False))
+    assert table.outcomes[request] is Outcome.FAILED
