@@ -152,7 +152,7 @@ def _check_numbers(message: m.Sequence) -> None:
     low, high = FRAME_NUMBERS
     for field, value, least, most in (
         ("frames", message.frames, 1, MAX_FRAMES),
-        ("first", message.first, low, high - message.frames),
+        ("first", message.first, low, high - message.frames + 1),
         ("fps", 1 if message.fps is None else message.fps, 0, MAX_FPS),
     ):
         if not least <= value <= most:

@@ -127,3 +127,18 @@ def test_a_run_whose_picture_was_shown_is_done_though_its_comfyui_dies(tmp_path)
             assert len(engine.frames) == 1
 
     run(test)
+
+
+def test_the_last_frame_may_have_the_highest_number(tmp_path):
+    async def test():
+        async with AppRig(tmp_path) as rig:
+            engine = await rig.engine()
+            high = 2**31 - 1
+            error = await engine.refused(Sequence, stream="main", frames=2, first=high, tracks={})
+            assert (error.code, error.field) == (302, "first")
+            tracks = {"fill": [[high - 1, color(1)], [high, color(2)]]}
+            (answer,) = await engine.finish(await sequence(engine, 2, first=high - 1, tracks=tracks))
+            assert answer.outcome == "done"
+            assert rig.gate.inputs("color") == [1, 2]
+
+    run(test)
