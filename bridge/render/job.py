@@ -10,7 +10,7 @@ from bridge import __version__
 from bridge.codec.messages import Described
 from bridge.errors import ConfigError
 from bridge.render.frame_numbers import frames_text
-from bridge.render.manifest import FrameRecord, Manifest, read_manifest, refuse_other
+from bridge.render.manifest import FrameRecord, Manifest, is_of_nothing, read_manifest, refuse_other
 from bridge.render.order import Order
 from bridge.render.outputs import VideoOutput, make_outputs
 from bridge.render.shot import Shot, Typed
@@ -125,7 +125,7 @@ class Job:
         remove_parts([*paths, *(video.path for video in self.videos), self.manifest.path])
         if not self.order.resume:
             return
-        earlier = self._earlier()
+        earlier = [manifest for manifest in self._earlier() if not is_of_nothing(manifest)]
         for manifest in earlier:
             refuse_other(manifest, self.manifest.settings)
             self._refuse_other_forms(manifest)

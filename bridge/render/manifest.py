@@ -142,6 +142,11 @@ def read_manifest(path: Path) -> Manifest:
         ) from error
 
 
+def is_of_nothing(manifest: Manifest) -> bool:
+    """Whether it is what a render left that ended before its first frame: nothing that another could spoil."""
+    return not manifest.done and manifest.state in ("failed", "stopped")
+
+
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Give what differs between two settings, a line each: `tracks.denoise: was [[1001, 0.3]], is [[1001, 0.4]]`."""
     before, after = _flat(was), _flat(now)

@@ -10,6 +10,7 @@ from typing import Final
 
 from bridge.errors import ConfigError
 from bridge.render.frame_numbers import Chunk
+from bridge.render.manifest import is_of_nothing, read_manifest
 from bridge.render.outputs import Target, check_folders, check_targets
 from bridge.render.plates import Plates, refuse_missing
 from bridge.render.track_texts import TrackKeys
@@ -104,7 +105,7 @@ class Order:
             names = ", ".join(map(str, there[:_SHOWN]))
             more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
             raise ConfigError(f"{names}{more}: there already. --resume keeps what is whole, --overwrite nothing")
-        if self.manifest_path.exists():
+        if self.manifest_path.exists() and not is_of_nothing(read_manifest(self.manifest_path)):
             raise ConfigError(
                 f"{self.manifest_path} is there already. --resume goes on with it, --overwrite begins anew, "
                 "--manifest names another"

@@ -185,6 +185,24 @@ def test_a_set_that_is_another(tmp_path: Path) -> None:
     failing(made, swapped, BackendError, "frame 2 came where 1 was next")
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_one_that_failed_before_its_first_frame_is_in_nobodys_way(tmp_path: Path, resume: bool) -> None:
+    """Whatever was wrong is put right, and the same said again: with other values too."""
+    made = job(tmp_path, "image=%02d.png")
+
+    async def nothing() -> AsyncIterator[FrameSet]:
+        for never in ():
+            yield never
+
+    told = failing(made, nothing, BackendError, "frame 1 never came")
+    assert told["done"] == {}
+    again = job(tmp_path, "image=%02d.png", frames="1-5", seed=9, resume=resume)
+    assert again.manifest.hash != made.manifest.hash
+    render(again)
+    with pytest.raises(ConfigError):
+        job(tmp_path, "image=%02d.png", seed=8, resume=resume)
+
+
 def test_no_set_for_too_long(tmp_path: Path) -> None:
     made = job(tmp_path, "image=%02d.png")
 
