@@ -124,7 +124,8 @@ class LimitsConfig(_Section, frozen=True):
         Megabytes, Meta(description="megabytes of pixel buffers, and as many of pictures that wait for other outputs")
     ] = 1024
     lossless_memory_mb: Annotated[
-        Megabytes, Meta(description="megabytes of sets that wait for one lossless subscriber; for all of them half of frame_memory_mb")
+        Megabytes,
+        Meta(description="megabytes of sets that wait for a lossless subscriber; for all, half of frame_memory_mb"),
     ] = 256
     request_memory_mb: Annotated[
         Megabytes, Meta(description="megabytes of pictures and texts that streams hold and unfinished runs wait with")
