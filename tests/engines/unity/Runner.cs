@@ -55,8 +55,10 @@ namespace TexBridge.Check
                 case "curves": return Sequences.Curves(arguments[1], arguments[2]);
                 case "sequence-sample": return Sequences.Sample(arguments[1], arguments[2]);
                 case "sequence-fault": return Sequences.Fault(arguments[1], arguments[2]);
+                case "pictures": return Sequences.Pictures(arguments[1]);
                 case "blend": return Sequences.Blend(
                     arguments[1], float.Parse(arguments[2], System.Globalization.CultureInfo.InvariantCulture));
+                case "walk": return Walk.Run(arguments[1], arguments);
                 case "shaders": return Sequences.Shaders();
                 case "window": return Play.Window(arguments[1]);
                 default: throw new ArgumentException(arguments[0]);

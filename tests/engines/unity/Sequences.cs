@@ -182,6 +182,30 @@ namespace TexBridge.Check
             return 0;
         }
 
+        /// <summary>A sequence whose camera pictures come frame by frame: grey of 40, 80 ... goes in and comes out.</summary>
+        public static int Pictures(string address)
+        {
+            using (var client = new TexBridgeClient(new ClientOptions { Address = address, Client = "a test" }))
+            {
+                client.Start();
+                client.Open("unity_plates", "camera_blend", new OpenOptions { Mode = "oneshot" });
+                var tracks = new TrackSet().Set("amount", 0, 0.0);
+                var how = new SequenceOptions { Images = new[] { "camera" } };
+                using (var sequence = client.Sequence("unity_plates", 5, tracks, how))
+                {
+                    sequence.Accepted.Wait(LimitMs);
+                    for (var index = 0; index < 5; index++)
+                    {
+                        var plate = Enumerable.Repeat((byte)(40 * (index + 1)), 64 * 64 * 3).ToArray();
+                        var value = PictureValue.Pixels(plate, 64, 64, PixelFormat.Rgb8, true);
+                        if (!sequence.SendPicture("camera", index, value).Wait(LimitMs)) throw new TimeoutException("picture");
+                    }
+                    for (var index = 0; index < 5; index++) Console.WriteLine(sequence.WaitFor(index, LimitMs)[0].ToArray()[0]);
+                }
+            }
+            return 0;
+        }
+
         /// <summary>A live stream with cross-fade: held steps between two pictures, each number once as itself.</summary>
         public static int Blend(string address, float fps)
         {

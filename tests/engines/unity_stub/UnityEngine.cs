@@ -358,7 +358,11 @@ namespace UnityEngine
     public sealed class TooltipAttribute : Attribute { public TooltipAttribute(string tooltip) { } }
 
     [AttributeUsage(AttributeTargets.Class)]
-    public sealed class AddComponentMenu : Attribute { public AddComponentMenu(string menuName) { } }
+    public sealed class AddComponentMenu : Attribute
+    {
+        public readonly string componentMenu;
+        public AddComponentMenu(string menuName) { componentMenu = menuName; }
+    }
 
     [AttributeUsage(AttributeTargets.Class)]
     public sealed class DefaultExecutionOrder : Attribute

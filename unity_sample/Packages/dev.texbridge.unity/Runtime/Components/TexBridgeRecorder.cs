@@ -80,12 +80,17 @@ namespace TexBridge
         public void Record()
         {
             Stop();
+            begun = true;
             if (texture == null) texture = GetComponent<TexBridgeTexture>();
+            if (texture == null || TexBridgeConnection.First == null)
+            {
+                Debug.LogError("TexBridge: a recorder needs a TexBridgeTexture and an enabled TexBridgeConnection", this);
+                return;
+            }
             var how = new SequenceOptions { First = firstFrame, Fps = framesPerSecond };
             if (seed >= 0) how.Seed = (ulong)seed;
             sequence = texture.BeginSequence(frames, AllTracks(), how);
             Index = -1;
-            begun = true;
             rateBefore = Time.captureFramerate;
             Time.captureFramerate = framesPerSecond;
         }
