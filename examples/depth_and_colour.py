@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from own_bridge import own_bridge
 from PIL import Image
 
 from bridge.client import Client
@@ -62,29 +63,13 @@ GRAPH = {
 
 
 @contextlib.asynccontextmanager
-async def own_bridge():
-    """`texbridge serve` with the embedded ComfyUI and the workflow above, on free ports; gives its TCP door."""
-    doors = [word for door in ("osc", "link", "tcp", "http") for word in (f"--{door}", "127.0.0.1:0")]
+async def bridge_with_graph():
+    """A bridge of one's own that has the workflow above; gives the address of its TCP door."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "depth_and_colour").mkdir()
         (Path(folder) / "depth_and_colour" / "workflow_api.json").write_text(json.dumps(GRAPH), encoding="utf-8")
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bridge", "serve", "--embedded", "--json", "--workflows", folder, *doors),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        try:
-            assert process.stdout is not None
-            while line := await process.stdout.readline():
-                told = json.loads(line) if line.startswith(b"{") else {}
-                if told.get("ready"):
-                    break
-            else:
-                raise SystemExit("the bridge ended before it was ready")
-            yield told["tcp"]
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-            await process.communicate()
+        async with own_bridge("--workflows", folder) as address:
+            yield address
 
 
 def corner(pixels, threshold):
@@ -136,7 +121,7 @@ def contact_sheet(sets):
 
 async def main(options):
     async with contextlib.AsyncExitStack() as stack:
-        address = options.bridge or await stack.enter_async_context(own_bridge())
+        address = options.bridge or await stack.enter_async_context(bridge_with_graph())
         sets = await collect(options, address)
     names = ", ".join(sets[0][1])
     print(f"sets     {len(sets)} of {options.pictures}, each of {names}")

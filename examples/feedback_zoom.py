@@ -9,40 +9,18 @@ The bridge keeps the loop; what is moved here while it runs is what a fader or a
 import argparse
 import asyncio
 import contextlib
-import json
 import math
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from own_bridge import own_bridge
 from PIL import Image
 
 from bridge.client import Client
 
 SHEET_PICTURES, CELL = 6, 200
-
-
-@contextlib.asynccontextmanager
-async def own_bridge():
-    """`texbridge serve` with the embedded ComfyUI, on free ports; gives the address of its TCP door."""
-    doors = [word for door in ("osc", "link", "tcp", "http") for word in (f"--{door}", "127.0.0.1:0")]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bridge", "serve", "--embedded", "--json", *doors, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        assert process.stdout is not None
-        while line := await process.stdout.readline():
-            told = json.loads(line) if line.startswith(b"{") else {}
-            if told.get("ready"):
-                break
-        else:
-            raise SystemExit("the bridge ended before it was ready")
-        yield told["tcp"]
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.communicate()
 
 
 async def steer(client, began):

@@ -10,11 +10,11 @@ the order of their index all the same. The same tracks give the same frames, who
 import argparse
 import asyncio
 import contextlib
-import json
 import sys
 import time
 from pathlib import Path
 
+from own_bridge import own_bridge
 from PIL import Image
 
 from bridge.client import Client
@@ -32,28 +32,6 @@ def tracks(frames):
         "noise": [[0, 0.0], [last // 3, 0.0], [last, 0.35, "cubic_in"]],
         "prompt": [[0, "day"], [last // 2, "dusk"]],  # text switches at its key
     }
-
-
-@contextlib.asynccontextmanager
-async def own_bridge():
-    """`texbridge serve` with the embedded ComfyUI, on free ports; gives the address of its TCP door."""
-    doors = [word for door in ("osc", "link", "tcp", "http") for word in (f"--{door}", "127.0.0.1:0")]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bridge", "serve", "--embedded", "--json", *doors, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        assert process.stdout is not None
-        while line := await process.stdout.readline():
-            told = json.loads(line) if line.startswith(b"{") else {}
-            if told.get("ready"):
-                break
-        else:
-            raise SystemExit("the bridge ended before it was ready")
-        yield told["tcp"]
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.communicate()
 
 
 async def record(options, address):
