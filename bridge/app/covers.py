@@ -23,7 +23,7 @@ from typing import Final
 
 from bridge.app.bridge import Bridge
 from bridge.app.held import HeldPictures
-from bridge.app.picture_sets import PictureSet
+from bridge.app.picture_sets import PictureSet, release_all
 from bridge.app.records import ViewerSet
 from bridge.app.viewers import Viewer, Wants
 from bridge.codec.blends import mix_pixels, shade_pixels
@@ -253,8 +253,7 @@ class Covers:
                     if self._fades.get(stream.number) is fade and payloads:
                         self._offer(stream, viewers, ViewerSet(shared, tuple(payloads), held=True))
                 finally:
-                    for _, payload in payloads:
-                        payload.release()
+                    release_all(payloads)
         except RuntimeError:
             logger.debug("stream %s: a newer set came while its blend was made", stream.name)
         finally:
@@ -295,9 +294,7 @@ class Covers:
         now = self._bridge.clock()
         for viewer in viewers:
             if self._bridge.viewers.get(stream.number, viewer.key) is viewer:
-                for _, payload in item.payloads:
-                    payload.retain()
-                viewer.blend(item, now)
+                viewer.blend(item.share(), now)
 
     def _stop(self, stream: int) -> None:
         fade = self._fades.pop(stream, None)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
+from bridge.app.picture_sets import release_all
 from bridge.app.records import ViewerSet
 from bridge.app.timer import Handle
 from bridge.delivery.cross_fade import Blend, CrossFade, Turn
@@ -85,8 +86,6 @@ class ViewerFade:
     ) -> None:
         """`sink_for(size)` names the sink of this viewer's payloads for pictures of a size; it is asked in a thread."""
         self.fps = fps
-        self.blended = 0
-        """Blends that were made."""
         self._fade: CrossFade[ViewerSet] = CrossFade(fps)
         self._pool = pool
         self._sink_for = sink_for
@@ -117,9 +116,7 @@ class ViewerFade:
         self._turn += 1
         kept = None
         if item is not None and item.number:
-            for _, payload in item.payloads:
-                payload.retain()
-            kept = ViewerSet(item.shared, item.payloads)
+            kept = ViewerSet(item.shared, item.share().payloads)
         self._take(self._fade.start_from(kept), self._clock())
 
     def settle(self) -> None:
@@ -139,9 +136,7 @@ class ViewerFade:
         screen = self._screen
         if turn.show is not None and screen is not None:
             self._turn += 1
-            for _, payload in turn.show.payloads:
-                payload.retain()
-            screen.show(ViewerSet(turn.show.shared, turn.show.payloads), now)
+            screen.show(ViewerSet(turn.show.shared, turn.show.share().payloads), now)
         if turn.blend is not None and screen is not None:
             self._begin(turn.blend, screen)
         for item in turn.dropped:
@@ -178,7 +173,7 @@ class ViewerFade:
     ) -> None:
         made: tuple[tuple[int, Payload], ...] | None = None
         try:
-            made = await self._pool.run(partial(_mixed, pairs, share, self._sink_for), _release)
+            made = await self._pool.run(partial(_mixed, pairs, share, self._sink_for), release_all)
         except TexbridgeError as error:
             logger.debug("a blend is left out: %s", error)
         finally:
@@ -189,9 +184,8 @@ class ViewerFade:
         if made is None:
             return
         if self._screen is None or turn != self._turn or not self._screen.takes_blend(shown.number):
-            _release(made)
+            release_all(made)
             return
-        self.blended += 1
         self._screen.blend(ViewerSet(shown.shared, made, held=True), self._clock())
 
 
@@ -212,11 +206,6 @@ def _mixed(
         for (output, one), (_, two) in pairs:
             made.append((output, mix_payloads(one, two, share, sink_for(Size(two.width, two.height)))))
     except BaseException:
-        _release(made)
+        release_all(made)
         raise
     return tuple(made)
-
-
-def _release(payloads: Iterable[tuple[int, Payload]]) -> None:
-    for _, payload in payloads:
-        payload.release()
