@@ -23,8 +23,8 @@ from typing import Final
 
 from bridge.app.bridge import Bridge
 from bridge.app.held import HeldPictures
-from bridge.app.picture_sets import PictureSet, release_all
-from bridge.app.records import ViewerSet
+from bridge.app.picture_sets import PictureSet
+from bridge.app.records import ViewerSet, release_all
 from bridge.app.viewers import Viewer, Wants
 from bridge.codec.blends import mix_pixels, shade_pixels
 from bridge.codec.pixels import Pixels

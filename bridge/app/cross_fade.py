@@ -12,8 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
-from bridge.app.picture_sets import release_all
-from bridge.app.records import ViewerSet
+from bridge.app.records import ViewerSet, release_all
 from bridge.app.timer import Handle
 from bridge.delivery.cross_fade import Blend, CrossFade, Turn
 from bridge.errors import ErrorCode, InvalidValueError, NotAllowedError, TexbridgeError

@@ -15,9 +15,8 @@ from typing import Any, Final
 from bridge.app.bridge import Bridge
 from bridge.app.held_forms import HeldForms
 from bridge.app.last_frames import LastFrames
-from bridge.app.picture_sets import release_all
 from bridge.app.placeholder import Still, black_payload, drawn_still
-from bridge.app.records import ReleasedSet, ViewerSet
+from bridge.app.records import ReleasedSet, ViewerSet, release_all
 from bridge.app.viewers import Viewer
 from bridge.codec.payloads import BLOCK_FORMATS
 from bridge.errors import TexbridgeError

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bridge.app.records import Request
+from bridge.app.records import Request, release_all
 from bridge.app.viewers import Wants
 from bridge.errors import BackendError, ErrorCode, PictureDecodeError, TexbridgeError
 from bridge.frames.decode import DecodeLineFullError
@@ -115,12 +115,6 @@ async def first_usable(making: Iterable[asyncio.Future[tuple[tuple[int, Payload]
     if full is not None and not failed:
         raise full
     return failed
-
-
-def release_all(payloads: Iterable[tuple[int, Payload]]) -> None:
-    """Give back what was made for a viewer that doesn't get it."""
-    for _, payload in payloads:
-        payload.release()
 
 
 @dataclass(frozen=True, slots=True)

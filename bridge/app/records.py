@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bridge.frames.packets import Payload
@@ -97,5 +97,10 @@ class ViewerSet:
 
     def release(self) -> None:
         """Give the payloads back: the set was sent, or never will be."""
-        for _, payload in self.payloads:
-            payload.release()
+        release_all(self.payloads)
+
+
+def release_all(payloads: Iterable[tuple[int, Payload]]) -> None:
+    """Give back what was made for a viewer that doesn't get it."""
+    for _, payload in payloads:
+        payload.release()

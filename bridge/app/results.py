@@ -15,8 +15,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from bridge.app.picture_sets import AttemptPictures, InWork, Judge, PictureSet, first_usable, release_all
-from bridge.app.records import ReleasedSet, Request, ViewerSet
+from bridge.app.picture_sets import AttemptPictures, InWork, Judge, PictureSet, first_usable
+from bridge.app.records import ReleasedSet, Request, ViewerSet, release_all
 from bridge.app.shown import ShownSets
 from bridge.app.viewers import Viewers, Wants
 from bridge.backends.records import BackendPicture, BackendProgress

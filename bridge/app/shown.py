@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bridge.app.picture_sets import PictureSet, release_all
-from bridge.app.records import ReleasedSet, ViewerSet
+from bridge.app.picture_sets import PictureSet
+from bridge.app.records import ReleasedSet, ViewerSet, release_all
 from bridge.app.viewers import Viewer, Wants
 from bridge.frames.packets import Payload, PayloadSource
 
