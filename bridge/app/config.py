@@ -439,6 +439,11 @@ def parse_listen(text: str, what: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def reached_at(host: str) -> str:
+    """Give where a program on this machine reaches who listens at `host`, which may stand for every address."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
 def is_loopback(host: str) -> bool:
     """True for `localhost` and addresses of the loopback range."""
     try:

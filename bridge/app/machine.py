@@ -15,7 +15,7 @@ from typing import Final
 
 from PIL import features
 
-from bridge.app.config import Config, parse_listen
+from bridge.app.config import Config, parse_listen, reached_at
 from bridge.app.doctor import Port
 from bridge.app.port_ranges import COMMANDS, parse_excluded_ranges, range_with
 from bridge.codec.framing import LengthDecoder, encode_length
@@ -163,7 +163,7 @@ def why_not(door: str, host: str, port: int, kind: socket.SocketKind) -> str:
 
 async def who_is_there(door: str, host: str, port: int) -> str:
     """Give `texbridge VERSION` if one answers at this door, else an empty text."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host = reached_at(host)
     ask = {"tcp": _ask_tcp, "link": _ask_http, "http": _ask_http}.get(door)
     if ask is None:
         return ""

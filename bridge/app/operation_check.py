@@ -4,36 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from typing import Final
 
-import aiohttp
-
-from bridge.app.config import BackendConfig, Config, parse_listen
+from bridge.app.config import BackendConfig, Config
 from bridge.app.doctor import Check, Verdict
-
-ASK_WITHIN_S: Final = 2.0
-_MOST_BYTES: Final = 1 << 20
+from bridge.app.http_question import ask_http
 
 
 async def ask_warnings(config: Config) -> Mapping[str, str]:
     """Give what the bridge at the HTTP door warns of, by backend; empty if none answers there, or all is well."""
-    if not config.http.listen:
-        return {}
-    host, port = parse_listen(config.http.listen, "http.listen")
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz"
-    headers = {"Authorization": f"Bearer {config.link.token}"} if config.link.token else {}
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ASK_WITHIN_S)) as session,
-            session.get(url, headers=headers, allow_redirects=False) as answer,
-        ):
-            if (answer.content_length or 0) > _MOST_BYTES:
-                return {}
-            told = await answer.json(content_type=None)
-    except (aiohttp.ClientError, OSError, ValueError):
-        return {}
-    warnings = told.get("warnings") if isinstance(told, dict) else None
+    warnings = (await ask_http(config, "/readyz")).get("warnings")
     if not isinstance(warnings, dict):
         return {}
     return {str(name)[:200]: str(words)[:1000] for name, words in warnings.items()}

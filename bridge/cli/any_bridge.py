@@ -2,80 +2,157 @@
 
 from __future__ import annotations
 
-import argparse
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
-import aiohttp
 import msgspec
 
-from bridge.app.config import Config
-from bridge.app.serve import UP_WITHIN_S, Server
+from bridge.app.backends import find_comfy
+from bridge.app.config import BackendConfig, Config, parse_listen, reached_at
+from bridge.app.http_question import ask_http
+from bridge.app.serve import UP_WITHIN_S, Server, make_library
 from bridge.cli.own_bridge import connect_bridge
-from bridge.cli.run import choose_backend, running_bridge
 from bridge.client import Client
-from bridge.errors import BackendError, BridgeError, ConfigError, ErrorCode
-
-NAME: Final = "texbridge render"
-HEALTH_S: Final = 2.0
-PICTURE_BYTES: Final = 256 * 1024 * 1024
+from bridge.embedded import NODE_TYPES
+from bridge.errors import BackendError, BridgeError, ConfigError, DecodeError, ErrorCode
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class FoundBridge:
-    """A connected bridge: who makes the pictures, for people, and what with, for a record."""
+    """A connected bridge. `where` says for people who makes the pictures; `own` is a private one."""
 
     client: Client
     where: str
-    versions: dict[str, Any] = field(default_factory=dict)
+    own: Server | None = None
+    is_configured: bool = False
+    """True for the one that runs at the configured addresses."""
 
 
 @asynccontextmanager
-async def bridge_for(workflow: str, options: argparse.Namespace, config: Config) -> AsyncIterator[FoundBridge]:
-    """Give a bridge that can run `workflow`; a private one ends with the context.
+async def any_bridge(
+    workflow: str,
+    config: Config,
+    name: str,
+    *,
+    private: bool,
+    to: str = "",
+    timeout_s: float = UP_WITHIN_S,
+    least_message_bytes: int = 0,
+    log_errors: bool = True,
+) -> AsyncIterator[FoundBridge]:
+    """Give a bridge that can run `workflow`; `name` is ours. A `private` one ends with the context.
 
-    `options` has `to`, `comfy`, `workflows`, `embedded` and `timeout`. Raises:
+    A private one takes messages of `least_message_bytes`, whatever is configured, and logs what is wrong with
+    workflows if it is to.
+
+    Raises:
         ConfigError: a bad address. BridgeError, BackendError: nobody answers there, or no ComfyUI can run it.
         NotAllowedError: the token is refused.
     """
-    if options.to:
-        async with await _named(options.to, config) as client:
-            yield FoundBridge(client, f"the bridge at {options.to}", {"bridge": client.welcome.server})
+    if to:
+        async with await _named(to, name, config) as client:
+            yield FoundBridge(client, f"the bridge at {to}")
         return
-    private = bool(options.comfy or options.workflows or options.embedded)
-    if not private and config.tcp.listen and (running := await running_bridge(config, NAME)) is not None:
+    if not private and config.tcp.listen and (running := await running_bridge(config, name)) is not None:
         async with running as client:
-            versions = {"bridge": client.welcome.server, "comfyui": await _told_backends(config)}
-            yield FoundBridge(client, f"the bridge at {config.tcp.listen}", versions)
+            yield FoundBridge(client, f"the bridge at {config.tcp.listen}", is_configured=True)
         return
     chosen = await choose_backend(workflow, config)
-    # A private bridge takes pictures that no engine would send: 4K of floats has 33 MB.
-    most = max(chosen.limits.max_message_bytes, PICTURE_BYTES)
+    most = max(chosen.limits.max_message_bytes, least_message_bytes)
     limits = msgspec.structs.replace(chosen.limits, max_message_bytes=most)
-    server = Server(msgspec.structs.replace(chosen, limits=limits), log_errors=False)
+    server = Server(msgspec.structs.replace(chosen, limits=limits), log_errors=log_errors)
     await server.start()
     try:
         where = " or ".join(str(backend.info()["url"]) for backend in server.bridge.backends)
-        if not await server.wait_for_comfy(min(UP_WITHIN_S, options.timeout)):
+        if not await server.wait_for_comfy(min(UP_WITHIN_S, timeout_s)):
             raise BackendError(f"no ComfyUI answers at {where}; is it running?", code=ErrorCode.BACKEND_UNAVAILABLE)
         assert server.addresses.tcp is not None
-        async with await Client.connect(server.addresses.tcp, client=NAME, token=config.link.token or None) as client:
-            comfyui = backend_versions([backend.info() for backend in server.bridge.backends])
-            name = "the embedded ComfyUI" if server.embedded else where
-            yield FoundBridge(client, name, {"bridge": client.welcome.server, "comfyui": comfyui})
+        async with await Client.connect(server.addresses.tcp, client=name, token=config.link.token or None) as client:
+            yield FoundBridge(client, "the embedded ComfyUI" if server.embedded else where, server)
     finally:
         await server.close()
 
 
-async def _named(address: str, config: Config) -> Client:
+async def _named(address: str, name: str, config: Config) -> Client:
     try:
-        return await connect_bridge(address, NAME, config)
+        return await connect_bridge(address, name, config)
     except ValueError as error:
         raise ConfigError(f"--to {address}: {error}") from error
     except OSError as error:  # TimeoutError and LinkLostError too
         raise BridgeError(f"no bridge answers at {address}; `texbridge serve` starts one") from error
+
+
+async def running_bridge(config: Config, name: str) -> Client | None:
+    """Give a connection to the bridge at the configured address, None if nothing listens there; `name` is ours.
+
+    Raises:
+        BridgeError: something listens there that is no bridge. NotAllowedError: it refuses the token.
+    """
+    host, port = parse_listen(config.tcp.listen, "tcp.listen")
+    host = reached_at(host)
+    if not port:
+        return None
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1.0)
+    except (OSError, TimeoutError):
+        return None
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        return await connect_bridge(address, name, config)
+    except (OSError, DecodeError) as error:  # TimeoutError and LinkLostError are OSErrors
+        raise BridgeError(
+            f"something listens at {address}, but not as a bridge does ({error}); "
+            "name another address in tcp.listen, or a ComfyUI with --comfy URL"
+        ) from error
+
+
+async def choose_backend(workflow: str, config: Config) -> Config:
+    """Give the configuration of a private bridge, on whatever ComfyUI can run this workflow.
+
+    Raises:
+        BackendError: none can. UnknownNameError, WorkflowError: there is no such workflow, or it is broken.
+    """
+    needed = make_library(config.workflows.folders, log_errors=False)[0].get(workflow).required_class_types
+    private = msgspec.structs.replace(
+        config,
+        osc=msgspec.structs.replace(config.osc, listen=""),
+        link=msgspec.structs.replace(config.link, listen=""),
+        http=msgspec.structs.replace(config.http, listen=""),
+        tcp=msgspec.structs.replace(config.tcp, listen="127.0.0.1:0"),
+        workflows=msgspec.structs.replace(config.workflows, reload=False),
+        streams={},
+    )
+    if config.backend:
+        return private
+    if not config.embedded.enabled and (url := await find_comfy(config.search.places)) is not None:
+        return msgspec.structs.replace(private, backend=(BackendConfig(url=url),))
+    missing = sorted(set(needed) - set(NODE_TYPES))
+    if missing:
+        raise BackendError(
+            f"no ComfyUI is running here, and the embedded one has no {', '.join(missing)}; "
+            "start ComfyUI, or name one with --comfy URL",
+            code=ErrorCode.BACKEND_UNAVAILABLE,
+        )
+    return msgspec.structs.replace(private, embedded=msgspec.structs.replace(config.embedded, enabled=True))
+
+
+async def versions(found: FoundBridge, config: Config) -> dict[str, Any]:
+    """Give what a bridge and its ComfyUIs are, as far as they tell it, for a record."""
+    facts: dict[str, Any] = {"bridge": found.client.welcome.server}
+    if found.own is not None:
+        facts["comfyui"] = backend_versions([backend.info() for backend in found.own.bridge.backends])
+    elif found.is_configured:
+        told = (await ask_http(config, "/healthz")).get("backends")
+        backends = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else None
+        facts["comfyui"] = None if backends is None else backend_versions(backends)
+    return facts
 
 
 def backend_versions(backends: list[dict[str, Any]]) -> list[str]:
@@ -87,21 +164,3 @@ def backend_versions(backends: list[dict[str, Any]]) -> list[str]:
         pack = nodes.get("version") if isinstance(nodes, dict) else None
         found.add(f"{words}, texbridge's nodes {pack}" if pack else words)
     return sorted(found)
-
-
-async def _told_backends(config: Config) -> list[str] | None:
-    """What the running bridge's ComfyUIs are, as its HTTP door tells it; None where that can't be had."""
-    host, _, port = config.http.listen.rpartition(":")
-    if not port.isdecimal() or port == "0":
-        return None
-    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
-    headers = {"Authorization": f"Bearer {config.link.token}"} if config.link.token else {}
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=HEALTH_S)) as session,
-            session.get(f"http://{host}:{port}/healthz", headers=headers) as answer,
-        ):
-            told = msgspec.json.decode(await answer.read())
-        return backend_versions([backend for backend in told["backends"] if isinstance(backend, dict)])
-    except (aiohttp.ClientError, OSError, msgspec.DecodeError, KeyError, TypeError):
-        return None

@@ -10,11 +10,10 @@ from bridge.app.card import WORKFLOW
 from bridge.app.config import Config
 from bridge.app.doctor import Check, Verdict
 from bridge.app.orientation import ENGINES, GREYS, draw_sheet, judge_frame
-from bridge.app.serve import UP_WITHIN_S, Server
+from bridge.cli.any_bridge import any_bridge
 from bridge.cli.round_trip import WITHIN_S, make_one, new_stream_name
-from bridge.cli.run import choose_backend, running_bridge
 from bridge.client import Client, Frame
-from bridge.errors import BackendError, ConfigError, ErrorCode, TexbridgeError, UnknownNameError
+from bridge.errors import ConfigError, TexbridgeError, UnknownNameError
 from bridge.types import BYTES_PER_PIXEL, ENCODED_FORMATS, FORMATS_BY_WORD, Origin, PixelFormat
 
 LOSSY_TRANSFERS: Final = ("jpeg", "webp")
@@ -26,22 +25,9 @@ async def orientation_checks(config: Config, *, private: bool) -> list[Check]:
     Raises:
         TexbridgeError: no bridge or no ComfyUI can be asked.
     """
-    if not private and config.tcp.listen and (client := await running_bridge(config, "texbridge doctor")) is not None:
-        async with client:
-            return await _ask(client, f"the bridge at {config.tcp.listen}")
-    server = Server(await choose_backend(WORKFLOW, config))
-    await server.start()
-    try:
-        where = " or ".join(str(backend.info()["url"]) for backend in server.bridge.backends)
-        if not await server.wait_for_comfy(UP_WITHIN_S):
-            raise BackendError(f"no ComfyUI answers at {where}; is it running?", code=ErrorCode.BACKEND_UNAVAILABLE)
-        assert server.addresses.tcp is not None
-        token = config.link.token or None
-        async with await Client.connect(server.addresses.tcp, client="texbridge doctor", token=token) as client:
-            where = "the embedded ComfyUI" if server.embedded else where
-            return await _ask(client, f"a bridge of its own, on {where}")
-    finally:
-        await server.close()
+    async with any_bridge(WORKFLOW, config, "texbridge doctor", private=private) as found:
+        where = found.where if found.own is None else f"a bridge of its own, on {found.where}"
+        return await _ask(found.client, where)
 
 
 async def _ask(client: Client, where: str) -> list[Check]:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from bridge.app.config import Config, find_config, load_config, parse_listen
+from bridge.app.config import Config, find_config, load_config, parse_listen, reached_at
 from bridge.cli.options import add_config
 from bridge.cli.own_bridge import connect_bridge
 from bridge.client import Client
@@ -58,7 +58,7 @@ def tell_bridge(options: argparse.Namespace, work: Callable[[Client], Awaitable[
     address = options.to
     if address is None:
         host, port = parse_listen(config.tcp.listen or f"127.0.0.1:{USUAL_PORT}", "tcp.listen")
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        host = reached_at(host)
         address = f"[{host}]:{port or USUAL_PORT}" if ":" in host else f"{host}:{port or USUAL_PORT}"
     asyncio.run(_tell(address, config, work))
     return 0

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from bridge.app.config import Config
 from bridge.app.serve import catch_signals
-from bridge.cli.any_bridge import FoundBridge, bridge_for
+from bridge.cli.any_bridge import FoundBridge, any_bridge, versions
 from bridge.cli.options import add_comfy, add_config, read_config, sendable, tell_config
 from bridge.cli.printing import printable, say
 from bridge.cli.run import parse_param, parse_size, typed_value
@@ -67,6 +67,8 @@ Exit codes: 0 all frames are there, 1 some are not, 2 bad use or configuration: 
 
 MAX_TIMEOUT_S: Final = 86_400.0
 PRIORITY: Final = 4
+PICTURE_BYTES: Final = 256 * 1024 * 1024
+"""A private bridge takes pictures that no engine would send: 4K of floats has 33 MB."""
 
 
 def add_parser(commands: Any, purpose: str) -> None:
@@ -238,7 +240,16 @@ class _Render:
 
         undo = catch_signals(asyncio.get_running_loop(), stop)
         try:
-            async with bridge_for(self.order.workflow, options, self.config) as found:
+            async with any_bridge(
+                self.order.workflow,
+                self.config,
+                "texbridge render",
+                private=bool(options.comfy or options.workflows or options.embedded),
+                to=options.to or "",
+                timeout_s=options.timeout,
+                least_message_bytes=PICTURE_BYTES,
+                log_errors=False,
+            ) as found:
                 self.where = found.where
                 await self._make(found)
         except asyncio.CancelledError:
@@ -285,9 +296,8 @@ class _Render:
             raise ConfigError(f"--stream {stream}: there is such a stream already; give another name")
         try:
             told = await client.describe(stream)
-            job = Job(
-                order, described, typed=typed_value, size=opened.size, seed=told.seed or 0, versions=found.versions
-            )
+            facts = await versions(found, self.config)
+            job = Job(order, described, typed=typed_value, size=opened.size, seed=told.seed or 0, versions=facts)
             await asyncio.to_thread(job.find_what_is_there)
             if options.dry_run:
                 self._tell_plan(job)

@@ -12,20 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.app.backends import find_comfy
-from bridge.app.config import BackendConfig, Config, parse_listen
-from bridge.app.serve import UP_WITHIN_S, Server, make_library
+from bridge.app.config import Config
+from bridge.cli.any_bridge import any_bridge
 from bridge.cli.options import add_comfy, add_config, read_config, sendable, tell_config
-from bridge.cli.own_bridge import connect_bridge
 from bridge.client import Client, Frame
 from bridge.client.pictures import picture_value
 from bridge.codec.messages import Finished
-from bridge.embedded import NODE_TYPES
-from bridge.errors import BackendError, BridgeError, ConfigError, DecodeError, ErrorCode, TexbridgeError
+from bridge.errors import BackendError, ConfigError, ErrorCode, TexbridgeError
 from bridge.types import Outcome, StreamState
 
 DESCRIPTION = """\
@@ -120,78 +116,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _run(picture: Picture, config: Config, *, private: bool) -> int:
-    if not private and config.tcp.listen and (client := await running_bridge(config, "texbridge run")) is not None:
-        async with client:
-            return await _make(picture, client, f"the bridge at {config.tcp.listen}")
-    server = Server(await choose_backend(picture.workflow, config), log_errors=False)
-    await server.start()
-    try:
-        where = " or ".join(str(backend.info()["url"]) for backend in server.bridge.backends)
-        if not await server.wait_for_comfy(min(UP_WITHIN_S, picture.timeout_s)):
-            raise BackendError(f"no ComfyUI answers at {where}; is it running?", code=ErrorCode.BACKEND_UNAVAILABLE)
-        assert server.addresses.tcp is not None
-        token = config.link.token or None
-        async with await Client.connect(server.addresses.tcp, client="texbridge run", token=token) as client:
-            return await _make(picture, client, "the embedded ComfyUI" if server.embedded else where)
-    finally:
-        await server.close()
-
-
-async def running_bridge(config: Config, name: str) -> Client | None:
-    """Give a connection to the bridge at the configured address, None if nothing listens there; `name` is ours.
-
-    Raises:
-        BridgeError: something listens there that is no bridge. NotAllowedError: it refuses the token.
-    """
-    host, port = parse_listen(config.tcp.listen, "tcp.listen")
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    if not port:
-        return None
-    try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1.0)
-    except (OSError, TimeoutError):
-        return None
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    try:
-        return await connect_bridge(address, name, config)
-    except (OSError, DecodeError) as error:  # TimeoutError and LinkLostError are OSErrors
-        raise BridgeError(
-            f"something listens at {address}, but not as a bridge does ({error}); "
-            "name another address in tcp.listen, or a ComfyUI with --comfy URL"
-        ) from error
-
-
-async def choose_backend(workflow: str, config: Config) -> Config:
-    """Give the configuration of a private bridge, on whatever ComfyUI can run this workflow.
-
-    Raises:
-        BackendError: none can. UnknownNameError, WorkflowError: there is no such workflow, or it is broken.
-    """
-    needed = make_library(config.workflows.folders, log_errors=False)[0].get(workflow).required_class_types
-    private = msgspec.structs.replace(
-        config,
-        osc=msgspec.structs.replace(config.osc, listen=""),
-        link=msgspec.structs.replace(config.link, listen=""),
-        http=msgspec.structs.replace(config.http, listen=""),
-        tcp=msgspec.structs.replace(config.tcp, listen="127.0.0.1:0"),
-        workflows=msgspec.structs.replace(config.workflows, reload=False),
-        streams={},
-    )
-    if config.backend:
-        return private
-    if not config.embedded.enabled and (url := await find_comfy(config.search.places)) is not None:
-        return msgspec.structs.replace(private, backend=(BackendConfig(url=url),))
-    missing = sorted(set(needed) - set(NODE_TYPES))
-    if missing:
-        raise BackendError(
-            f"no ComfyUI is running here, and the embedded one has no {', '.join(missing)}; "
-            "start ComfyUI, or name one with --comfy URL",
-            code=ErrorCode.BACKEND_UNAVAILABLE,
-        )
-    return msgspec.structs.replace(private, embedded=msgspec.structs.replace(config.embedded, enabled=True))
+    async with any_bridge(
+        picture.workflow, config, "texbridge run", private=private, timeout_s=picture.timeout_s, log_errors=False
+    ) as found:
+        return await _make(picture, found.client, found.where)
 
 
 async def _make(picture: Picture, client: Client, where: str) -> int:

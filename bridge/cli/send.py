@@ -9,7 +9,7 @@ import socket
 import struct
 from typing import Any, Final
 
-from bridge.app.config import find_config, load_config, parse_listen
+from bridge.app.config import find_config, load_config, parse_listen, reached_at
 from bridge.cli.options import add_config, sendable
 from bridge.codec.osc import encode_osc_message
 from bridge.errors import ConfigError
@@ -88,8 +88,7 @@ def find_target(to: str | None, config: str | None) -> tuple[str, int]:
         return host, port
     listen = load_config(find_config(config)).osc.listen
     host, port = parse_listen(listen or "127.0.0.1:0", "osc.listen")
-    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-    return here.get(host, host), port or USUAL_PORT
+    return reached_at(host), port or USUAL_PORT
 
 
 def check_address(address: str) -> None:
