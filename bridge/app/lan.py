@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import os
 import re
 import secrets
 import socket
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from bridge.app.config import Config, is_loopback, parse_listen
 from bridge.errors import ConfigError
+from bridge.whole_files import write_whole
 
 TOKEN_FILE: Final = "lan-token"
 TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,200}")
@@ -57,18 +57,9 @@ def keep_token(folder: Path, *, new: bool = False) -> str:
             )
         return token
     token = secrets.token_urlsafe(24)
-    fresh = folder / f".{TOKEN_FILE}.{secrets.token_hex(4)}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(token + "\n")
-            os.replace(fresh, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                fresh.unlink()
-            raise
+        write_whole(path, f"{token}\n".encode("ascii"), private=True)
     except OSError as error:
         raise ConfigError(f"can't keep a token in {path}: {error.strerror or error}; set link.token instead") from None
     return token

@@ -22,13 +22,13 @@ from typing import Final
 
 import msgspec
 
-from bridge.app.whole_files import write_whole
 from bridge.codec.picture_header import PictureLimits
 from bridge.codec.pixels import Pixels, decode_picture, encode_picture
 from bridge.errors import PictureDecodeError
 from bridge.frames.packets import Undecoded
 from bridge.streams.names import STREAM_NAME
 from bridge.types import PixelFormat
+from bridge.whole_files import write_whole
 
 MAX_FILES: Final = 64
 MAX_FILE_BYTES: Final = 256 << 20
@@ -133,7 +133,7 @@ class LastFrameFolder:
                 state = other.stat()
                 if other != path:
                     found.append((state.st_mtime, state.st_size, other))
-        for left in self.path.glob(".stream-*.zip.*"):
+        for left in self.path.glob(".stream-*.zip*"):
             with contextlib.suppress(OSError):
                 if time.time() - left.stat().st_mtime > STALE_S:
                     left.unlink()

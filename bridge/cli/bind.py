@@ -18,10 +18,10 @@ from bridge.app.config import BackendConfig, Config, find_config, load_config
 from bridge.app.data import data_folder
 from bridge.app.object_info import fetch_object_info
 from bridge.app.watch import MAX_FILE_BYTES, read_files
-from bridge.app.whole_files import write_whole
 from bridge.cli.options import add_comfy_headers, backend_door, comfy_door, tell_config
 from bridge.cli.printing import say
 from bridge.errors import ConfigError, TexbridgeError
+from bridge.whole_files import write_whole
 from bridge.workflow.bind import BoundFile, bind_workflow
 from bridge.workflow.check import ProblemKind, check_against
 from bridge.workflow.library import BINDING_FILE, WORKFLOW_FILE

@@ -14,7 +14,7 @@ from bridge.render.manifest import FrameRecord, Manifest, is_of_nothing, read_ma
 from bridge.render.order import Order
 from bridge.render.outputs import VideoOutput, make_outputs
 from bridge.render.shot import Shot, Typed
-from bridge.render.whole_files import file_digest, file_facts, remove_parts
+from bridge.render.written_files import file_digest, file_facts, remove_parts
 
 _SHOWN: Final = 3
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bridge.errors import ConfigError
-from bridge.render.whole_files import write_whole
+from bridge.whole_files import write_whole
 
 VERSION: Final = 1
 MAX_BYTES: Final = 256 * 1024 * 1024

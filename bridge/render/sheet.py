@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from bridge.render.whole_files import write_whole
+from bridge.whole_files import write_whole
 
 MOST: Final = 24
 COLUMNS: Final = 6

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.errors import ConfigError
-from bridge.render.whole_files import whole_file
+from bridge.whole_files import whole_file
 
 SUFFIXES: Final = frozenset({".mp4", ".mov", ".mkv"})
 CODECS: Final = {

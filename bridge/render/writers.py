@@ -24,8 +24,9 @@ from bridge.errors import ConfigError
 from bridge.render.exr import need_exr, read_exr, write_exr
 from bridge.render.patterns import FilePattern
 from bridge.render.png16 import decode_png16, encode_png16
-from bridge.render.whole_files import file_facts, whole_file
+from bridge.render.written_files import file_facts
 from bridge.types import OutputKind
+from bridge.whole_files import whole_file
 
 SUFFIXES: Final = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".exr": "exr"}
 _PNG_LEVEL: Final = 6

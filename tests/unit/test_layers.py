@@ -16,15 +16,16 @@ BASE = ("types", "errors")
 ALLOWED: dict[str, tuple[str, ...]] = {
     "types": (),
     "errors": (),
+    "whole_files": (),
     **dict.fromkeys(PURE, BASE),
     "links": (*PURE, *BASE),
     "backends": (*PURE, *BASE),
     "frames": (*PURE, *BASE),
     "embedded": (),
-    "app": (*IO, *PURE, *BASE),
+    "app": (*IO, *PURE, "whole_files", *BASE),
     "client": ("codec", *BASE),
-    "render": ("client", "codec", "streams", *BASE),
-    "cli": ("app", "client", "render", "embedded", "codec", "workflow", *BASE),
+    "render": ("client", "codec", "streams", "whole_files", *BASE),
+    "cli": ("app", "client", "render", "embedded", "codec", "workflow", "whole_files", *BASE),
     "__main__": ("cli",),
 }
 IMPURE_MODULES = {"asyncio", "socket", "time", "os", "logging", "threading", "subprocess", "random", "secrets"}

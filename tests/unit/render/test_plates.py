@@ -9,7 +9,7 @@ from PIL import Image
 from bridge.codec.light import linear_of
 from bridge.errors import ConfigError
 from bridge.render.plates import Plates, encoded_colour, refuse_missing
-from bridge.render.whole_files import file_digest
+from bridge.render.written_files import file_digest
 
 RANDOM = np.random.default_rng(4)
 RGB = RANDOM.integers(0, 256, (6, 8, 3), np.uint8)

@@ -11,8 +11,8 @@ from bridge.codec.light import float_table, linear_of
 from bridge.errors import ConfigError
 from bridge.render.patterns import FilePattern
 from bridge.render.png16 import decode_png16
-from bridge.render.whole_files import file_digest
 from bridge.render.writers import FileForm, exact_bytes, file_form, in_8_bits, in_16_bits, read_back
+from bridge.render.written_files import file_digest
 from bridge.types import OutputKind
 
 RANDOM = np.random.default_rng(2)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from bridge.app.whole_files import TRIES, write_whole
+from bridge.whole_files import TRIES, whole_file, write_whole
 
 
 class Holder:
@@ -65,3 +67,43 @@ def test_what_can_not_be_removed_is_no_second_fault(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Path, "unlink", unlink)
     with pytest.raises(PermissionError, match="being used by another process"):
         write_whole(tmp_path / "x", b"new", sleep=holder.waits.append)
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_the_name_comes_last(tmp_path: Path, sync: bool) -> None:
+    path = tmp_path / "0001.png"
+    path.write_bytes(b"old")
+    with whole_file(path, sync=sync) as part:
+        assert part.parent == tmp_path
+        assert part.suffix == ".png"
+        part.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+
+    def fail() -> None:
+        with whole_file(path) as part:
+            part.write_bytes(b"ne")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path, named: bool) -> None:
+    path = tmp_path / "a.png"
+
+    def fail() -> None:
+        with whole_file(path) as part:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *([str(part)] if named else []))
+
+    with pytest.raises(OSError, match=re.escape(repr(str(path)))):
+        fail()
