@@ -89,8 +89,8 @@ class Seeds:
 
     def _steps_at(self, stream: Stream) -> float | None:
         """When a stream is to make a picture because its seed moves on, None if it makes none for that."""
-        walks = stream.mode is Mode.LIVE and stream.seed_moves and stream.seeds.every_s > 0 and not stream.feeds_back
         steps_at = stream.seeds.steps_at
+        walks = stream.mode is Mode.LIVE and stream.seed_moves and not stream.feeds_back
         if not walks or steps_at is None or not stream.viewers or self._actions.is_paused(stream):
             return None
         number, every_s = stream.number, stream.seeds.every_s
@@ -99,11 +99,15 @@ class Seeds:
         return None if rests_at is not None and at >= rests_at else at
 
     def _next_deadline(self) -> float | None:
-        times = (self._steps_at(stream) for stream in self._bridge.streams.by_name.values())
+        times = [self._steps_at(stream) for stream in self._walkers()]
         return min((at for at in times if at is not None), default=None)
 
+    def _walkers(self) -> list[Stream]:
+        """The streams whose seed moves on by seconds: few, and asked for with every event."""
+        return [stream for stream in self._bridge.streams.by_name.values() if stream.seeds.every_s]
+
     def _step(self, now: float) -> None:
-        for stream in list(self._bridge.streams.by_name.values()):
+        for stream in self._walkers():
             at = self._steps_at(stream)
             if at is not None and at <= now:
                 self._asked_at[stream.number] = now
