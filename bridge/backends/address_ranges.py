@@ -52,11 +52,6 @@ def expand_addresses(text: str) -> list[str]:
     return found
 
 
-def is_several(text: str) -> bool:
-    """Whether a text names more than one ComfyUI. Raises as `expand_addresses`."""
-    return len(expand_addresses(text)) > 1
-
-
 def _parts(text: str) -> list[str]:
     """What stands between the commas that part addresses, empty ones left out."""
     parts: list[str] = []
