@@ -34,6 +34,8 @@ def test_values_and_a_run_by_osc_give_a_frame(tmp_path):
             ((number, width, height, latency_ms),) = osc.at("/texbridge/main/frame")
             assert (number, width, height) == (frame.header.number, 32, 16)
             assert latency_ms > 0
+            # The whole is told with the prompt's end, which comes after its picture.
+            await osc.until(lambda: bool(osc.at("/texbridge/main/progress")))
             assert osc.at("/texbridge/main/progress")
             assert all(0 <= share <= 1 for (share,) in osc.at("/texbridge/main/progress"))
             osc.send("/texbridge/main/run", "fill", 1.0, 0.0, 0.0, "note", "x", "seed", 5)
