@@ -131,7 +131,6 @@ def test_the_sample(built, bridge, tmp_path):
     ("how", "got", "words"),
     [
         ("refused", 0, "0 ProtocolException frame 1001 (1 of 6) of unity_fault: "),
-        ("cancelled", 2, "2 ProtocolException frame 1003 (3 of 6) of unity_fault: request "),
         ("passed", 3, "4 InvalidOperationException frame 1005 (5 of 6) of unity_fault: it was passed over"),
     ],
 )
@@ -139,6 +138,15 @@ def test_a_frame_that_cannot_be_had_is_named(built, bridge, how, got, words):
     told = run_csharp(built / "Runner.exe", "sequence-fault", bridge["tcp"], how).splitlines()
     assert told[:-1] == [f"got {index}" for index in range(got)]
     assert told[-1].startswith(words), told
+
+
+def test_after_a_cancellation_the_first_missing_frame_is_named(built, bridge):
+    """Frames that were on their way when it was cancelled are still handed out."""
+    *got, last = run_csharp(built / "Runner.exe", "sequence-fault", bridge["tcp"], "cancelled").splitlines()
+    assert got == [f"got {index}" for index in range(len(got))]
+    assert 2 <= len(got) < 600
+    words = f"{len(got)} ProtocolException frame {1001 + len(got)} ({len(got) + 1} of 600) of unity_fault: request "
+    assert last.startswith(words), last
 
 
 def test_pictures_frame_by_frame(built, bridge):

@@ -162,10 +162,12 @@ namespace TexBridge.Check
                 client.Start();
                 client.Open("unity_fault", "gradient", new OpenOptions { Mode = "oneshot", Width = Width, Height = Height });
                 var tracks = new TrackSet().Set("blur", 0, how == "refused" ? 7 : 0.5);
-                using (var sequence = client.Sequence("unity_fault", 6, tracks, new SequenceOptions { First = 1001 }))
+                // Credit lets a few frames run ahead of a cancellation, never so many.
+                var frames = how == "cancelled" ? 600 : 6;
+                using (var sequence = client.Sequence("unity_fault", frames, tracks, new SequenceOptions { First = 1001 }))
                     try
                     {
-                        for (var index = 0; index < 6; index++)
+                        for (var index = 0; index < frames; index++)
                         {
                             if (how == "cancelled" && index == 2) sequence.Cancel().Wait(LimitMs);
                             if (how == "cancelled" && index == 2) sequence.Finished.Wait(LimitMs);
