@@ -42,9 +42,9 @@ import numpy as np
 
 from benchmarks.goals import Row, median, ms
 from bridge.app.records import ReleasedSet, ViewerSet
-from bridge.app.shared_forms import SharedForms
-from bridge.app.viewer_memory import ViewerMemory
-from bridge.app.viewers import Viewer
+from bridge.app.viewers.memory import ViewerMemory
+from bridge.app.viewers.shared_forms import SharedForms
+from bridge.app.viewers.viewers import Viewer
 from bridge.client import Client
 from bridge.client.shared_memory import MemoryReader
 from bridge.codec import messages as m

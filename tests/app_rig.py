@@ -14,7 +14,7 @@ from typing import Any
 
 from app_engine import LIMIT_S, Engine, Frame, LinkError, OscSocket, wait_until
 
-from bridge.app.config import load_config
+from bridge.app.config.config import load_config
 from bridge.app.serve import Server
 from bridge.embedded import EmbeddedServer
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 from fault_proxy import FaultProxy
 
-from bridge.app.config import load_config
+from bridge.app.config.config import load_config
 from bridge.app.serve import Server
 
 LIMIT_S = 60.0

@@ -26,4 +26,4 @@ class Mute:
 
 def quicken(monkeypatch: Any, limits: Any) -> None:
     """Let the bridge's own backends keep to `limits`, so that a test needs seconds where a show has minutes."""
-    monkeypatch.setattr("bridge.app.backends.ComfyLimits", lambda **_: limits)
+    monkeypatch.setattr("bridge.app.pool.backends.ComfyLimits", lambda **_: limits)

@@ -11,17 +11,17 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from bridge.app.bridge import Bridge
-from bridge.app.covers import Covers, check_fade
-from bridge.app.held import HeldPictures
-from bridge.app.picture_changes import PictureChanges
-from bridge.app.places import Places
+from bridge.app.inputs.picture_changes import PictureChanges
+from bridge.app.pictures.covers import Covers, check_fade
+from bridge.app.pictures.held import HeldPictures
+from bridge.app.pool.places import Places
+from bridge.app.pool.warmup import WarmUps
 from bridge.app.records import ReleasedSet, Request
 from bridge.app.retained import stream_holder
 from bridge.app.seeds import Seeds
 from bridge.app.states import States
 from bridge.app.switches import Switches
-from bridge.app.viewers import Viewer
-from bridge.app.warmup import WarmUps
+from bridge.app.viewers.viewers import Viewer
 from bridge.app.watcher import Watcher
 from bridge.errors import BackendError, BridgeError, ErrorCode, NotAllowedError
 from bridge.scheduler import policy

@@ -15,22 +15,22 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from bridge.app.config import Config
-from bridge.app.drains import Drains
-from bridge.app.feedback_pictures import FeedbackPictures, Step
-from bridge.app.node_prompts import prompt_for
-from bridge.app.previews import Previews
+from bridge.app.config.config import Config
+from bridge.app.inputs.feedback_pictures import FeedbackPictures, Step
+from bridge.app.inputs.uploads import PictureUploads, upload_tag
+from bridge.app.pictures.previews import Previews
+from bridge.app.pictures.results import Results
+from bridge.app.pictures.shown import ShownSets
+from bridge.app.pool.drains import Drains
+from bridge.app.pool.node_prompts import prompt_for
+from bridge.app.pool.troubles import with_memory_words
 from bridge.app.progress import RequestProgress
 from bridge.app.records import ReleasedSet, Request
-from bridge.app.results import Results
 from bridge.app.retained import RetainedValues
 from bridge.app.sequences import Sequences
-from bridge.app.shared_forms import SharedForms
-from bridge.app.shown import ShownSets
 from bridge.app.timer import Handle, PreciseTimer
-from bridge.app.troubles import with_memory_words
-from bridge.app.uploads import PictureUploads, upload_tag
-from bridge.app.viewers import Viewers
+from bridge.app.viewers.shared_forms import SharedForms
+from bridge.app.viewers.viewers import Viewers
 from bridge.backends.pool import BackendPool
 from bridge.backends.records import (
     BackendMute,

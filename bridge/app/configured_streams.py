@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.app.config import Config, StreamConfig
-from bridge.app.doctor import Check, Verdict
+from bridge.app.config.config import Config, StreamConfig
+from bridge.app.doctor.verdicts import Check, Verdict
 from bridge.errors import TexbridgeError
 from bridge.streams.registry import Streams
 from bridge.streams.sizes import check_shape, size_grid

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from bridge.app.config import Config, parse_listen, reached_at
+from bridge.app.config.config import Config, parse_listen, reached_at
 
 ASK_WITHIN_S: Final = 2.0
 _MOST_BYTES: Final = 1 << 20

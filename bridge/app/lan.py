@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from bridge.app.config import Config, is_loopback, parse_listen
+from bridge.app.config.config import Config, is_loopback, parse_listen
 from bridge.errors import ConfigError
 from bridge.whole_files import write_whole
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
-from bridge.app.picture_sets import PictureSet
+from bridge.app.pictures.results import Results
+from bridge.app.pictures.sets import PictureSet
 from bridge.app.records import Request, ViewerSet
-from bridge.app.results import Results
 from bridge.app.retained import RetainedValues, value_bytes
-from bridge.app.viewers import Viewers
+from bridge.app.viewers.viewers import Viewers
 from bridge.delivery.lossless import LosslessOutbox
 from bridge.errors import BridgeError, ErrorCode, InvalidValueError, NotAllowedError, TexbridgeError
 from bridge.scheduler.events import Event, RequestFailed, SequenceMoved

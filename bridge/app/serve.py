@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from bridge.app.actions import Actions
-from bridge.app.backends import Backends, find_comfy, no_comfy
 from bridge.app.bridge import Bridge
-from bridge.app.config import BackendConfig, Config, is_loopback, parse_listen
-from bridge.app.config_map import map_specs
+from bridge.app.config.config import BackendConfig, Config, is_loopback, parse_listen
+from bridge.app.config.map import map_specs
 from bridge.app.configured_streams import snapped_words, stream_options
 from bridge.app.data import data_folder
-from bridge.app.http_hub import HttpHub
-from bridge.app.link_hub import LinkHub
-from bridge.app.machine import who_is_there
-from bridge.app.node_types import NodeTypes
-from bridge.app.osc_hub import OscHub
-from bridge.app.osc_targets import Target
+from bridge.app.doctor.machine import who_is_there
+from bridge.app.http.hub import HttpHub
+from bridge.app.link.hub import LinkHub
+from bridge.app.osc.hub import OscHub
+from bridge.app.osc.targets import Target
 from bridge.app.parent import when_input_ends
-from bridge.app.placeholder import find_still
-from bridge.app.restarts import watch_over
+from bridge.app.pictures.placeholder import find_still
+from bridge.app.pool.backends import Backends, find_comfy, no_comfy
+from bridge.app.pool.node_types import NodeTypes
+from bridge.app.pool.restarts import watch_over
 from bridge.app.timer import PreciseTimer, needs_precise_timer
 from bridge.app.watch import Watch, load_library
 from bridge.backends.faults import BackendGone

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Final
 
 from bridge.app.bridge import Bridge
-from bridge.app.places import Places
+from bridge.app.pool.places import Places
+from bridge.app.pool.troubles import mute_trouble
 from bridge.app.records import Request
-from bridge.app.troubles import mute_trouble
 from bridge.errors import BackendError, ErrorCode, TexbridgeError
 from bridge.scheduler.state import Running
 from bridge.streams.stream import Stream

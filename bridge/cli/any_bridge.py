@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from bridge.app.backends import find_comfy
-from bridge.app.config import BackendConfig, Config, parse_listen, reached_at
+from bridge.app.config.config import BackendConfig, Config, parse_listen, reached_at
 from bridge.app.http_question import ask_http
+from bridge.app.pool.backends import find_comfy
 from bridge.app.serve import UP_WITHIN_S, Server, make_library
 from bridge.cli.own_bridge import connect_bridge
 from bridge.client import Client

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from bridge.app.backend_headers import headers_for, trust
-from bridge.app.config import (
+from bridge.app.config.backend import single_backends
+from bridge.app.config.config import (
     BackendConfig,
     Config,
     find_config,
@@ -22,8 +22,8 @@ from bridge.app.config import (
     parse_listen,
     user_config_folder,
 )
-from bridge.app.config_backend import single_backends
 from bridge.app.lan import read_token
+from bridge.app.pool.headers import headers_for, trust
 from bridge.cli.backend_lines import backend_line, backend_table
 from bridge.cli.options import add_comfy_headers, add_config, read_comfy_headers, sendable
 from bridge.cli.printing import say

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from bridge.app.backend_headers import shown_address
-from bridge.app.config import BackendConfig, Config, find_config, load_config
+from bridge.app.config.config import BackendConfig, Config, find_config, load_config
 from bridge.app.data import data_folder
-from bridge.app.object_info import fetch_object_info
+from bridge.app.pool.headers import shown_address
+from bridge.app.pool.object_info import fetch_object_info
 from bridge.app.watch import MAX_FILE_BYTES, read_files
 from bridge.cli.options import add_comfy_headers, backend_door, comfy_door, tell_config
 from bridge.cli.printing import say

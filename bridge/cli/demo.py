@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from bridge.app.config import load_config
+from bridge.app.config.config import load_config
 from bridge.app.serve import Server
 from bridge.cli.expected import TOLERANCE, Colors, Moments
 from bridge.client import Client

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from bridge import __version__
-from bridge.app import machine
-from bridge.app.backends import find_comfy, no_comfy
-from bridge.app.comfy_check import Comfy, ask_comfy, comfy_checks, workflow_checks
-from bridge.app.config import BackendConfig, Config, find_config, load_config
+from bridge.app.config.config import BackendConfig, Config, find_config, load_config
 from bridge.app.configured_streams import stream_checks
-from bridge.app.doctor import (
+from bridge.app.doctor import machine
+from bridge.app.doctor.comfy_check import Comfy, ask_comfy, comfy_checks, workflow_checks
+from bridge.app.doctor.operation_check import ask_warnings, restart_checks, warning_checks
+from bridge.app.doctor.picture_checks import picture_checks
+from bridge.app.doctor.verdicts import (
     Check,
     Verdict,
     block_check,
@@ -34,8 +35,7 @@ from bridge.app.doctor import (
     report,
     timer_check,
 )
-from bridge.app.operation_check import ask_warnings, restart_checks, warning_checks
-from bridge.app.picture_checks import picture_checks
+from bridge.app.pool.backends import find_comfy, no_comfy
 from bridge.app.runtime import SWITCH_INTERVAL_MS, choose_loop
 from bridge.app.serve import make_library
 from bridge.app.timer import measure_lateness_s

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from bridge.app.config import FILE_NAME
-from bridge.app.config_file import commented_config
+from bridge.app.config.config import FILE_NAME
+from bridge.app.config.file import commented_config
 from bridge.app.data import data_folder
 from bridge.errors import ConfigError
 

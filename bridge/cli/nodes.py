@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bridge.app.node_install import PackStatus, install_pack, pack_status
+from bridge.app.pool.node_install import PackStatus, install_pack, pack_status
 
 DESCRIPTION = """\
 texbridge's nodes for ComfyUI: pictures come as raw pixels and go into memory, many times faster than as PNG files.

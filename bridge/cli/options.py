@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from bridge.app.backend_headers import headers_for, parse_header, trust
-from bridge.app.config import BackendConfig, Config, find_config, load_config
-from bridge.app.config_backend import single_backends
+from bridge.app.config.backend import single_backends
+from bridge.app.config.config import BackendConfig, Config, find_config, load_config
+from bridge.app.pool.headers import headers_for, parse_header, trust
 from bridge.errors import ConfigError
 from bridge.types import Mode
 

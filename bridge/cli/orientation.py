@@ -6,10 +6,10 @@ import contextlib
 from pathlib import Path
 from typing import Final
 
-from bridge.app.card import WORKFLOW
-from bridge.app.config import Config
-from bridge.app.doctor import Check, Verdict
-from bridge.app.orientation import ENGINES, GREYS, draw_sheet, judge_frame
+from bridge.app.config.config import Config
+from bridge.app.doctor.orientation import ENGINES, GREYS, draw_sheet, judge_frame
+from bridge.app.doctor.verdicts import Check, Verdict
+from bridge.app.pictures.card import WORKFLOW
 from bridge.cli.any_bridge import any_bridge
 from bridge.cli.round_trip import WITHIN_S, make_one, new_stream_name
 from bridge.client import Client, Frame

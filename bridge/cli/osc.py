@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any, Final
 
-from bridge.app.config import Config, find_config, load_config, parse_listen, user_config_folder
+from bridge.app.config.config import Config, find_config, load_config, parse_listen, user_config_folder
 from bridge.app.lan import read_token
-from bridge.app.osc_alone import listen_alone
+from bridge.app.osc.alone import listen_alone
 from bridge.cli.options import add_config
 from bridge.cli.printing import printable
 from bridge.errors import BridgeError, ConfigError

@@ -6,7 +6,7 @@ import contextlib
 from typing import Final
 from urllib.parse import urlsplit
 
-from bridge.app.config import Config, is_loopback, user_config_folder
+from bridge.app.config.config import Config, is_loopback, user_config_folder
 from bridge.app.lan import read_token
 from bridge.client import Client
 from bridge.errors import ConfigError, ErrorCode, NotAllowedError

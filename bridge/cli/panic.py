@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from bridge.app.config import Config, find_config, load_config, parse_listen, reached_at
+from bridge.app.config.config import Config, find_config, load_config, parse_listen, reached_at
 from bridge.cli.options import add_config
 from bridge.cli.own_bridge import connect_bridge
 from bridge.client import Client

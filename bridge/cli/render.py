@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from bridge.app.config import Config
+from bridge.app.config.config import Config
 from bridge.app.serve import catch_signals
 from bridge.cli.any_bridge import FoundBridge, any_bridge, versions
 from bridge.cli.options import add_comfy, add_config, read_config, sendable, tell_config

@@ -9,10 +9,10 @@ from typing import Final
 
 import msgspec
 
-from bridge.app.card import WORKFLOW
-from bridge.app.config import load_config
-from bridge.app.doctor import Check, Verdict
-from bridge.app.orientation import judge_frame
+from bridge.app.config.config import load_config
+from bridge.app.doctor.orientation import judge_frame
+from bridge.app.doctor.verdicts import Check, Verdict
+from bridge.app.pictures.card import WORKFLOW
 from bridge.app.serve import Server
 from bridge.client import Client, Frame, Frames
 from bridge.errors import BackendError, TexbridgeError

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.app.config import Config
+from bridge.app.config.config import Config
 from bridge.cli.any_bridge import any_bridge
 from bridge.cli.options import add_comfy, add_config, read_config, sendable, tell_config
 from bridge.client import Client, Frame

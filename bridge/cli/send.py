@@ -9,7 +9,7 @@ import socket
 import struct
 from typing import Any, Final
 
-from bridge.app.config import find_config, load_config, parse_listen, reached_at
+from bridge.app.config.config import find_config, load_config, parse_listen, reached_at
 from bridge.cli.options import add_config, sendable
 from bridge.codec.osc import encode_osc_message
 from bridge.errors import ConfigError

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bridge.app.config import Config, user_config_folder
+from bridge.app.config.config import Config, user_config_folder
 from bridge.app.lan import MOST_SHOWN, TOKEN_FILE, keep_token, lan_addresses, lan_listens
 from bridge.app.runtime import run_bridge
 from bridge.app.serve import Server, serve_until_stopped

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bridge.app.answers import describe
-from bridge.app.backend_headers import shown_address
-from bridge.app.config import Config, find_config, load_config
+from bridge.app.config.config import Config, find_config, load_config
 from bridge.app.data import data_folder
+from bridge.app.link.answers import describe
 from bridge.app.lookalikes import find_lookalikes
-from bridge.app.object_info import fetch_object_info
+from bridge.app.pool.headers import shown_address
+from bridge.app.pool.object_info import fetch_object_info
 from bridge.app.serve import make_library
 from bridge.app.watch import MAX_FILE_BYTES, read_files
 from bridge.cli import bind

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.app.config import Config, parse_listen, user_config_folder
-from bridge.app.orientation import ENGINES
+from bridge.app.config.config import Config, parse_listen, user_config_folder
+from bridge.app.doctor.orientation import ENGINES
 from bridge.app.serve import make_library
 from bridge.cli import COMMANDS, make_parser
 

@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from bridge.app.config import load_config
+from bridge.app.config.config import load_config
 from bridge.app.serve import Server
 from bridge.client import Client
 from bridge.codec.messages import Progress

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from bridge.app.config import load_config
+from bridge.app.config.config import load_config
 from bridge.app.serve import Server
 from bridge.client import Client
 from bridge.types import Outcome

@@ -19,7 +19,7 @@ from cli_rig import LIMIT_S, Home
 from npm_packages import npm_packages
 from vectors import PROTOCOLS, VECTORS, load
 
-from bridge.app.card import draw_card
+from bridge.app.pictures.card import draw_card
 from bridge.client import BlockingClient
 
 WEB = PROTOCOLS.parent / "web"

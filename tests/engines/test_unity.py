@@ -26,7 +26,7 @@ from unity_rig import REPOSITORY, build
 from websocket_peer import WELCOME, WebSocketPeer
 from wire import Wire
 
-from bridge.app.card import draw_card
+from bridge.app.pictures.card import draw_card
 from bridge.cli.expected import TOLERANCE, gradient_pixels, worst_difference
 from bridge.client import BlockingClient
 

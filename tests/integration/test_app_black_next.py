@@ -15,7 +15,7 @@ from app_rig import AppRig, run
 from PIL import Image
 
 from bridge.app.actions import Actions
-from bridge.app.covers import Covers
+from bridge.app.pictures.covers import Covers
 from bridge.codec.messages import Blackout, Ok, Panic, Ping, Subscribe
 from bridge.delivery.outbox import Outbox
 from bridge.types import Delivery, Origin, PixelFormat

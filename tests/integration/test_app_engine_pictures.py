@@ -12,7 +12,7 @@ import pytest
 from app_rig import AppRig, color, node, run, solid, write_workflow
 from PIL import Image as Pillow
 
-from bridge.app import uploads
+from bridge.app.inputs import uploads
 from bridge.backends.transfer import TransferMode
 from bridge.backends.uploads import RING
 from bridge.codec.messages import Image, Ping, Run, Set
@@ -475,7 +475,7 @@ def test_a_file_that_cannot_be_decoded_fails_its_run_at_once(tmp_path, monkeypat
 
 def test_a_bridge_writes_over_its_own_files_alone(monkeypatch):
     """The same word after each start; another one where other doors, another machine or no fixed door is."""
-    from bridge.app.config import load_config
+    from bridge.app.config.config import load_config
 
     def tag(**doors):
         return uploads.upload_tag(load_config(None, {}, {name: {"listen": listen} for name, listen in doors.items()}))

@@ -197,7 +197,7 @@ def test_with_another_backend_the_loop_goes_on_through_the_bridge(tmp_path):
                 await one(engine, picture=raw(PHOTO))
                 await one(engine, feedback_rotate=180.0)
                 assert bridge.bridge.feedback.in_memory == 1
-                from bridge.app.config_backend import BackendConfig
+                from bridge.app.config.backend import BackendConfig
 
                 bridge.server.backends.add(BackendConfig(url=other.url, name="other"))
                 await bridge.until(lambda: "other" in bridge.bridge.backends_up, "the other ComfyUI")

@@ -7,7 +7,7 @@ import pytest
 from app_rig import AppRig, run
 from block_decoder import decode_bc1, psnr
 
-from bridge.app.placeholder import drawn_still
+from bridge.app.pictures.placeholder import drawn_still
 from bridge.client import Client
 from bridge.codec.frame import mip_levels
 from bridge.codec.light import linear_of

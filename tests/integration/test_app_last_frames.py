@@ -12,8 +12,8 @@ from app_rig import AppRig, color, run
 from PIL import Image
 from serve_rig import Engine, Serve
 
-from bridge.app import last_frames
-from bridge.app.last_frame_files import LastFrameFolder, file_name
+from bridge.app.pictures import last_frames
+from bridge.app.pictures.last_frame_files import LastFrameFolder, file_name
 from bridge.codec.messages import Blackout, Panic, Ping
 
 CARD = (192, 32, 32)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from app_rig import AppRig, color, node, run, solid, write_workflow
 
-from bridge.app.picture_changes import difference, small_picture
+from bridge.app.inputs.picture_changes import difference, small_picture
 from bridge.codec.messages import Describe, Image, Open, Run, Set, Stats
 from bridge.codec.picture_header import PictureLimits
 from bridge.types import Mode, Origin, PictureRule, PixelFormat, RawPicture

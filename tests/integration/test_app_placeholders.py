@@ -10,7 +10,7 @@ import pytest
 from app_rig import AppRig, Frame, color, run
 from PIL import Image
 
-from bridge.app import held, held_forms
+from bridge.app.pictures import held, held_forms
 from bridge.codec.messages import Accepted, Changed, Panic, Ping, Progress, Resume, Run, Subscribe, Subscribed
 from bridge.errors import ConfigError
 from bridge.types import Delivery, Origin

@@ -136,7 +136,7 @@ def test_where_nobody_has_it_comfyui_says_what_is_missing(tmp_path, unlike):
 
 def test_a_model_file_that_comes_while_it_runs_is_found(tmp_path, unlike, monkeypatch, caplog):
     """By itself, where a stream lacks it; everything else is asked for by `refresh`, or when ComfyUI starts anew."""
-    monkeypatch.setattr("bridge.app.node_types.LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr("bridge.app.pool.node_types.LOOK_EVERY_S", 0.05)
     film = {**BLENDED, "3": {**BLENDED["3"], "inputs": {**BLENDED["3"]["inputs"], "blend_mode": "film.safetensors"}}}
     write_workflow(tmp_path, "blended", film)
     caplog.set_level(logging.INFO, "bridge.app")

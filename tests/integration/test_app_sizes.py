@@ -3,7 +3,7 @@
 import pytest
 from app_rig import AppRig, node, run, write_workflow
 
-from bridge.app.config import load_config
+from bridge.app.config.config import load_config
 from bridge.app.configured_streams import stream_checks
 from bridge.app.serve import Server, make_library
 from bridge.codec.bridge_messages import SizeSides

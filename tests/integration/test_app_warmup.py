@@ -277,8 +277,8 @@ def test_a_size_that_is_being_moved_is_warmed_when_it_rests(tmp_path):
 
 
 def test_only_so_many_sizes_are_warmed(tmp_path, monkeypatch):
-    monkeypatch.setattr("bridge.app.warmup.MAX_SIZES", 3)
-    monkeypatch.setattr("bridge.app.warmup.SETTLE_S", 0.0)
+    monkeypatch.setattr("bridge.app.pool.warmup.MAX_SIZES", 3)
+    monkeypatch.setattr("bridge.app.pool.warmup.SETTLE_S", 0.0)
 
     async def test():
         async with AppRig(tmp_path, LATEST, scheduler=WARM) as rig:

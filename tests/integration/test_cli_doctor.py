@@ -13,8 +13,8 @@ import pytest
 from cli_rig import FREE, Home, one_line
 from PIL import Image
 
-from bridge.app.card import SIDE
-from bridge.app.machine import who_is_there
+from bridge.app.doctor.machine import who_is_there
+from bridge.app.pictures.card import SIDE
 
 FREE_PORTS = {f"TEXBRIDGE_{door}_LISTEN": FREE for door in ("OSC", "LINK", "TCP", "HTTP")}
 

@@ -8,7 +8,7 @@ import time
 import pytest
 from cli_rig import FREE, Home
 
-from bridge.app.config import Config
+from bridge.app.config.config import Config
 from bridge.cli import osc
 from bridge.codec.osc import encode_osc_message
 

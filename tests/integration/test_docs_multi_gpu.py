@@ -11,7 +11,7 @@ import sys
 import pytest
 from cli_rig import FREE_DOORS, REPOSITORY, Home
 
-from bridge.app.config import load_config
+from bridge.app.config.config import load_config
 from bridge.cli.backend_lines import COLUMNS
 
 PAGE = (REPOSITORY / "docs" / "multi-gpu.md").read_text(encoding="utf-8")

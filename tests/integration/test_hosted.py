@@ -13,7 +13,7 @@ from fault_proxy import FaultProxy
 from hosted_proxy import COMMITTED, HostedProxy, certificate
 from PIL import Image
 
-from bridge.app.config import BackendConfig
+from bridge.app.config.config import BackendConfig
 from bridge.app.serve import Server
 from bridge.embedded import EmbeddedServer
 from bridge.errors import ConfigError

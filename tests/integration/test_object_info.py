@@ -6,8 +6,8 @@ import pytest
 from cli_rig import Home
 from hosted_proxy import HostedProxy, certificate
 
-from bridge.app.backend_headers import trust
-from bridge.app.object_info import fetch_object_info
+from bridge.app.pool.headers import trust
+from bridge.app.pool.object_info import fetch_object_info
 from bridge.embedded import EmbeddedServer
 from bridge.errors import BackendError
 

@@ -15,7 +15,7 @@ import pytest
 from cli_rig import DOORS, FREE, FREE_DOORS, LIMIT_S, REPOSITORY, Home
 from ui_files import ui_file
 
-from bridge.app.config import Config
+from bridge.app.config.config import Config
 from bridge.client import BlockingClient
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

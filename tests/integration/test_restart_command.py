@@ -13,7 +13,7 @@ from app_rig import AppRig, color, run
 from backend_listener import FAST
 from mute_comfy import Mute, quicken
 
-from bridge.app.config import load_config
+from bridge.app.config.config import load_config
 from bridge.codec.messages import Changed
 from bridge.embedded import EmbeddedServer
 from bridge.errors import ConfigError
@@ -32,7 +32,7 @@ sys.exit(int(sys.argv[3]))
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     quicken(monkeypatch, replace(FAST, mute_probe_s=60.0))
-    monkeypatch.setattr("bridge.app.restarts.LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr("bridge.app.pool.restarts.LOOK_EVERY_S", 0.05)
 
 
 @asynccontextmanager

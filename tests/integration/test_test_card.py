@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from app_rig import AppRig
 
-from bridge.app.card import CHECKER, CORNERS, HALF_LIGHT, SIDE, WORKFLOW, draw_card
+from bridge.app.pictures.card import CHECKER, CORNERS, HALF_LIGHT, SIDE, WORKFLOW, draw_card
 
 
 def test_every_pixel_of_the_card(tmp_path):

@@ -5,7 +5,7 @@ import time
 
 from app_rig import run
 
-from bridge.app.config import load_config
+from bridge.app.config.config import load_config
 from bridge.app.serve import Server
 
 OFF = {door: {"listen": ""} for door in ("osc", "link", "tcp", "http")}

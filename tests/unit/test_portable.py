@@ -25,7 +25,7 @@ FILES += [path for path in (REPOSITORY / "dev.py",) if path.is_file()]
 UNIX_MODULES = {"fcntl", "grp", "pwd", "posix", "pty", "resource", "syslog", "termios", "tty", "uvloop"}
 ALLOWED_MODULES = {
     "links/memory_folder.py": {"fcntl"},  # on Windows it locks with msvcrt
-    "app/restart_output.py": {"fcntl"},  # Windows' programs print where they were
+    "app/pool/restart_output.py": {"fcntl"},  # Windows' programs print where they were
 }
 UNIX_CALLS = {
     "add_signal_handler": {"app/serve.py"},

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from bridge.app.backend_headers import gather_headers, parse_header
+from bridge.app.pool.headers import gather_headers, parse_header
 from bridge.backends.address import parse_address
 from bridge.errors import ConfigError
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bridge.app.comfy_check import Comfy, ask_comfy, comfy_checks, device_words, workflow_checks
-from bridge.app.config import BackendConfig
+from bridge.app.config.config import BackendConfig
 from bridge.app.data import data_folder
-from bridge.app.doctor import Verdict
+from bridge.app.doctor.comfy_check import Comfy, ask_comfy, comfy_checks, device_words, workflow_checks
+from bridge.app.doctor.verdicts import Verdict
 from bridge.app.serve import make_library
 from bridge.backends.node_pack import PackFacts
 from bridge.embedded import EmbeddedServer

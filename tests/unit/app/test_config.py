@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bridge.app.config import Config, find_config, load_config, parse_listen, user_config_folder
-from bridge.app.config_file import commented_config
+from bridge.app.config.config import Config, find_config, load_config, parse_listen, user_config_folder
+from bridge.app.config.file import commented_config
 from bridge.app.data import data_folder
 from bridge.errors import ConfigError
 from bridge.types import Mode

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bridge.app.config import load_config
-from bridge.app.config_backend import BackendConfig, single_backends
+from bridge.app.config.backend import BackendConfig, single_backends
+from bridge.app.config.config import load_config
 from bridge.errors import ConfigError
 
 

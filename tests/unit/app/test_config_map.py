@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from bridge.app.config_map import MapConfig, map_spec, map_specs
+from bridge.app.config.map import MapConfig, map_spec, map_specs
 from bridge.errors import ConfigError
 from bridge.streams.mapping import MapSpec
 from bridge.types import Curve, ParameterSpec, ParameterType

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.app.config import load_config
-from bridge.app.placeholder import drawn_still, find_still
+from bridge.app.config.config import load_config
+from bridge.app.pictures.placeholder import drawn_still, find_still
 from bridge.errors import ConfigError
 
 

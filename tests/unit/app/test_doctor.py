@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.app.doctor import (
+from bridge.app.doctor.machine import NEEDED
+from bridge.app.doctor.verdicts import (
     Check,
     Port,
     Verdict,
@@ -26,7 +27,6 @@ from bridge.app.doctor import (
     timer_check,
     workflow_check,
 )
-from bridge.app.machine import NEEDED
 from bridge.workflow.check import Problem, ProblemKind
 
 OK, WARN, BAD = Verdict.OK, Verdict.WARN, Verdict.BAD

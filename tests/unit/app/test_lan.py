@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from bridge.app import lan
-from bridge.app.config import load_config
+from bridge.app.config.config import load_config
 from bridge.app.lan import TOKEN, TOKEN_FILE, keep_token, lan_addresses, lan_listens, read_token
 from bridge.errors import ConfigError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bridge.app.last_frame_files import (
+from bridge.app.pictures.last_frame_files import (
     MAX_FILES,
     DamagedFileError,
     LastFrameFolder,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.app.link_memory import is_loopback
+from bridge.app.link.memory import is_loopback
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import sys
 import msgspec
 import pytest
 
-from bridge.app import machine
-from bridge.app.config import load_config
-from bridge.app.doctor import Port, port_checks
+from bridge.app.config.config import load_config
+from bridge.app.doctor import machine
+from bridge.app.doctor.verdicts import Port, port_checks
 from bridge.app.serve import Server
 
 FREE = {"listen": "127.0.0.1:0"}

@@ -5,8 +5,8 @@ import math
 import pytest
 from prometheus_text import read_page
 
-from bridge.app.loop_lag import LoopLag
-from bridge.app.metrics_text import MetricsText
+from bridge.app.http.loop_lag import LoopLag
+from bridge.app.http.metrics_text import MetricsText
 
 
 def test_what_is_written_is_read_back():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.app.data import data_folder
-from bridge.app.node_install import custom_nodes_of, install_pack, pack_status
+from bridge.app.pool.node_install import custom_nodes_of, install_pack, pack_status
 from bridge.cli import main
 from bridge.errors import BridgeError, ConfigError
 

@@ -3,9 +3,9 @@
 import asyncio
 import socket
 
-from bridge.app.config import BackendConfig, load_config
-from bridge.app.doctor import Verdict
-from bridge.app.operation_check import ask_warnings, restart_checks, warning_checks
+from bridge.app.config.config import BackendConfig, load_config
+from bridge.app.doctor.operation_check import ask_warnings, restart_checks, warning_checks
+from bridge.app.doctor.verdicts import Verdict
 
 
 def test_a_restart_command_is_named_with_its_limits() -> None:

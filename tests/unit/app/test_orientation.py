@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bridge.app.card import SIDE, draw_card
-from bridge.app.orientation import (
+from bridge.app.doctor.orientation import (
     ENGINES,
     GAMMA,
     LOSSY,
@@ -22,6 +21,7 @@ from bridge.app.orientation import (
     judge_frame,
     wrong_picture,
 )
+from bridge.app.pictures.card import SIDE, draw_card
 from bridge.codec.payloads import PAYLOAD_FORMATS, payload_geometry, write_pixels
 from bridge.codec.pixels import Channels, Pixels, encode_picture
 from bridge.types import BYTES_PER_PIXEL, FORMATS_BY_WORD, FrameFlags, Origin, PayloadSpec, PixelFormat

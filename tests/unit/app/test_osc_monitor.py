@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bridge.app.osc_monitor import (
+from bridge.app.osc.monitor import (
     MAX_WAITING,
     MAX_WATCHERS,
     OscMonitor,

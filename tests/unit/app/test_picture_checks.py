@@ -7,9 +7,9 @@ from typing import Any
 
 from PIL import Image
 
-from bridge.app.config import load_config
-from bridge.app.doctor import Check, Verdict
-from bridge.app.picture_checks import picture_checks
+from bridge.app.config.config import load_config
+from bridge.app.doctor.picture_checks import picture_checks
+from bridge.app.doctor.verdicts import Check, Verdict
 
 
 def checks(**config: Any) -> list[Check]:

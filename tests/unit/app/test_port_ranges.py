@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.app.port_ranges import parse_excluded_ranges, range_with
+from bridge.app.doctor.port_ranges import parse_excluded_ranges, range_with
 
 ENGLISH = """
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from bridge.app.restart_output import TAIL_BYTES, RestartOutput
+from bridge.app.pool.restart_output import TAIL_BYTES, RestartOutput
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bridge.app.restarts import DAY_S, RestartLimit, restart_environment, restart_reason
+from bridge.app.pool.restarts import DAY_S, RestartLimit, restart_environment, restart_reason
 from bridge.backends.comfy import ComfyBackend
 
 

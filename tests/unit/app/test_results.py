@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+from bridge.app.pictures.results import Results
+from bridge.app.pictures.shown import ShownSets
 from bridge.app.records import Request
-from bridge.app.results import Results
-from bridge.app.shown import ShownSets
-from bridge.app.viewers import Viewer, Viewers
+from bridge.app.viewers.viewers import Viewer, Viewers
 from bridge.backends.records import BackendPicture, BackendProgress
 from bridge.codec.picture_header import PictureLimits
 from bridge.errors import ErrorCode

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.app.shared_forms import SMALL_IN_A_ROW, TRY_AGAIN_S, SharedForms
+from bridge.app.viewers.shared_forms import SMALL_IN_A_ROW, TRY_AGAIN_S, SharedForms
 from bridge.errors import BridgeError, ErrorCode
 from bridge.frames.leases import BufferPool, CountedLease
 from bridge.links.memory_folder import MemoryFolder

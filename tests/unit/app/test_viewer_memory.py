@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bridge.app.records import ReleasedSet, ViewerSet
-from bridge.app.shared_forms import SharedForms
-from bridge.app.viewer_memory import ViewerMemory
-from bridge.app.viewers import Viewer
+from bridge.app.viewers.memory import ViewerMemory
+from bridge.app.viewers.shared_forms import SharedForms
+from bridge.app.viewers.viewers import Viewer
 from bridge.codec.frame import FrameHeader, decode_frame
 from bridge.codec.messages import Memory, decode_answer
 from bridge.frames.leases import BufferPool

@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.app.records import ReleasedSet, ViewerSet
-from bridge.app.viewers import Viewer
+from bridge.app.viewers.viewers import Viewer
 from bridge.codec.frame import decode_frame
 from bridge.frames.leases import BufferPool
 from bridge.frames.packets import Payload

@@ -1,0 +1,1 @@
+"""What `texbridge doctor` finds and concludes: this machine, a ComfyUI, a running bridge, the test card."""

@@ -1,0 +1,1 @@
+"""The bridge as HTTP sees it: health, readiness, metrics, pictures as JPEG."""

@@ -1,0 +1,1 @@
+"""From a backend's pictures to what a stream shows: sets, previews, and what is shown instead of one."""
