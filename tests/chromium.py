@@ -74,18 +74,29 @@ class Browser:
             stack.callback(drain.join, LIMIT_S)
             stack.callback(process.kill)
             address = told[-1].split("DevTools listening on ")[1].strip()
-            self._socket = stack.enter_context(connect(address, max_size=None, compression=None, proxy=None))
+            # A busy machine starts it slowly: the handshake has the same limit as all else, and nobody pings.
+            patient = {"open_timeout": LIMIT_S, "ping_interval": None}
+            self._socket = stack.enter_context(connect(address, max_size=None, compression=None, proxy=None, **patient))
             self._session = None
-            pages = self._call("Target.getTargets")["targetInfos"]
-            target = next(page["targetId"] for page in pages if page["type"] == "page")
+            target = self._first_page()
             self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
             self._call("Runtime.enable")
             self._call("Page.enable")
+            self._call("Page.setLifecycleEventsEnabled", enabled=True)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_):
         self._stack.close()
+
+    def _first_page(self):
+        """The number of its page, which may be made only after the DevTools listen."""
+        self._call("Target.setDiscoverTargets", discover=True)
+        while True:
+            for event in self.events:
+                if event.get("method") == "Target.targetCreated" and event["params"]["targetInfo"]["type"] == "page":
+                    return event["params"]["targetInfo"]["targetId"]
+            self.events.append(json.loads(self._socket.recv(LIMIT_S)))
 
     def _call(self, method, **params):
         number = next(self._numbers)
@@ -101,10 +112,15 @@ class Browser:
             self.events.append(answer)
 
     def open(self, url):
-        """Open a page, and wait until it is loaded, its modules too."""
+        """Open a page, and wait until it is loaded, its modules too: this one, not about:blank before it."""
         self.events.clear()
-        self._call("Page.navigate", url=url)
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+        loader = self._call("Page.navigate", url=url)["loaderId"]
+
+        def is_loaded(event):
+            told = event.get("params", {})
+            return event.get("method") == "Page.lifecycleEvent" and (told["name"], told["loaderId"]) == ("load", loader)
+
+        while not any(map(is_loaded, self.events)):
             self.events.append(json.loads(self._socket.recv(LIMIT_S)))
 
     def evaluate(self, expression):

@@ -41,6 +41,8 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +96,23 @@ def text(value):
     """An OSC string."""
     data = value.encode()
     return data + bytes(4 - len(data) % 4)
+
+
+def wait_for_ears(port, stream):
+    """Wait until a program that doesn't say when it listens has printed a message: what comes before that is lost."""
+    is_heard = threading.Event()
+
+    def knock():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not is_heard.wait(0.05):
+                sender.sendto(text("/knock") + text(","), ("127.0.0.1", port))
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(knock)
+        try:
+            lines_until(stream, lambda line: "/knock" in line)
+        finally:
+            is_heard.set()
 
 
 def found_in(line, wanted):
@@ -185,6 +204,7 @@ def test_liblo_hears_everything(bridge, free_port):
     if program is None:
         pytest.skip("oscdump not found: apt-get install liblo-tools")
     with process(program, "-L", free_port) as dump:
+        wait_for_ears(free_port, dump.stdout)
         reply(bridge, free_port)
         bridge.client.set("show", {"bar_width": 40})  # what a host's only target sets itself, it isn't told
         raw(bridge, text("/texbridge/show/run") + text(","))

@@ -427,6 +427,13 @@ def test_a_frame_locked_recording_with_the_component(built, bridge, expected, tm
     assert np.array_equal(shown, expected[:10])
 
 
+def test_play_that_ends_before_an_answer_is_no_error(built):
+    """Whoever stops a game while its stream is being opened reads nothing red in the console."""
+    with TcpPeer({}) as peer:
+        assert run_csharp(built / "Runner.exe", "unanswered", peer.address) == ""
+    assert "open" in [message["op"] for message in peer.got]
+
+
 def test_osc(built, tmp_path):
     with Home(tmp_path).serve("--embedded") as running, BlockingClient(running.addresses["tcp"]) as client:
         frames = client.subscribe("main", format="rgba8", origin="bottom_left")

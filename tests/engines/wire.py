@@ -17,8 +17,8 @@ class Wire:
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
         self.connections = 0
+        self._threads[0].start()
 
     def _accept(self) -> None:
         while True:

@@ -122,6 +122,21 @@ namespace TexBridge.Check
             return End();
         }
 
+        /// <summary>Play ends before the bridge has said whether the stream is open.</summary>
+        public static int Unanswered(string address)
+        {
+            GuardReloads();
+            var connection = new GameObject("TexBridge").AddComponent<TexBridgeConnection>();
+            connection.Address = address;
+            var texture = GameObject.CreatePrimitive(PrimitiveType.Quad).AddComponent<TexBridgeTexture>();
+            texture.Stream = "unity_unanswered";
+            texture.Workflow = "gradient";
+            Player.Frame(1f / 24);
+            Check(connection.Client.WaitConnected(LimitMs), "greeted");
+            Player.Frame(1f / 24);
+            return End();
+        }
+
         /// <summary>OSC by the component, and a bundle by its sender.</summary>
         public static int Osc(string host, int port)
         {
@@ -199,6 +214,7 @@ namespace TexBridge.Check
             AssemblyReloadEvents.Reload();
             if (connection != null) Check(connection.Client == null, "closed before a reload");
             Player.Stop();
+            Thread.Sleep(100); // tasks that have just ended may still complain
             foreach (var line in Debug.Said) Console.WriteLine(line);
             Check(!Debug.Said.Any(line => line.StartsWith("error")), "nothing was complained of");
             return 0;

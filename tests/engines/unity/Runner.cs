@@ -50,6 +50,7 @@ namespace TexBridge.Check
                 case "card": return Play.Card(arguments[1], arguments[2]);
                 case "camera": return Play.Camera(arguments[1], arguments[2]);
                 case "locked": return Play.Locked(arguments[1], arguments[2]);
+                case "unanswered": return Play.Unanswered(arguments[1]);
                 case "sequence": return Sequences.Client(arguments[1], arguments[2]);
                 case "recorder": return Sequences.Recorder(arguments[1], arguments[2]);
                 case "curves": return Sequences.Curves(arguments[1], arguments[2]);

@@ -173,7 +173,9 @@ namespace TexBridge
 
         void Complain(Task opened)
         {
-            Debug.LogError("TexBridge: " + stream + ": " + opened.Exception.InnerException.Message);
+            var why = opened.Exception.InnerException;
+            if (why is LinkLostException) return; // the client was closed before the answer came: nothing is wrong
+            Debug.LogError("TexBridge: " + stream + ": " + why.Message);
         }
 
         void Show(FrameSet set)
