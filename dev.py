@@ -44,6 +44,9 @@ DEBIAN_PACKAGES = (  # other languages' toolchains, for tests/engines: a test sk
 PROGRAMS = {"chromium": "chromium", "nodejs": "node", "npm": "npm"}
 APT_LIMIT_S = 600
 
+# More failures than these are no accident of a busy machine.
+MOST_TRIED_AGAIN = 3
+
 
 def run(*command: str | os.PathLike[str], check: bool = True) -> int:
     """Run a command in the checkout, give its exit code; with `check`, end with it if it isn't 0."""
@@ -177,14 +180,32 @@ def command_bench(args: list[str]) -> int:
 
 
 def command_check(args: list[str]) -> int:
-    """Lint, types and tests; the last line counts the skipped tests by reason."""
+    """Lint, types and tests; the last line counts the skipped tests by reason.
+
+    A few tests that failed beside all the others are tried once more, alone: a busy machine must not cost a whole run.
+    Those that pass only then are named in the last line.
+    """
     command_lint([])
     command_types([])
     install_debian_packages()
-    skipped: dict[str, int] = {}
     # A file of tests is never split: what its tests share is made once.
-    command = [str(PYTHON), "-m", "pytest", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", *args]
+    code, skipped, failed = run_tests("-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", *args)
+    if code == 1 and len(failed) <= MOST_TRIED_AGAIN:
+        print(f"dev.py: {len(failed)} failed; once more, alone ...", flush=True)
+        code, _, _ = run_tests("--last-failed", "--last-failed-no-failures=none", *args)
+    if code != 0:
+        print(f"check: FAILED (pytest exit code {code})")
+        return code
+    print(last_line(skipped, failed))
+    return 0
+
+
+def run_tests(*args: str) -> tuple[int, dict[str, int], list[str]]:
+    """Run pytest; give its exit code, how many tests were skipped by reason, and those that failed or broke off."""
+    command = [str(PYTHON), "-m", "pytest", *args]
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PY_COLORS": "0"}
+    skipped: dict[str, int] = {}
+    failed: list[str] = []
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", errors="replace", env=environment
     ) as process:
@@ -193,11 +214,9 @@ def command_check(args: list[str]) -> int:
             print(line, end="", flush=True)
             if found := read_skip(line):
                 skipped[found[1]] = skipped.get(found[1], 0) + found[0]
-    if process.returncode != 0:
-        print(f"check: FAILED (pytest exit code {process.returncode})")
-        return process.returncode
-    print(last_line(skipped))
-    return 0
+            elif match := re.match(r"(?:FAILED|ERROR) ([\w./\\-]+\.py\b.*?)(?: - .*)?$", line):
+                failed.append(match[1])
+    return process.returncode, skipped, failed
 
 
 def read_skip(line: str) -> tuple[int, str] | None:
@@ -206,10 +225,11 @@ def read_skip(line: str) -> tuple[int, str] | None:
     return None if match is None else (int(match[1]), match[2].strip())
 
 
-def last_line(skipped: dict[str, int]) -> str:
-    """Give the last line of `check`: how many tests were skipped, and why."""
+def last_line(skipped: dict[str, int], alone: list[str]) -> str:
+    """Give the last line of `check`: how many tests were skipped, and why; those that passed only when run alone."""
     reasons = "; ".join(f"{count} x {reason}" for reason, count in sorted(skipped.items()))
-    return f"check: ok, {sum(skipped.values())} skipped" + (f": {reasons}" if reasons else "")
+    told = f"check: ok, {sum(skipped.values())} skipped" + (f": {reasons}" if reasons else "")
+    return told + (f"; passed only alone: {', '.join(alone)}" if alone else "")
 
 
 def command_fmt(args: list[str]) -> int:

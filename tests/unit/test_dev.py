@@ -82,31 +82,64 @@ def test_read_skip(dev, line, found):
 
 
 def test_last_line(dev):
-    assert dev.last_line({}) == "check: ok, 0 skipped"
-    assert dev.last_line({"b": 1, "a": 2}) == "check: ok, 3 skipped: 2 x a; 1 x b"
+    assert dev.last_line({}, []) == "check: ok, 0 skipped"
+    assert dev.last_line({"b": 1, "a": 2}, []) == "check: ok, 3 skipped: 2 x a; 1 x b"
+    told = "check: ok, 1 skipped: 1 x a; passed only alone: test_x.py::test_y[1 - 2], test_z.py"
+    assert dev.last_line({"a": 1}, ["test_x.py::test_y[1 - 2]", "test_z.py"]) == told
+
+
+def check(dev, monkeypatch, tmp_path, tests: str) -> int:
+    """Run `check` over a file of tests, with real pytest."""
+    (tmp_path / "test_small.py").write_text(tests, encoding="utf-8")
+    monkeypatch.setattr(dev, "PYTHON", sys.executable)
+    for step in ("command_lint", "command_types", "ensure_venv", "install_debian_packages"):
+        monkeypatch.setattr(dev, step, lambda *_: 0)
+    return dev.command_check(["-ra", "-c", str(tmp_path / "pyproject.toml")])
 
 
 @pytest.mark.parametrize(("passes", "code"), [(True, 0), (False, 1)])
 def test_check_counts_what_was_skipped(dev, monkeypatch, capfd, tmp_path, passes, code):
-    """With real pytest runs over three small tests."""
-    (tmp_path / "test_small.py").write_text(
+    tests = (
         "import pytest\n"
         f"def test_one(): assert {passes}\n"
         "@pytest.mark.parametrize('n', range(2))\n"
         "def test_two(n): pytest.skip('no moon')\n"
         "@pytest.mark.skipif(True, reason='needs: a reason')\n"
-        "def test_three(): pass\n",
-        encoding="utf-8",
+        "def test_three(): pass\n"
     )
-    monkeypatch.setattr(dev, "PYTHON", sys.executable)
-    for step in ("command_lint", "command_types", "ensure_venv", "install_debian_packages"):
-        monkeypatch.setattr(dev, step, lambda *_: 0)
-    assert dev.command_check(["-ra", "-p", "no:cacheprovider", "-c", str(tmp_path / "pyproject.toml")]) == code
+    assert check(dev, monkeypatch, tmp_path, tests) == code
     last = capfd.readouterr().out.splitlines()[-1]
     if passes:
         assert last == "check: ok, 3 skipped: 1 x needs: a reason; 2 x no moon"
     else:
         assert last == "check: FAILED (pytest exit code 1)"
+
+
+# `moody` fails in the first run and passes in the second, `once` the other way round: it must not run again.
+MOODY = """
+import pathlib, pytest
+
+@pytest.mark.parametrize("n", range(COUNT))
+def test_moody(n):
+    mark = pathlib.Path(__file__).with_name(f"moody{n}")
+    has_run = mark.exists()
+    mark.touch()
+    assert has_run, "not - yet"
+
+def test_once():
+    pathlib.Path(__file__).with_name("once").touch(exist_ok=False)
+"""
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_few_failures_are_tried_once_more_alone_and_named(dev, monkeypatch, capfd, tmp_path, count):
+    code = check(dev, monkeypatch, tmp_path, MOODY.replace("COUNT", str(count)))
+    last = capfd.readouterr().out.splitlines()[-1]
+    if count <= dev.MOST_TRIED_AGAIN:
+        assert (code, last.count("test_small.py::test_moody[")) == (0, count)
+        assert last.startswith("check: ok, 0 skipped; passed only alone: test_small.py::test_moody[")
+    else:
+        assert (code, last) == (1, "check: FAILED (pytest exit code 1)")
 
 
 class FakeVenv:
