@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from bridge.app.http_question import ask_http
 from bridge.app.pool.backends import find_comfy
 from bridge.app.serve import UP_WITHIN_S, Server, make_library
 from bridge.cli.own_bridge import connect_bridge
-from bridge.client import Client
+from bridge.client import Client, Event
 from bridge.embedded import NODE_TYPES
 from bridge.errors import BackendError, BridgeError, ConfigError, DecodeError, ErrorCode
 
@@ -43,8 +43,10 @@ async def any_bridge(
     timeout_s: float = UP_WITHIN_S,
     least_message_bytes: int = 0,
     log_errors: bool = True,
+    on_event: Callable[[Event], None] | None = None,
 ) -> AsyncIterator[FoundBridge]:
-    """Give a bridge that can run `workflow`; `name` is ours. A `private` one ends with the context.
+    """Give a bridge that can run `workflow`; `name` is ours. A `private` one ends with the context. `on_event` is told
+    of the link to one that runs, see `Client`.
 
     A private one takes messages of `least_message_bytes`, whatever is configured, and logs what is wrong with
     workflows if it is to.
@@ -54,10 +56,10 @@ async def any_bridge(
         NotAllowedError: the token is refused.
     """
     if to:
-        async with await _named(to, name, config) as client:
+        async with await _named(to, name, config, on_event) as client:
             yield FoundBridge(client, f"the bridge at {to}")
         return
-    if not private and config.tcp.listen and (running := await running_bridge(config, name)) is not None:
+    if not private and config.tcp.listen and (running := await running_bridge(config, name, on_event)) is not None:
         async with running as client:
             yield FoundBridge(client, f"the bridge at {config.tcp.listen}", is_configured=True)
         return
@@ -77,17 +79,18 @@ async def any_bridge(
         await server.close()
 
 
-async def _named(address: str, name: str, config: Config) -> Client:
+async def _named(address: str, name: str, config: Config, on_event: Callable[[Event], None] | None) -> Client:
     try:
-        return await connect_bridge(address, name, config)
+        return await connect_bridge(address, name, config, on_event=on_event)
     except ValueError as error:
         raise ConfigError(f"--to {address}: {error}") from error
     except OSError as error:  # TimeoutError and LinkLostError too
         raise BridgeError(f"no bridge answers at {address}; `texbridge serve` starts one") from error
 
 
-async def running_bridge(config: Config, name: str) -> Client | None:
+async def running_bridge(config: Config, name: str, on_event: Callable[[Event], None] | None = None) -> Client | None:
     """Give a connection to the bridge at the configured address, None if nothing listens there; `name` is ours.
+    `on_event` is the client's.
 
     Raises:
         BridgeError: something listens there that is no bridge. NotAllowedError: it refuses the token.
@@ -105,7 +108,7 @@ async def running_bridge(config: Config, name: str) -> Client | None:
         await writer.wait_closed()
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        return await connect_bridge(address, name, config)
+        return await connect_bridge(address, name, config, on_event=on_event)
     except (OSError, DecodeError) as error:  # TimeoutError and LinkLostError are OSErrors
         raise BridgeError(
             f"something listens at {address}, but not as a bridge does ({error}); "

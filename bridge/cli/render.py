@@ -16,7 +16,9 @@ from bridge.cli.any_bridge import FoundBridge, any_bridge, versions
 from bridge.cli.options import add_comfy, add_config, read_config, sendable, tell_config
 from bridge.cli.printing import printable, say
 from bridge.cli.run import parse_param, parse_size, typed_value
-from bridge.client import Client
+from bridge.client import Client, Event
+from bridge.client.session import SESSION_LIVES_S
+from bridge.codec.messages import Welcome
 from bridge.errors import BridgeError, ConfigError, TexbridgeError
 from bridge.render import asking
 from bridge.render.frame_numbers import frames_text, parse_chunk, parse_frames
@@ -225,6 +227,7 @@ class _Render:
         self.progress = progress
         self.rendering: Rendering | None = None
         self.where = ""
+        self._is_cut = False
         self._is_stopped = False
 
     async def run(self) -> int:
@@ -249,6 +252,7 @@ class _Render:
                 timeout_s=options.timeout,
                 least_message_bytes=PICTURE_BYTES,
                 log_errors=False,
+                on_event=self._link_changed,
             ) as found:
                 self.where = found.where
                 await self._make(found)
@@ -262,13 +266,14 @@ class _Render:
             if self.rendering is None:
                 raise
             self._tell_end(error=error.message)
-            print(f"texbridge: {printable(error)}{self._how_to_go_on()}", file=sys.stderr)
+            print(f"texbridge: {printable(error)}{self._how_to_go_on(' once that is mended')}", file=sys.stderr)
             return 1
         except OSError as error:
             if self.rendering is None:
                 raise
             self._tell_end(error=str(error))
-            print(f"texbridge: {printable(error) or type(error).__name__}{self._how_to_go_on()}", file=sys.stderr)
+            words = printable(error) or type(error).__name__
+            print(f"texbridge: {words}{self._how_to_go_on(' once that is mended')}", file=sys.stderr)
             return 1
         finally:
             undo()
@@ -312,13 +317,14 @@ class _Render:
     async def _render(self, job: Job, client: Client, stream: str) -> None:
         there = len(self.order.own_frames) - len(job.todo)
         rendering = Rendering(job, self.progress, timeout_s=self.options.timeout)
+        await client.set(stream, {name: plate.value for name, plate in job.still_plates.items()})
+        await asyncio.to_thread(job.claim)
         self.progress.begin(len(self.order.own_frames), there, manifest=str(job.manifest.path), hash=job.manifest.hash)
         for note in job.notes:
             self.progress.say(note)
         if there:
             self.progress.say(f"{there} of {len(self.order.own_frames)} frames are there and whole")
         self.rendering = rendering
-        await client.set(stream, {name: plate.value for name, plate in job.still_plates.items()})
         await rendering.run(lambda: asking.sets(client, stream, job, priority=self.options.priority))
         if rendering.summary.only_8_bits:
             self.progress.say(
@@ -327,6 +333,14 @@ class _Render:
             )
 
     # --- what is told --------------------------------------------------------------------------------------
+
+    def _link_changed(self, event: Event) -> None:
+        if isinstance(event, Exception):
+            self._is_cut = True
+            self.progress.say(f"the link to {self.where} is cut ({event}); it is waited for, {SESSION_LIVES_S:g} s ...")
+        elif isinstance(event, Welcome) and self._is_cut:
+            self._is_cut = False
+            self.progress.say(f"{self.where} is there again")
 
     def _tell_plan(self, job: Job) -> None:
         frames = job.todo
@@ -368,11 +382,11 @@ class _Render:
             for line in _summary_lines(rendering.job, summary, self.where):
                 say(line)
 
-    def _how_to_go_on(self) -> str:
+    def _how_to_go_on(self, when: str = "") -> str:
         if self.rendering is None:
             return ""
         done, frames = len(self.rendering.job.manifest.done), self.rendering.summary.frames
-        return f"; {done} of {frames} frames are there and whole: the same with --resume goes on"
+        return f"; {done} of {frames} frames are there and whole: the same with --resume goes on{when}"
 
 
 def _summary_lines(job: Job, summary: Summary, where: str) -> list[str]:

@@ -221,6 +221,25 @@ class Job:
                     if is_this and len(self.manifest.done) == len(self.order.own_frames) and _is_file(path, facts):
                         self.whole_videos[video.path] = {name: facts[name] for name in ("bytes", "sha256")}
 
+    def claim(self) -> None:
+        """Begin the manifest. Without `--resume` and `--overwrite` nobody else may have begun it meanwhile: with models
+        to load, minutes may pass between the look for files in the way and the first frame.
+
+        Raises:
+            ConfigError: another render has. OSError.
+        """
+        if self.order.resume or self.order.overwrite:
+            return
+        path = self.manifest.path
+        if path.exists() and is_of_nothing(read_manifest(path)):
+            path.unlink()
+        try:
+            self.manifest.write_new()
+        except FileExistsError:
+            raise ConfigError(
+                f"{path}: another render has begun here just now; --manifest and -o name other files"
+            ) from None
+
     def video_done(self, video: VideoOutput) -> None:
         """Record a video that was written."""
         self.whole_videos[video.path] = file_facts(video.path)

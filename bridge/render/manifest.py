@@ -94,7 +94,12 @@ class Manifest:
 
     def write(self, document: dict[str, Any]) -> None:
         """Write what `document` gave. Raises OSError."""
-        write_whole(self.path, _text(document).encode("utf-8", "backslashreplace"), sync=True)
+        write_whole(self.path, _encoded(document), sync=True)
+
+    def write_new(self) -> None:
+        """Write it where none is. Raises FileExistsError, OSError."""
+        with self.path.open("xb") as file:
+            file.write(_encoded(self.document()))
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:
@@ -177,7 +182,7 @@ def relative_name(path: Path, folder: Path) -> str:
         return path.absolute().as_posix()
 
 
-def _text(document: Mapping[str, Any]) -> str:
+def _encoded(document: Mapping[str, Any]) -> bytes:
     """JSON with a line for each frame, output and setting: short, and to be compared line by line."""
     parts = []
     for name, value in document.items():
@@ -190,7 +195,7 @@ def _text(document: Mapping[str, Any]) -> str:
         else:
             text = _line(value)
         parts.append(f" {_line(name)}: {text}")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
+    return ("{\n" + ",\n".join(parts) + "\n}\n").encode("utf-8", "backslashreplace")
 
 
 def _line(value: Any) -> str:

@@ -11,6 +11,7 @@ import pytest
 from app_rig import node, solid
 from cli_rig import Home, one_line
 from PIL import Image
+from wire import Wire
 
 from bridge.codec.light import linear_of
 from bridge.render.png16 import decode_png16
@@ -462,6 +463,34 @@ def test_through_the_running_bridge(home):
         assert "nearest is 'color'" in one_line(wrong.err)
     images = [{name: data for name, data in files(home.work / folder).items() if ".png" in name} for folder in "ab"]
     assert images[0] == images[1]
+
+
+def test_a_cut_is_told_and_healed(home):
+    """Half a minute of silence would look like a render that hangs."""
+    with home.serve("--embedded", **SLOW) as bridge, Wire(bridge.addresses["tcp"]) as wire:
+        words = ("render", "shapes", "--frames", "1-12", "-o", "out/%d.png", "--json", "--to", wire.address)
+        with home.start(*words) as running:
+            while json.loads(running.line()).get("done", 0) < 2:
+                pass
+            wire.cut()
+            assert running.process.wait(60) == 0, running.errors
+            told = events(running.process.stdout.read().decode())
+    notes = [event["text"] for event in told if event["event"] == "note"]
+    assert notes[0].startswith(f"the link to the bridge at {wire.address} is cut (")
+    assert notes[1] == f"the bridge at {wire.address} is there again"
+    assert sorted(manifest(home)["done"], key=int) == [str(frame) for frame in range(1, 13)]
+
+
+def test_a_second_render_into_the_same_folder_is_refused(home):
+    """Also before the first has its first frame."""
+    words = ("render", "shapes", "--frames", "1-999", "--embedded", "-o", "out/%d.png")
+    with home.start(*words, "--json", TEXBRIDGE_EMBEDDED_STEP_DELAY_MS="2000") as running:
+        assert json.loads(running.line())["event"] == "begin"
+        assert manifest(home)["state"] == "rendering"
+        second = home.run(*words)
+        assert second.code == 2
+        assert "there already" in one_line(second.err)
+        running.process.kill()
 
 
 def test_a_panic_ends_it_in_order(home):

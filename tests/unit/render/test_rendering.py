@@ -265,3 +265,28 @@ def test_what_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "o" / "manifest.json").write_text("no")
     with pytest.raises(ConfigError, match="is no manifest of a render"):
         job(tmp_path, "image=o/%02d.png", resume=True)
+
+
+def test_of_two_that_begin_at_the_same_time_one_is_refused(tmp_path: Path) -> None:
+    """Both found nothing in the way: with models to load, minutes pass before the first frame."""
+    first, second = job(tmp_path, "image=o/%02d.png"), job(tmp_path, "image=o/%02d.png")
+    first.claim()
+    with pytest.raises(ConfigError, match=r"manifest\.json: another render has begun here"):
+        second.claim()
+    render(first)
+    assert json.loads(first.manifest.path.read_text(encoding="utf-8"))["state"] == "done"
+    job(tmp_path, "image=o/%02d.png", resume=True).claim()
+    job(tmp_path, "image=o/%02d.png", overwrite=True).claim()
+
+
+def test_what_failed_before_its_first_frame_is_in_nobodys_way(tmp_path: Path) -> None:
+    async def nothing() -> AsyncIterator[FrameSet]:
+        raise BackendError("no picture")
+        yield
+
+    before = job(tmp_path, "image=o/%02d.png")
+    before.claim()
+    assert failing(before, nothing, BackendError, "no picture")["state"] == "failed"
+    again = job(tmp_path, "image=o/%02d.png")
+    again.claim()
+    assert json.loads(again.manifest.path.read_text(encoding="utf-8"))["state"] == "rendering"
