@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,26 @@ def test_each_frame_in_its_place(built, bridge, expected, tmp_path, what, cuts):
         if 11 in cuts:
             assert wire.connections > 1
     assert told == {"outcome": "done", "frames": FRAMES, "seed": 7, "resumed": bool(cuts)}
+    assert_frames(tmp_path / "frames", expected)
+
+
+@pytest.mark.parametrize("what", ["sequence", "recorder"])
+def test_the_bridge_is_killed_and_asked_for_the_rest(built, expected, tmp_path, what):
+    """Each frame once, in its place, with its own pixels, whichever bridge made it."""
+    home = Home(tmp_path)
+    with ExitStack() as bridges:
+        running = bridges.enter_context(home.serve("--embedded"))
+        address = running.addresses["tcp"]
+
+        def restart() -> None:
+            nonlocal running
+            running.process.kill()
+            running.process.wait()
+            running = bridges.enter_context(home.serve("--embedded", "--tcp", address))
+
+        told = record(built, what, address, tmp_path / "frames", {5: restart, 16: restart})
+    assert (told["outcome"], told["seed"], told["resumed"]) == ("done", 7, False)
+    assert 1 <= told["frames"] <= FRAMES - 16, "the rest alone is asked for again"
     assert_frames(tmp_path / "frames", expected)
 
 

@@ -1,4 +1,5 @@
 using System;
+using System.Threading.Tasks;
 using UnityEngine;
 
 namespace TexBridge
@@ -50,7 +51,8 @@ namespace TexBridge
         /// <summary>A picture is in the texture; the index of its frame.</summary>
         public event Action<int> FrameShown;
 
-        /// <summary>All frames were shown; the bridge's one terminal answer.</summary>
+        /// <summary>All frames were shown; the bridge's one terminal answer (of a sequence that a restart of the bridge made
+        /// it ask for again, that for the rest), null if it was lost.</summary>
         public event Action<Finished> Ended;
 
         /// <summary>A frame could not be had: which, and why. The recording is over.</summary>
@@ -138,9 +140,9 @@ namespace TexBridge
         void End(int timeoutMs)
         {
             var answer = sequence.Finished;
-            var isThere = answer.Wait(timeoutMs);
+            Task.WaitAny(new Task[] { answer }, timeoutMs);
             Stop();
-            if (isThere && Ended != null) Ended(answer.Result);
+            if (Ended != null) Ended(answer.Status == TaskStatus.RanToCompletion ? answer.Result : null);
         }
 
         // A curve has a key on each frame: the value that the curve has there, whatever its shape.

@@ -32,7 +32,7 @@ namespace TexBridge
         string wantedKey;
         bool lostWanted;
         bool disposed;
-        int generation; // of the numbers: a bridge that was restarted begins them anew
+        int generation;
 
         /// <summary>The stream's name.</summary>
         public readonly string Name;
@@ -60,6 +60,9 @@ namespace TexBridge
 
         /// <summary>Why no frames will come: the bridge refused, or the client is closed; null as long as they may.</summary>
         public Exception Fault { get; private set; }
+
+        /// <summary>Of the numbers: a bridge that was restarted begins them anew.</summary>
+        internal int Generation { get { lock (gate) return generation; } }
 
         internal FrameStream(TexBridgeClient client, string name, SubscribeOptions options)
         {

@@ -16,13 +16,18 @@ namespace TexBridge
     }
 
     /// <summary>Many pictures along tracks, in order and complete: wait for each by its index. The bridge makes no more than
-    /// its window ahead of who reads; a cut costs nothing. All methods may be called from any thread, by one at a time.</summary>
+    /// its window ahead of who reads; a cut costs nothing, and from a bridge that was restarted the rest is asked for once
+    /// more. All methods may be called from any thread, by one at a time.</summary>
     public sealed class Sequence : IDisposable
     {
         readonly TexBridgeClient client;
-        readonly RunHandle run;
+        readonly TrackSet tracks = new TrackSet();
+        readonly SequenceOptions how;
+        RunHandle run;
         FrameSet ahead;
         int next;
+        int done; // frames of requests before this one: the bridge counts those of a request from 0
+        int generation; // of the subscription when it was accepted: a bridge that was restarted counts requests anew
         bool disposed;
 
         /// <summary>How many there will be.</summary>
@@ -41,16 +46,18 @@ namespace TexBridge
         public Task<ulong> Accepted { get { return run.Accepted; } }
 
         /// <summary>Ends with the one terminal answer, whatever its outcome; fails if it was refused, or lost with the
-        /// bridge.</summary>
+        /// bridge. Of a sequence that was asked for again it is that of the newest request, for the rest.</summary>
         public Task<Finished> Finished { get { return run.Finished; } }
 
-        internal Sequence(TexBridgeClient client, RunHandle run, FrameStream frames, int count, int first)
+        internal Sequence(TexBridgeClient client, FrameStream frames, int count, TrackSet tracks, SequenceOptions how)
         {
             this.client = client;
-            this.run = run;
+            this.tracks.Merge(tracks); // the caller's may change before it is asked for again
+            this.how = how;
             Frames = frames;
             Count = count;
-            First = first;
+            First = how.First;
+            AskForRest();
         }
 
         /// <summary>Wait for the frame of an index, and take it: it is valid until the next one is asked for. Ask in order;
@@ -70,15 +77,18 @@ namespace TexBridge
                     if (run.Request > 0 && (ahead != null || Frames.TryTake(out ahead)))
                     {
                         set = ahead;
-                        var isOurs = set.Request == run.Request && !set.IsHeld && !set.IsPreview;
-                        if (isOurs && set.Index > index)
+                        var isOurs = set.Request == run.Request && set.Generation == generation
+                            && !set.IsHeld && !set.IsPreview;
+                        var place = done + (int)set.Index;
+                        if (isOurs && place > index)
                             throw new InvalidOperationException(
-                                "it was passed over: frame " + set.Index + " is here; the stream was black, frozen or in panic");
+                                "it was passed over: frame " + place + " is here; the stream was black, frozen or in panic");
                         ahead = null;
-                        if (isOurs) next = (int)set.Index + 1;
-                        if (isOurs && set.Index == index) return set;
+                        if (isOurs) next = place + 1;
+                        if (isOurs && place == index) return set;
                         continue;
                     }
+                    if (IsLostWithTheBridge) AskForRest();
                     var why = WhyNever(index);
                     if (why != null) throw why;
                     var left = timeoutMs - unchecked(Environment.TickCount - since);
@@ -97,7 +107,7 @@ namespace TexBridge
         /// 405 if it is too early: the bridge takes those of a few frames ahead of the last that came.</summary>
         public Task<bool> SendPicture(string parameter, int index, PictureValue picture)
         {
-            return client.ImageOfFrame(Frames.Name, parameter, picture, run.Request, (uint)index);
+            return client.ImageOfFrame(Frames.Name, parameter, picture, run.Request, (uint)(index - done));
         }
 
         /// <summary>End it; the answer is how many requests that reached.</summary>
@@ -115,6 +125,18 @@ namespace TexBridge
             Frames.Dispose();
         }
 
+        // Pictures that went in frame by frame are lost with it: nobody knows which are to be sent again.
+        bool IsLostWithTheBridge
+        {
+            get { return run.Error is LinkLostException && Frames.Fault == null && how.Images == null && !disposed; }
+        }
+
+        void AskForRest()
+        {
+            done = next;
+            run = client.AskForSequence(Frames, Count, done, tracks, how, accepted => generation = Frames.Generation);
+        }
+
         // What was released before the end still comes, but for cancelled ones.
         Exception WhyNever(int index)
         {
@@ -123,7 +145,7 @@ namespace TexBridge
             if (run.Error == null) return null;
             if (!run.Finished.IsCompleted || run.Finished.IsFaulted) return run.Error;
             var answer = run.Finished.Result;
-            return answer.Outcome == "cancelled" || index >= answer.Frames ? run.Error : null;
+            return answer.Outcome == "cancelled" || index - done >= answer.Frames ? run.Error : null;
         }
     }
 }

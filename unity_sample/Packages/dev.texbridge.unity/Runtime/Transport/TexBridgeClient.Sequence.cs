@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using System.Threading.Tasks;
 
@@ -9,7 +10,9 @@ namespace TexBridge
         const int SequenceCredit = 4;
 
         /// <summary>Ask for many pictures along tracks, and for all of them in order: it subscribes for itself, `lossless`
-        /// (or `paced`), in place of another subscription of this client to that stream.</summary>
+        /// (or `paced`), in place of another subscription of this client to that stream. After a restart of the bridge it
+        /// asks for the rest by itself, unless pictures go in frame by frame; give a seed where the rest should have the
+        /// same one as the beginning.</summary>
         public Sequence Sequence(string stream, int frames, TrackSet tracks, SequenceOptions how = null,
             SubscribeOptions subscribe = null)
         {
@@ -24,19 +27,27 @@ namespace TexBridge
             subscribe.BlendFps = 0;
             GiveWay(stream);
             var ordered = Subscribe(stream, subscribe);
-            var run = new RunHandle(stream, how.Key ?? NextKey());
+            return new Sequence(this, ordered, frames, tracks, how);
+        }
+
+        /// <summary>Ask for the frames from `done` on: those before it were made for an earlier request.</summary>
+        internal RunHandle AskForSequence(
+            FrameStream ordered, int frames, int done, TrackSet tracks, SequenceOptions how, Action<RunHandle> onAccepted)
+        {
+            var key = done == 0 && how.Key != null ? how.Key : NextKey();
+            var run = new RunHandle(ordered.Name, key) { OnAccepted = onAccepted };
             lock (gate)
             {
                 Begin();
-                EngineMessages.Sequence(writer, nextId, stream, (uint)frames, tracks, new SequenceOptions
+                EngineMessages.Sequence(writer, nextId, ordered.Name, (uint)(frames - done), tracks, new SequenceOptions
                 {
-                    First = how.First, Fps = how.Fps, Images = how.Images, Key = run.Key, DeadlineMs = how.DeadlineMs,
+                    First = how.First + done, Fps = how.Fps, Images = how.Images, Key = key, DeadlineMs = how.DeadlineMs,
                     Priority = how.Priority, Seed = how.Seed,
                 });
                 Ask(run, "sequence");
                 run.Waiter = ordered;
             }
-            return new Sequence(this, run, ordered, frames, how.First);
+            return run;
         }
 
         // A session has one subscription of a stream: the newest.

@@ -42,7 +42,8 @@ public sealed class SequenceRecorderSample : MonoBehaviour
             .Set("bottom_right", last, ParameterValue.Numbers(0.0, 0.8, 0.7), Easing.Bezier(0.4, 0, 0.2, 1))
             .Set("noise", last / 3, 0.0).Set("noise", last, 0.35, "cubic_in");
         recorder.FrameShown += Save;
-        recorder.Ended += answer => shown = answer.Outcome + ": " + answer.Frames + " frames, seed " + answer.Seed;
+        recorder.Ended += answer =>
+            shown = answer == null ? "done" : answer.Outcome + ": " + answer.Frames + " frames, seed " + answer.Seed;
         recorder.Failed += error => shown = error.Message;
         if (folder.Length > 0) Directory.CreateDirectory(folder);
     }
