@@ -18,7 +18,7 @@ from bridge.app.config.config import BackendConfig, Config, find_config, load_co
 from bridge.app.configured_streams import stream_checks
 from bridge.app.doctor import machine
 from bridge.app.doctor.comfy_check import Comfy, ask_comfy, comfy_checks, workflow_checks
-from bridge.app.doctor.operation_check import ask_warnings, restart_checks, warning_checks
+from bridge.app.doctor.operation_check import ask_backends, ask_warnings, restart_checks, warning_checks
 from bridge.app.doctor.picture_checks import picture_checks
 from bridge.app.doctor.verdicts import (
     Check,
@@ -161,7 +161,8 @@ def _read_config(options: argparse.Namespace) -> tuple[Config, Check]:
 
 
 async def _ask_comfies(config: Config) -> tuple[list[Comfy | None], list[Check]]:
-    """Ask every ComfyUI that is named, or the one that is found; give those that answer, and the lines about all."""
+    """Ask every ComfyUI that is named, or those of the bridge that runs, or the one that is found; give those that
+    answer, and the lines about all."""
     comfies: list[Comfy | None] = []
     checks: list[Check] = []
     for backend in config.backend:
@@ -175,14 +176,31 @@ async def _ask_comfies(config: Config) -> tuple[list[Comfy | None], list[Check]]
             comfies.append(comfy)
     if config.backend:
         return comfies, checks
+    if running := await ask_backends(config):
+        for url, is_embedded in running:
+            answering, found = await _ask_one_in_use(url, is_embedded)
+            comfies += answering
+            checks += found
+        return comfies, checks
     if config.embedded.enabled:
         return [], [Check("comfyui", Verdict.OK, "the embedded one, as the configuration says")]
-    url = await find_comfy(config.search.places)
-    if url is None:
+    found_url = await find_comfy(config.search.places)
+    if found_url is None:
         what, _, advice = no_comfy(config.search.places).partition(": ")
         return [], [Check("comfyui", Verdict.WARN, what, advice)]
-    comfy = await ask_comfy(BackendConfig(url=url))
+    comfy = await ask_comfy(BackendConfig(url=found_url))
     return [] if comfy.problem else [comfy], comfy_checks(comfy, named=False)
+
+
+async def _ask_one_in_use(url: str, is_embedded: bool) -> tuple[list[Comfy], list[Check]]:
+    """Ask a ComfyUI that the running bridge uses, by what it tells of it: headers and tokens it keeps to itself."""
+    if is_embedded:
+        return [], [Check("comfyui", Verdict.OK, "the embedded one of the running bridge")]
+    comfy = await ask_comfy(BackendConfig(url=url))
+    if not comfy.problem:
+        return [comfy], comfy_checks(comfy, named=True)
+    advice = "`texbridge backends list` says how the bridge finds it; give doctor the bridge's own --config or --comfy"
+    return [], [Check("comfyui", Verdict.WARN, f"{comfy.problem} (the running bridge uses it)", advice)]
 
 
 def table(checks: Sequence[Check], columns: int | None = None) -> str:

@@ -73,7 +73,24 @@ def test_the_doors_of_a_running_bridge(home):
         for door in ("osc", "link", "tcp", "http"):
             assert lines[f"{door} door"]["verdict"] == "ok", lines[f"{door} door"]
             assert "texbridge" in lines[f"{door} door"]["found"]
+        assert lines["comfyui"]["found"] == "the embedded one of the running bridge"
         assert done.code == 0, done.out
+
+
+def test_the_comfyui_of_a_running_bridge(home):
+    """Who has said --comfy to `serve` needn't say it again, nor read of an address that nobody named."""
+    with home.start("embedded", "--port", "0") as comfy:
+        url = comfy.line().split()[3]
+        with home.serve("--comfy", url) as running:
+            http = {"TEXBRIDGE_HTTP_LISTEN": running.addresses["http"]}
+            _, lines = checks(home.run("doctor", "--json", **{**FREE_PORTS, **http}))
+            assert (lines["comfyui"]["verdict"], lines["comfyui"]["found"].split(": ")[0]) == ("ok", url)
+            assert lines["comfyui output"]["verdict"] == "ok"
+            assert url in lines["workflows"]["found"]
+            comfy.stop()
+            _, lines = checks(home.run("doctor", "--json", **{**FREE_PORTS, **http}))
+            assert lines["comfyui"]["verdict"] == "warn"
+            assert "the running bridge uses it" in lines["comfyui"]["found"]
 
 
 def test_a_restart_command_and_what_a_running_bridge_warns_of(home, tmp_path):

@@ -18,6 +18,14 @@ async def ask_warnings(config: Config) -> Mapping[str, str]:
     return {str(name)[:200]: str(words)[:1000] for name, words in warnings.items()}
 
 
+async def ask_backends(config: Config) -> list[tuple[str, bool]]:
+    """Give the ComfyUIs of the bridge at the HTTP door: the URL, and whether it is its embedded one; empty if none
+    answers there."""
+    told = (await ask_http(config, "/healthz")).get("backends")
+    backends = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    return [(str(one.get("url")), one.get("name") == "embedded") for one in backends]
+
+
 def warning_checks(warnings: Mapping[str, str]) -> list[Check]:
     """Give a line for each ComfyUI that the running bridge warns of."""
     advice = "docs/troubleshooting.md says what each word means"
