@@ -26,6 +26,16 @@ namespace TexBridge
             return null;
         }
 
+        /// <summary>Show a texture on a renderer alone, whoever else has its material, by the property of that name; without
+        /// a name by that of its material.</summary>
+        public static void Show(Renderer target, string property, Texture texture)
+        {
+            var block = new MaterialPropertyBlock();
+            target.GetPropertyBlock(block);
+            block.SetTexture(string.IsNullOrEmpty(property) ? PropertyOf(target.sharedMaterial) : property, texture);
+            target.SetPropertyBlock(block);
+        }
+
         /// <summary>The name of the property of a material that the picture goes to.</summary>
         public static string PropertyOf(Material material)
         {

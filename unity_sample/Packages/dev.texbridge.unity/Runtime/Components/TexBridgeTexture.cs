@@ -1,6 +1,5 @@
 using System;
 using System.Threading.Tasks;
-using Unity.Collections;
 using UnityEngine;
 
 namespace TexBridge
@@ -38,12 +37,10 @@ namespace TexBridge
         [Tooltip("Of the material's shader; empty: the first that it has of _BaseMap, _BaseColorMap, _UnlitColorMap, _MainTex")]
         [SerializeField] string textureProperty = "";
 
+        readonly PictureTexture picture = new PictureTexture();
         TexBridgeClient client;
         FrameStream frames;
         Sequence sequence;
-        MaterialPropertyBlock block;
-        PixelFormat made;
-        bool madeLinear;
         float again;
 
         /// <summary>Told whenever `Texture` is another one, on the main thread.</summary>
@@ -53,7 +50,7 @@ namespace TexBridge
         public event Action<FrameHeader> Shown;
 
         /// <summary>The texture, null before the first picture.</summary>
-        public Texture2D Texture { get; private set; }
+        public Texture2D Texture { get { return picture.Texture; } }
 
         public string Stream { get { return stream; } set { stream = value; Forget(); } }
         public string Workflow { get { return workflow; } set { workflow = value; Forget(); } }
@@ -110,7 +107,7 @@ namespace TexBridge
 
         void OnDestroy()
         {
-            if (Texture != null) Destroy(Texture);
+            picture.Destroy();
         }
 
         // Ready at the beginning of the frame, taken at its end: what comes in between is shown at once.
@@ -181,50 +178,13 @@ namespace TexBridge
         void Show(FrameSet set)
         {
             var frame = set.OfOutput(output) ?? set[0];
-            var header = frame.Header;
-            if (PixelFormats.IsEncoded(header.PixelFormat))
+            if (picture.Show(frame, "TexBridge " + stream))
             {
-                if (Texture == null) Use(new Texture2D(2, 2));
-                Texture.LoadImage(frame.ToArray());
+                if (target == null) target = GetComponent<Renderer>();
+                if (target != null) PictureMaterial.Show(target, textureProperty, Texture);
+                if (TextureChanged != null) TextureChanged(Texture);
             }
-            else
-            {
-                Fit(ref header);
-                NativeArray<byte>.Copy(
-                    frame.Bytes, frame.PayloadOffset, Texture.GetRawTextureData<byte>(), 0, frame.PayloadBytes);
-                Texture.Apply(false);
-            }
-            if (Shown != null) Shown(header);
-        }
-
-        void Fit(ref FrameHeader header)
-        {
-            var mips = header.Mips > 1;
-            if (Texture != null && Texture.width == header.Width && Texture.height == header.Height
-                && made == header.PixelFormat && madeLinear == header.IsLinear && Texture.mipmapCount > 1 == mips)
-                return;
-            made = header.PixelFormat;
-            madeLinear = header.IsLinear;
-            Use(new Texture2D(
-                (int)header.Width, (int)header.Height, TextureFormats.Of(header.PixelFormat), mips, header.IsLinear));
-        }
-
-        void Use(Texture2D texture)
-        {
-            if (Texture != null) Destroy(Texture);
-            texture.name = "TexBridge " + stream;
-            texture.wrapMode = TextureWrapMode.Clamp;
-            Texture = texture;
-            if (target == null) target = GetComponent<Renderer>();
-            if (target != null)
-            {
-                if (block == null) block = new MaterialPropertyBlock();
-                target.GetPropertyBlock(block);
-                block.SetTexture(
-                    textureProperty.Length > 0 ? textureProperty : PictureMaterial.PropertyOf(target.sharedMaterial), texture);
-                target.SetPropertyBlock(block);
-            }
-            if (TextureChanged != null) TextureChanged(texture);
+            if (Shown != null) Shown(frame.Header);
         }
     }
 }
