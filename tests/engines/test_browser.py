@@ -7,7 +7,7 @@ import hashlib
 import re
 import shutil
 import subprocess
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from chromium import Browser, WebServer, find_chromium
 from cli_rig import LIMIT_S, Home
+from kept_port import kept_port
 from npm_packages import npm_packages
 from vectors import PROTOCOLS, VECTORS, load
 
@@ -307,17 +308,19 @@ def test_a_cut_costs_no_session_and_no_request(page, bridge):
 
 
 def test_the_bridge_is_killed_and_started_again(page, config, tmp_path):
-    with serving(tmp_path / "first", "--config", config, "--step-delay-ms", "60000") as running:
+    with ExitStack() as stack:
+        doors = [f"--{door}=127.0.0.1:{stack.enter_context(kept_port())}" for door in ("link", "tcp")]
+        options = ("--config", config, "--step-delay-ms", "60000", *doors)
+        running = stack.enter_context(serving(tmp_path / "first", *options))
         boot = page("connect", link_of(running), {})["boot"]
         page("open", "sky", "gradient", "oneshot", {"size": [64, 16], "params": COLORS})
         page("subscribe", "sky", {})
         page("set", "sky", {"noise": 0.0, "blur": 0.1})
         page("slow", "sky", {})
         page("expectWelcome")
-        doors = [f"--{door}={running.addresses[door]}" for door in ("link", "tcp")]
         running.process.kill()
         running.process.wait()
-    with serving(tmp_path / "second", "--config", config, *doors) as running:
+        running = stack.enter_context(serving(tmp_path / "second", "--config", config, *doors))
         again = page("welcomed")
         assert again["resumed"] is False
         assert again["boot"] != boot

@@ -23,6 +23,7 @@ import pytest
 from bridge_rig import bridge_behind_proxy, run
 from cli_rig import Home
 from engine_pictures import gradient_pictures, values
+from kept_port import kept_port
 
 from bridge.cli.expected import TOLERANCE, gradient_pixels, worst_difference
 from bridge.client import BlockingClient
@@ -229,7 +230,7 @@ def test_the_bridge_is_killed_and_restarted(project, tmp_path, door):
             pass
         return told
 
-    with home.serve("--embedded") as running:
+    with kept_port() as port, home.serve("--embedded", f"--{door}", f"127.0.0.1:{port}") as running:
         address = running.addresses[door]
         settings["address"] = f"ws://{address}/link" if door == "link" else address
         task = {"mode": "survive", "out": str(tmp_path / "picture"), "settings": settings}

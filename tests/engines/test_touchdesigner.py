@@ -14,6 +14,7 @@ import sys
 import threading
 import types
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import pytest
 from bridge_rig import bridge_behind_proxy, run
 from cli_rig import Home
 from engine_pictures import gradient_pictures, values
+from kept_port import kept_port
 from vectors import VECTORS, flatten, load, same, unflatten
 
 from bridge.cli.expected import TOLERANCE, gradient_pixels, worst_difference
@@ -284,22 +286,23 @@ def test_what_a_person_is_told(top, bridge):
 
 def test_a_bridge_that_is_killed_and_restarted(tmp_path):
     home = Home(tmp_path)
-    with home.serve("--embedded") as running:
-        address = running.addresses["tcp"]
+    with ExitStack() as stack:
+        address = f"127.0.0.1:{stack.enter_context(kept_port())}"
+        running = stack.enter_context(home.serve("--embedded", "--tcp", address))
         one = Top(address, Stream="show", Workflow="gradient", Mode="oneshot")
+        stack.callback(one.close)
         one.cook_until(lambda: one.operator.pictures, "picture")
         one.link.set({"noise": 0.0, **{name: [0, 0, 1] for name in values(0) if "_" in name}})
         one.picture(one.link.run())
         running.process.kill()
         running.process.wait()
-    one.cook_until(lambda: one.operator.warnings and one.link.state == "connecting", "warning")
-    assert len(one.operator.pictures) > 1  # what was copied stays in the TOP
-    lost = one.link.run()
-    with home.serve("--embedded", "--tcp", address):
+        one.cook_until(lambda: one.operator.warnings and one.link.state == "connecting", "warning")
+        assert len(one.operator.pictures) > 1  # what was copied stays in the TOP
+        lost = one.link.run()
+        stack.enter_context(home.serve("--embedded", "--tcp", address))
         one.cook_until(lambda: any(told["key"] == lost for told in one.link.finished), "answer to the lost run")
         picture = one.picture(one.link.run())
         assert (picture == [0, 0, 255, 255]).all()  # values outlive the bridge
-        one.close()
 
 
 def test_a_link_that_is_cut():

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from cli_rig import Home
 from engine_pictures import gradient_pictures, values
+from kept_port import kept_port
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mono import run_csharp, tool
@@ -162,8 +163,8 @@ def test_the_bridge_is_killed_and_comes_back(built, expected, tmp_path, door, by
     """Once while nothing is under way, once just after a picture was asked for; the recording has all of them."""
     home = Home(tmp_path)
     with ExitStack() as bridges:
-        running = bridges.enter_context(home.serve("--embedded"))
-        told_address = running.addresses[door]
+        told_address = f"127.0.0.1:{bridges.enter_context(kept_port())}"
+        running = bridges.enter_context(home.serve("--embedded", f"--{door}", told_address))
 
         def restart() -> None:
             nonlocal running

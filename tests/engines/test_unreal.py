@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from engine_pictures import gradient_pictures, values
 from fault_proxy import FaultProxy
+from kept_port import kept_port
 from serve_rig import Comfy, Serve, run
 from vectors import load
 
@@ -260,8 +261,16 @@ def test_a_bridge_that_is_killed_and_started_again() -> None:
     program = built("address", "engine")
 
     async def test() -> None:
-        async with Comfy() as comfy, Serve("--comfy", comfy.url) as before, Engine(program) as engine:
-            await engine.connect(before.tcp)
+        with kept_port() as port:
+            await restarted(f"127.0.0.1:{port}")
+
+    async def restarted(tcp: str) -> None:
+        async with (
+            Comfy() as comfy,
+            Serve("--comfy", comfy.url, "--tcp", tcp) as before,
+            Engine(program) as engine,
+        ):
+            await engine.connect(tcp)
             await engine.ask("open", "unreal", "gradient", "oneshot", WIDTH, HEIGHT)
             await engine.ask("subscribe", "unreal", "bgra8", "top_left")
             skip = (await engine.ask("newest", "unreal"))["bytes"]
@@ -272,7 +281,7 @@ def test_a_bridge_that_is_killed_and_started_again() -> None:
             await engine.ask("set", "unreal", "top_left=0.2,0.2,0.2")
             await engine.ask("set", "unreal", *words(values(2)))
             await engine.send("run", "unreal", 2)
-            async with Serve("--comfy", comfy.url, "--tcp", before.tcp) as after:
+            async with Serve("--comfy", comfy.url, "--tcp", tcp) as after:
                 second = await engine.answer()
                 assert second["number"] == 1, (second, engine.errors())
                 assert second["client_time"] == 77
@@ -280,7 +289,7 @@ def test_a_bridge_that_is_killed_and_started_again() -> None:
                 assert (told["welcomes"], told["resumed"], told["refused"]) == (2, 0, 0), engine.errors()
                 # Nothing was said of the values again: the new bridge was told of them with `open`.
                 await after.kill()
-                async with Serve("--comfy", comfy.url, "--tcp", before.tcp) as third:
+                async with Serve("--comfy", comfy.url, "--tcp", tcp) as third:
                     told = await engine.ask("connected", 3)
                     assert (told["welcomes"], told["refused"]) == (3, 0), engine.errors()
                     last = await engine.ask("run", "unreal", 2)

@@ -3,13 +3,13 @@
 import json
 import os
 import signal
-import socket
 import sys
 
 import numpy as np
 import pytest
 from app_rig import node, solid
 from cli_rig import Home, one_line
+from kept_port import kept_port
 from PIL import Image
 from wire import Wire
 
@@ -509,9 +509,8 @@ def test_a_panic_ends_it_in_order(home):
 
 
 def test_nobody_there(home):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    done = home.run("render", "shapes", "--frames", "1", "-o", "%d.png", "--to", f"127.0.0.1:{port}")
+    with kept_port() as port:
+        done = home.run("render", "shapes", "--frames", "1", "-o", "%d.png", "--to", f"127.0.0.1:{port}")
     assert done.code == 1
     assert f"no bridge answers at 127.0.0.1:{port}" in one_line(done.err)
     done = home.run(

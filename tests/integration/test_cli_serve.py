@@ -8,6 +8,7 @@ import urllib.request
 
 import pytest
 from cli_rig import DOORS, FREE_DOORS, Home, one_line
+from kept_port import kept_port
 
 from bridge.client import BlockingClient
 
@@ -22,9 +23,10 @@ def get(http, path):
         return answer.read()
 
 
+@pytest.fixture
 def closed_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    with kept_port() as port:
+        yield port
 
 
 def write_config(path, stream):
@@ -70,9 +72,9 @@ def test_sigterm_ends_it_with_zero_and_leaves_nothing_open(home):
     assert "Warning" not in done.err
 
 
-def test_a_signal_while_it_waits_for_comfy(home):
+def test_a_signal_while_it_waits_for_comfy(home, closed_port):
     """--wait-comfy waits for one that isn't there; Ctrl+C doesn't wait with it."""
-    url = f"http://127.0.0.1:{closed_port()}"
+    url = f"http://127.0.0.1:{closed_port}"
     with home.start("serve", "--comfy", url, "--wait-comfy", "600", *FREE_DOORS) as running:
         running.wait_for_error("nobody answers")
         done = running.stop()
@@ -142,8 +144,8 @@ def test_a_port_that_another_texbridge_has(home, door):
 # --- ComfyUI ---------------------------------------------------------------------------------------------------
 
 
-def test_no_comfy_where_one_is_required(home):
-    place = f"http://127.0.0.1:{closed_port()}"
+def test_no_comfy_where_one_is_required(home, closed_port):
+    place = f"http://127.0.0.1:{closed_port}"
     done = home.run("serve", "--require-comfy", *FREE_DOORS, TEXBRIDGE_SEARCH_PLACES=json.dumps([place]))
     assert (done.code, done.out) == (2, "")
     line = one_line(done.err)
@@ -152,9 +154,9 @@ def test_no_comfy_where_one_is_required(home):
     assert "--embedded" in line
 
 
-def test_nobody_listens_where_a_comfy_is_required(home):
+def test_nobody_listens_where_a_comfy_is_required(home, closed_port):
     """Refused at each try: that is known after two seconds, and said."""
-    url = f"http://127.0.0.1:{closed_port()}"
+    url = f"http://127.0.0.1:{closed_port}"
     done = home.run("serve", "--require-comfy", "--comfy", url, *FREE_DOORS)
     assert (done.code, done.out) == (2, "")
     line = done.err.splitlines()[-1]
@@ -163,15 +165,14 @@ def test_nobody_listens_where_a_comfy_is_required(home):
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_comfy_that_starts_later_is_waited_for(home, named):
+def test_a_comfy_that_starts_later_is_waited_for(home, closed_port, named):
     """Refused until it is there; by its address, or where one is looked for."""
-    port = closed_port()
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{closed_port}"
     where = {} if named else {"TEXBRIDGE_SEARCH_PLACES": json.dumps([url])}
     words = ["--comfy", url] if named else []
     with home.start("serve", "--json", "--wait-comfy", "60", *words, *FREE_DOORS, **where) as running:
         running.wait_for_error("nobody answers" if named else "no ComfyUI at")
-        with home.start("embedded", "--port", str(port)) as comfy:
+        with home.start("embedded", "--port", str(closed_port)) as comfy:
             assert json.loads(running.line())["ready"] is True
             assert running.stop().code == 0
             assert comfy.stop().code == 0
@@ -184,15 +185,15 @@ def test_wait_comfy_is_bounded(home, seconds):
     assert "--wait-comfy" in one_line(done.err)
 
 
-def test_a_wait_that_is_over(home):
-    place = f"http://127.0.0.1:{closed_port()}"
+def test_a_wait_that_is_over(home, closed_port):
+    place = f"http://127.0.0.1:{closed_port}"
     done = home.run("serve", "--wait-comfy", "0.3", *FREE_DOORS, TEXBRIDGE_SEARCH_PLACES=json.dumps([place]))
     assert done.code == 2
     assert f"no ComfyUI at {place}" in done.err.splitlines()[-1]
 
 
-def test_it_waits_for_comfy_says_so_and_takes_it_when_it_comes(home):
-    port = closed_port()
+def test_it_waits_for_comfy_says_so_and_takes_it_when_it_comes(home, closed_port):
+    port = closed_port
     places = json.dumps([f"http://127.0.0.1:{port}"])
     with home.serve(TEXBRIDGE_SEARCH_PLACES=places) as running:
         running.wait_for_error(f"no ComfyUI at http://127.0.0.1:{port}: start it, name it with --comfy URL")

@@ -5,6 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 from bridge_rig import BridgeRig, run
+from kept_port import kept_port
 
 from bridge.client import BlockingClient, Client, LinkLostError
 from bridge.codec.messages import Changed, Welcome
@@ -217,10 +218,8 @@ def test_the_token(kind):
 @KINDS
 def test_nobody_there(kind):
     async def test():
-        async with BridgeRig() as rig:
-            address = rig.address(kind)
-        with pytest.raises(LinkLostError, match="no bridge answers at"):
-            await Client.connect(address)
+        with kept_port() as port, pytest.raises(LinkLostError, match="no bridge answers at"):
+            await Client.connect(f"127.0.0.1:{port}" if kind == "tcp" else f"ws://127.0.0.1:{port}/link")
 
     run(test)
 

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from bridge_rig import ThreadedBridge
+from kept_port import kept_port
 
 from bridge.client import BlockingClient, LinkLostError
 from bridge.errors import ErrorCode, UnknownNameError
@@ -107,9 +108,7 @@ def test_a_call_from_on_event_is_refused(rig):
 
 
 def test_nobody_there():
-    before = threading.active_count()
-    with ThreadedBridge() as rig:
-        address = rig.address("tcp")
-    with pytest.raises(LinkLostError, match="no bridge answers at"):
-        BlockingClient(address)
-    assert threading.active_count() == before
+    before = set(threading.enumerate())
+    with kept_port() as port, pytest.raises(LinkLostError, match="no bridge answers at"):
+        BlockingClient(f"127.0.0.1:{port}")
+    assert not set(threading.enumerate()) - before

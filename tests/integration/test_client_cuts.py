@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 from bridge_rig import BridgeRig, bridge_behind_proxy, run
+from kept_port import kept_port
 from link_rig import TcpClient, say_hello
 
 from bridge.client import Client, LinkLostError
@@ -191,17 +192,18 @@ def test_a_restarted_bridge(kind):
 
 def test_a_subscription_that_the_new_bridge_refuses_ends_with_the_reason():
     async def test():
-        async with BridgeRig(streams={"old": {"workflow": "gradient"}}) as rig:
-            port = rig.port("tcp")
-            client = await Client.connect(rig.address("tcp"))
-            frames = await client.subscribe("old")
-            await frames.next(TIME_S)
-        async with BridgeRig(tcp={"listen": f"127.0.0.1:{port}"}):
-            with pytest.raises(UnknownNameError) as caught:
-                await all_of(frames)
-            assert caught.value.code is ErrorCode.UNKNOWN_STREAM
-            assert not frames.is_open
-            await client.close()
+        with kept_port() as port:
+            tcp = {"listen": f"127.0.0.1:{port}"}
+            async with BridgeRig(tcp=tcp, streams={"old": {"workflow": "gradient"}}) as rig:
+                client = await Client.connect(rig.address("tcp"))
+                frames = await client.subscribe("old")
+                await frames.next(TIME_S)
+            async with BridgeRig(tcp=tcp):
+                with pytest.raises(UnknownNameError) as caught:
+                    await all_of(frames)
+                assert caught.value.code is ErrorCode.UNKNOWN_STREAM
+                assert not frames.is_open
+                await client.close()
 
     run(test)
 

@@ -3,17 +3,21 @@
 import asyncio
 import logging
 import sys
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 import aiohttp
 import pytest
 from app_engine import wait_until
 from app_rig import AppRig, color, run
 from backend_listener import FAST
+from kept_port import kept_port
 from mute_comfy import Mute, quicken
 
 from bridge.app.config.config import load_config
+from bridge.app.pool.restarts import Restarter
 from bridge.codec.messages import Changed
 from bridge.embedded import EmbeddedServer
 from bridge.errors import ConfigError
@@ -145,17 +149,25 @@ def test_a_restart_is_not_made_again_too_soon(tmp_path, log):
     run(test)
 
 
-def test_a_command_that_does_not_end_is_ended(tmp_path, log):
+def test_a_command_that_does_not_end_is_ended(tmp_path, log, monkeypatch):
+    said = tmp_path / "said"
+    command = "import sys, time; print('so far', flush=True); open(sys.argv[1], 'w').close(); time.sleep(600)"
+
+    def clock():  # its time is over once it has said something, and not before, however slowly it starts
+        return time.perf_counter() + 3600 * said.exists()
+
+    monkeypatch.setattr("bridge.app.pool.restarts.Restarter", partial(Restarter, clock=clock))
+
     async def test():
         rig = AppRig(tmp_path)
         rig.more_of_backend = {
-            "restart_command": [sys.executable, "-c", "import time; print('so far', flush=True); time.sleep(600)"],
+            "restart_command": [sys.executable, "-c", command, str(said)],
             "restart_after_s": 1.0,
-            "restart_timeout_s": 2.0,
+            "restart_timeout_s": 60.0,
         }
         async with rig:
             await rig.comfy.abort()
-            await log.until("was ended after 2 s")
+            await log.until("was ended after 60 s")
             assert "it said: so far" in log.text
 
     run(test)
@@ -207,19 +219,17 @@ def test_the_environment_sets_no_command():
 def test_a_comfyui_that_was_never_there_is_started(tmp_path, log):
     async def test():
         calls = []
-        comfy = EmbeddedServer()
-        await comfy.start()  # for a port that is nobody's afterwards
-        url = comfy.url
-        await comfy.close()
-        async with operator(calls, comfy.start) as port:
-            command = [sys.executable, "-c", COMMAND, port, "", "0"]
-            backend = [{"url": url, "restart_command": command, "restart_after_s": 1.0}]
-            try:
-                async with AppRig(tmp_path, comfy=False, backend=backend) as rig:
-                    await rig.until(lambda: bool(rig.bridge.backends_up), "a ComfyUI")
-                    assert [call[1] for call in calls] == ["away"]
-            finally:
-                await comfy.close()
+        with kept_port() as kept:
+            comfy = EmbeddedServer(port=kept)
+            async with operator(calls, comfy.start) as port:
+                command = [sys.executable, "-c", COMMAND, port, "", "0"]
+                backend = [{"url": comfy.url, "restart_command": command, "restart_after_s": 1.0}]
+                try:
+                    async with AppRig(tmp_path, comfy=False, backend=backend) as rig:
+                        await rig.until(lambda: bool(rig.bridge.backends_up), "a ComfyUI")
+                        assert [call[1] for call in calls] == ["away"]
+                finally:
+                    await comfy.close()
 
     run(test)
 

@@ -1,9 +1,9 @@
 """The command line in this process: help that teaches, and what bad use reads like."""
 
-import socket
 from pathlib import Path
 
 import pytest
+from kept_port import kept_port
 
 from bridge.cli import COMMANDS, main
 
@@ -207,9 +207,8 @@ def test_a_wrong_variable(monkeypatch, capsys):
 
 
 def test_nobody_answers_the_check(capsys):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    assert main(["workflows", "check", "gradient", "--comfy", f"127.0.0.1:{port}"]) == 1
+    with kept_port() as port:
+        assert main(["workflows", "check", "gradient", "--comfy", f"127.0.0.1:{port}"]) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
     assert f"no ComfyUI answers at http://127.0.0.1:{port}" in shown.err
