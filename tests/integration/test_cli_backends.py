@@ -3,9 +3,11 @@
 import contextlib
 import json
 import re
+import time
 
 import pytest
-from cli_rig import Home, one_line
+from cli_rig import LIMIT_S, Home, one_line
+from held_comfy import HeldComfy
 
 from bridge.client import BlockingClient
 
@@ -28,6 +30,13 @@ def embedded(home, count, *words):
 
 def listed(home, where):
     return {one["name"]: one for one in json.loads(home.run("backends", "list", "--json", *where).out)}
+
+
+def wait_for(home, where, condition):
+    """Ask for the list until it is as wanted."""
+    until = time.monotonic() + LIMIT_S
+    while not condition(told := listed(home, where)):
+        assert time.monotonic() < until, told
 
 
 def test_several_at_once_with_names_and_how_their_pictures_come(home):
@@ -71,6 +80,8 @@ def test_the_table_says_what_each_has_done_and_lacks(home):
     ):
         where = ("--http", running.addresses["http"])
         assert home.run("backends", "add", "http://127.0.0.1:9", "--name", "away", "--wait", "0", *where).code == 0
+        # It is up before its nodes are read.
+        wait_for(home, where, lambda told: told[f"127.0.0.1:{port}"]["lacks"])
         table = home.run("backends", "list", *where).out.splitlines()
         assert table[0].split()[:4] == ["name", "state", "now", "done"]
         row = next(line for line in table if line.startswith(f"127.0.0.1:{port}"))
@@ -86,8 +97,9 @@ def test_the_table_says_what_each_has_done_and_lacks(home):
 
 
 def test_drained_for_a_restart_and_back(home):
-    with embedded(home, 1, "--step-delay-ms", "1500") as (slow,), embedded(home, 1) as (quick,):
-        urls = f"http://127.0.0.1:{slow}", f"http://127.0.0.1:{quick}"
+    with HeldComfy() as held, embedded(home, 1) as (quick,):
+        slow = held.url.rpartition(":")[2]
+        urls = held.url, f"http://127.0.0.1:{quick}"
         config = home.work / "texbridge.toml"
         config.write_text(
             '[scheduler]\nwarm_up = false\n[streams.main]\nworkflow = "shapes"\nmode = "oneshot"\n', encoding="utf-8"
@@ -100,9 +112,11 @@ def test_drained_for_a_restart_and_back(home):
                 done = home.run("backends", "drain", f"127.0.0.1:{slow}", "--wait", "0", *where)
                 assert (done.code, "still has 1 prompt " in done.out) == (1, True), done
                 assert home.run("backends", "add", urls[1], *where).code == 0
-                done = home.run("backends", "drain", f"127.0.0.1:{slow}", *where)
-                assert done.code == 0, done
-                assert "is drained; `texbridge backends undrain" in done.out
+                with home.start("backends", "drain", f"127.0.0.1:{slow}", *where) as draining:
+                    draining.wait_for_error(f"127.0.0.1:{slow}: 1 prompt left")
+                    held.release()
+                    assert draining.process.wait(LIMIT_S) == 0, draining.errors
+                    assert "is drained; `texbridge backends undrain" in draining.line()
                 assert request.finished(30).outcome == "done"
                 assert "drained" in home.run("backends", "list", *where).out
                 assert client.run("main").finished(30).outcome == "done"
