@@ -4,11 +4,13 @@ import json
 import os
 import signal
 import sys
+import time
 
 import numpy as np
 import pytest
 from app_rig import node, solid
-from cli_rig import Home, one_line
+from cli_rig import LIMIT_S, Home, one_line
+from held_comfy import HeldComfy
 from kept_port import kept_port
 from PIL import Image
 from wire import Wire
@@ -107,12 +109,17 @@ def test_a_killed_render_goes_on_to_the_same_files(home):
     pytest.importorskip("OpenEXR")
     pytest.importorskip("av")
     words = (
-        *("render", "shapes", "--frames", "1001-1030", *MOVING, "--embedded"),
+        *("render", "shapes", "--frames", "1001-1030", *MOVING),
         *("-o", "out/%04d.png", "-o", "out/x.####.exr", "-o", "out/shot.mp4", "--sheet", "out/sheet.png"),
     )
-    with home.start(*words, "--json", **SLOW) as running:
+    # However late it is killed, there is more to do.
+    with HeldComfy(20) as comfy, home.start(*words, "--json", "--comfy", comfy.url) as running:
         while (event := json.loads(running.line())).get("done", 0) < 15:
             assert event["event"] in ("begin", "frame", "note"), event
+        until = time.monotonic() + LIMIT_S
+        while not manifest(home)["done"]:  # it is written now and then
+            assert time.monotonic() < until
+            time.sleep(0.05)
         running.process.kill()
         running.process.wait()
     before = files(home.work / "out")
@@ -120,14 +127,14 @@ def test_a_killed_render_goes_on_to_the_same_files(home):
     told = json.loads(before["manifest.json"])
     assert told["state"] == "rendering"
     assert 1 <= len(told["done"]) < 30
-    done = home.run(*words, "--resume", "--json")
+    done = home.run(*words, "--embedded", "--resume", "--json")
     assert done.code == 0, done.err
     end = events(done.out)[-1]
     assert (end["state"], end["there"], end["rendered"]) == ("done", len(told["done"]), 30 - len(told["done"]))
     resumed = files(home.work / "out")
     other = home.work / "other"
     other.mkdir()
-    whole = home.run(*words, folder=other)
+    whole = home.run(*words, "--embedded", folder=other)
     assert whole.code == 0, whole.err
     unbroken = files(other / "out")
     assert sorted(resumed) == sorted(unbroken)
@@ -139,7 +146,7 @@ def test_a_killed_render_goes_on_to_the_same_files(home):
 
 
 def test_ctrl_c_leaves_whole_files_and_a_way_to_go_on(home):
-    words = ("render", "shapes", "--frames", "1-40", "--size", "128x96", "--embedded", "-o", "out/%04d.png")
+    words = ("render", "shapes", "--frames", "1-900", "--size", "128x96", "--embedded", "-o", "out/%04d.png")
     with home.start(*words, "--json", **SLOW) as running:
         while json.loads(running.line()).get("done", 0) < 5:
             pass
@@ -149,7 +156,7 @@ def test_ctrl_c_leaves_whole_files_and_a_way_to_go_on(home):
     assert (last["event"], last["state"]) == ("end", "stopped")
     told = manifest(home)
     assert (told["state"], len(told["done"])) == ("stopped", last["done"])
-    assert f"stopped; {last['done']} of 40 frames are there and whole: the same with --resume goes on" in done.err
+    assert f"stopped; {last['done']} of 900 frames are there and whole: the same with --resume goes on" in done.err
     assert sorted(path.name for path in (home.work / "out").iterdir()) == [
         *sorted(f"{int(frame):04}.png" for frame in told["done"]),
         "manifest.json",
@@ -159,7 +166,7 @@ def test_ctrl_c_leaves_whole_files_and_a_way_to_go_on(home):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to catch")
 def test_what_a_farm_sends(home):
-    words = ("render", "shapes", "--frames", "1-40", "--size", "128x96", "--embedded", "-o", "out/%04d.png")
+    words = ("render", "shapes", "--frames", "1-900", "--size", "128x96", "--embedded", "-o", "out/%04d.png")
     with home.start(*words, "--json", **SLOW) as running:
         while json.loads(running.line()).get("done", 0) < 2:
             pass
@@ -496,7 +503,7 @@ def test_a_second_render_into_the_same_folder_is_refused(home):
 def test_a_panic_ends_it_in_order(home):
     with home.serve("--embedded", **SLOW) as bridge:
         to = ("--to", bridge.addresses["tcp"])
-        with home.start("render", "shapes", "--frames", "1-99", "-o", "out/%d.png", "--json", *to) as running:
+        with home.start("render", "shapes", "--frames", "1-900", "-o", "out/%d.png", "--json", *to) as running:
             while json.loads(running.line()).get("done", 0) < 2:
                 pass
             assert home.run("panic", *to).code == 0
