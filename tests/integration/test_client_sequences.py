@@ -13,6 +13,7 @@ from bridge.client import BlockingClient, Client, LinkLostError, SequenceEndedEr
 from bridge.errors import ErrorCode, InvalidValueError
 from bridge.types import Delivery, Outcome
 
+TIME_S = 30.0
 KINDS = pytest.mark.parametrize("kind", ["tcp", "websocket"])
 PHOTO = {"main": {"workflow": "photo", "mode": "oneshot"}}
 
@@ -55,14 +56,14 @@ def test_sets_in_order(tmp_path, kind):
                 sets = [frame_set async for frame_set in sequence]
             assert [frame_set.index for frame_set in sets] == list(range(40))
             assert [number_of(frame_set) for frame_set in sets] == list(range(40))
-            finished = await sequence.finished(5)
+            finished = await sequence.finished(TIME_S)
             assert (finished.outcome, finished.frames, finished.key) == (Outcome.DONE, 40, "shot")
             assert sequence.progress.max == 40
             with pytest.raises(StopAsyncIteration):
                 await sequence.next()
             # The subscription has ended with it, and the client goes on.
             assert not rig.bridge.viewers.all()
-            assert (await (await client.run("main")).finished(5)).outcome is Outcome.DONE
+            assert (await (await client.run("main")).finished(TIME_S)).outcome is Outcome.DONE
 
     run(test)
 
@@ -71,7 +72,7 @@ def test_it_is_acked_as_it_is_read(tmp_path):
     async def test():
         async with AppRig(tmp_path) as rig, Client(address_of(rig, "tcp")) as client:
             async with await client.sequence("main", 60, keys(60)) as sequence:
-                first = await sequence.next(5)
+                first = await sequence.next(TIME_S)
                 assert first.index == 0
                 await rig.until(lambda: len(rig.ears.released) == 16, "a window full")
                 assert rig.gate.begun == rig.bridge.sequences.get(sequence.request).until == 16
@@ -92,7 +93,7 @@ def test_cuts_are_healed(tmp_path, kind):
                     if frame_set.index in (10, 11, 50, 90):
                         proxy.reset()
             assert got == [(index, index) for index in range(120)]
-            assert (await sequence.finished(5)).outcome is Outcome.DONE
+            assert (await sequence.finished(TIME_S)).outcome is Outcome.DONE
             assert proxy.connections > 1
             assert rig.bridge.counts["accepted"] == 1
 
@@ -106,12 +107,12 @@ def test_acks_that_are_lost_in_a_cut_are_said_again(tmp_path):
             Client(address) as client,
             await client.sequence("main", 60, keys(60), credit=4) as sequence,
         ):
-            assert [(await sequence.next(5)).index for _ in range(3)] == [0, 1, 2]
-            async with asyncio.timeout(20):
+            assert [(await sequence.next(TIME_S)).index for _ in range(3)] == [0, 1, 2]
+            async with asyncio.timeout(TIME_S):
                 while sequence._arrived < 6:  # 3, 4 and 5 are on their way: that many have credit
                     await sequence._wait_for_more()
             proxy.stall()
-            assert [(await sequence.next(5)).index for _ in range(3)] == [3, 4, 5]  # their acks go nowhere
+            assert [(await sequence.next(TIME_S)).index for _ in range(3)] == [3, 4, 5]  # their acks go nowhere
             proxy.reset()
             proxy.flow()
             assert await all_of(sequence) == list(range(6, 60))
@@ -134,7 +135,7 @@ def test_leaving_cancels_the_rest(tmp_path):
                 async for frame_set in sequence:
                     if frame_set.index == 5:
                         break
-            assert (await sequence.finished(5)).outcome is Outcome.CANCELLED
+            assert (await sequence.finished(TIME_S)).outcome is Outcome.CANCELLED
             assert rig.gate.begun < 60
             assert not rig.bridge.viewers.all()
 
@@ -164,7 +165,7 @@ def test_one_that_somebody_else_cancels_raises(tmp_path):
             Client(address_of(rig, "tcp")) as other,
             await client.sequence("main", 500, keys(500)) as sequence,
         ):
-            await sequence.next(5)
+            await sequence.next(TIME_S)
             assert await other.cancel(stream="main", all=True) == [sequence.request]
             with pytest.raises(SequenceEndedError, match="cancelled"):
                 await all_of(sequence)
@@ -191,11 +192,11 @@ def test_runs_in_between_are_not_sets_of_it(tmp_path):
     async def test():
         async with AppRig(tmp_path) as rig, Client(address_of(rig, "tcp")) as client:
             async with await client.sequence("main", 40, keys(40)) as sequence:
-                got = [(await sequence.next(5)).index]
+                got = [(await sequence.next(TIME_S)).index]
                 runs = [await client.run("main", {"note": str(place)}) for place in range(3)]
                 got += await all_of(sequence)
                 for one in runs:
-                    assert (await one.finished(5)).outcome is Outcome.DONE
+                    assert (await one.finished(TIME_S)).outcome is Outcome.DONE
             assert got == list(range(40))
 
     run(test)
@@ -209,12 +210,12 @@ def test_a_blackout_in_between_is_said(tmp_path):
             Client(address_of(rig, "tcp")) as other,
             await client.sequence("main", 30, keys(30)) as sequence,
         ):
-            await sequence.next(5)
+            await sequence.next(TIME_S)
             await other.blackout("main")
             reading = asyncio.create_task(all_of(sequence))
-            await sequence.finished(5)
+            await sequence.finished(TIME_S)
             await other.blackout("main", on=False)
-            await (await other.run("main")).finished(5)
+            await (await other.run("main")).finished(TIME_S)
             with pytest.raises(SequenceEndedError, match="not all sets came"):
                 await reading
 
@@ -278,7 +279,7 @@ def test_what_a_function_of_pictures_raises_is_raised(tmp_path):
             with pytest.raises(OSError, match="plate 3"):
                 async with await client.sequence("main", 50, images={"picture": broken}) as sequence:
                     await all_of(sequence)
-            assert (await sequence.finished(5)).outcome is Outcome.CANCELLED
+            assert (await sequence.finished(TIME_S)).outcome is Outcome.CANCELLED
 
     run(test)
 
@@ -288,7 +289,7 @@ def test_a_bridge_that_is_started_anew_ends_it(tmp_path):
         async with AppRig(tmp_path) as rig:
             client = await Client.connect(address_of(rig, "tcp"))
             sequence = await client.sequence("main", 500, keys(500))
-            await sequence.next(5)
+            await sequence.next(TIME_S)
             await client.close()
             with pytest.raises(LinkLostError):
                 await all_of(sequence)
@@ -306,8 +307,8 @@ def test_the_blocking_face():
         assert [frame_set.index for frame_set in sets] == list(range(10))
         corner = [int(frame_set.pixels[0, 0, 0]) for frame_set in sets]
         assert corner == sorted(corner)
-        assert sequence.finished(5).outcome is Outcome.DONE
+        assert sequence.finished(TIME_S).outcome is Outcome.DONE
         assert (sequence.frames, sequence.is_finished, sequence.progress.max) == (10, True, 10)
         with client.sequence("sky", 100, tracks) as sequence:
-            assert sequence.next(5).index == 0
-        assert sequence.finished(5).outcome is Outcome.CANCELLED
+            assert sequence.next(TIME_S).index == 0
+        assert sequence.finished(TIME_S).outcome is Outcome.CANCELLED
