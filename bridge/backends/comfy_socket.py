@@ -218,16 +218,17 @@ class WebsocketsSocket:
     async def ping(self, limit_s: float) -> bool:
         """Whether a pong, or any message, came within `limit_s`. False too once the socket has ended."""
         sent_at = time.perf_counter()
-        pong: Awaitable[float] | None = None
+        pong: asyncio.Future[float] | None = None
         try:
             async with asyncio.timeout(limit_s):
-                pong = await self._connection.ping()
+                pong = asyncio.ensure_future(await self._connection.ping())
                 await pong
         except ConnectionClosed:
             return False
         except TimeoutError:
             # After a pause of our own loop the pong and the limit fall due together: the pong counts.
-            return self.heard_at > sent_at
+            came = pong is not None and pong.done() and not pong.cancelled() and pong.exception() is None
+            return came or self.heard_at > sent_at
         return True
 
     async def close(self) -> None:

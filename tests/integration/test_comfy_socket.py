@@ -2,8 +2,12 @@
 
 import asyncio
 import logging
+import select
+import threading
+import time
 
 from websockets.asyncio.server import serve
+from websockets.sync.server import serve as serve_in_thread
 
 from bridge.backends import comfy_socket
 from bridge.backends.comfy_socket import FEATURE_FLAGS, open_socket
@@ -79,6 +83,34 @@ def test_messages_before_read_are_kept():
             await reader
 
     asyncio.run(run())
+
+
+def test_a_pong_that_waited_while_our_own_loop_was_held_up_counts():
+    async def run(port):
+        socket = await open_socket(
+            f"ws://127.0.0.1:{port}/ws?clientId=a", {}, open_timeout_s=20.0, max_message_bytes=1000, tls=None
+        )
+        reader = asyncio.ensure_future(socket.read(lambda message: None))
+        try:
+            asking = asyncio.ensure_future(socket.ping(0.1))
+            await asyncio.sleep(0)  # it goes out
+            # Held up until the pong is here, unread, and for so long again as may be waited for it.
+            assert select.select([socket._connection.transport.get_extra_info("socket").fileno()], [], [], 20)[0]
+            time.sleep(0.1)  # noqa: ASYNC251 - what is tested
+            assert await asking
+        finally:
+            await socket.close()
+            await reader
+
+    # In a thread: it answers while our loop stands still.
+    with serve_in_thread(lambda peer: [None for _ in peer], "127.0.0.1", 0, compression=None) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            asyncio.run(run(server.socket.getsockname()[1]))
+        finally:
+            server.shutdown()
+            serving.join()
 
 
 def test_text_that_is_not_utf_8_does_not_end_the_socket():
