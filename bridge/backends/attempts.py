@@ -216,10 +216,14 @@ class Attempts:
             self._emit(AttemptStarted(attempt.number))
 
     def fail(self, attempt: Attempt, error: BackendError) -> None:
-        """It ran, failed and is over; for want of memory, it ends when that has been freed."""
+        """It ran, failed and is over; for want of memory, it ends when that has been freed.
+
+        What the socket told already stands: memory is freed once, however often somebody looks meanwhile.
+        """
         if attempt in self:
             attempt.ended = True
-            self._failed(attempt, error)
+            if attempt.error is None:
+                self._failed(attempt, error)
             self.end_if_over(attempt)
 
     def freed(self, now: float) -> None:

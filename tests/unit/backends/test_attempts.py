@@ -19,7 +19,7 @@ from bridge.codec.comfy_events import (
     TextEvent,
     UnknownEvent,
 )
-from bridge.errors import ErrorCode
+from bridge.errors import BackendError, ErrorCode
 from bridge.scheduler.events import AttemptEnded, AttemptLost, AttemptPosted, AttemptStarted
 
 OUTPUTS = {"9": 0, "12": 1}
@@ -220,6 +220,21 @@ def test_out_of_memory_may_be_retried_once_until_something_works():
             retries.append(bench.records[-1].error.retry)
     assert retries == [True, False, True, False]
     assert len(freed) == 4
+
+
+def test_memory_is_freed_once_however_often_the_failure_is_told():
+    """The history has it too, and is looked at while ComfyUI is busy freeing."""
+    bench = Bench()
+    freed = []
+    bench.attempts.on_out_of_memory = freed.append
+    bench.feed(ExecutionError("p1", "3", "KSampler", "torch.OutOfMemoryError", "Allocation on device"))
+    for _ in range(3):
+        bench.attempts.fail(bench.attempt, BackendError("the same", code=ErrorCode.OUT_OF_MEMORY))
+    assert freed == [bench.attempt]
+    bench.attempt.freeing = False
+    bench.attempts.end_if_over(bench.attempt)
+    (end,) = (record for record in bench.records if isinstance(record, AttemptEnded))
+    assert "Allocation on device" in end.error.message
 
 
 def test_what_waited_while_memory_was_freed_has_not_had_its_chance():
