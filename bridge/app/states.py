@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from bridge.app.bridge import Bridge
@@ -63,6 +64,8 @@ class States:
         self._told: dict[int, str] = {}
         self._mute_told: set[int] = set()
         """Streams of which was told that every ComfyUI is mute."""
+        self._looked_at = -inf
+        """Up to when the running prompts were looked at."""
         bridge.add_deadline(self._next_deadline, self._when_due)
 
     # --- what happens --------------------------------------------------------------------------------------
@@ -167,13 +170,14 @@ class States:
     # --- time ----------------------------------------------------------------------------------------------
 
     def _next_deadline(self) -> float | None:
-        now = self._bridge.clock()
+        # One that has come while the loop was busy still stands: whatever happens before the timer asks for it anew.
         return min(
-            (at for running in self._bridge.scheduler.running() for at, _ in _becomes(running) if at > now),
+            (at for running in self._bridge.scheduler.running() for at, _ in _becomes(running) if at > self._looked_at),
             default=None,
         )
 
     def _when_due(self, now: float) -> None:
+        self._looked_at = now
         for number in {running.stream for running in self._bridge.scheduler.running()}:
             stream = self._bridge.streams.by_number.get(number)
             if stream is not None:

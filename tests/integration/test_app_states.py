@@ -1,8 +1,11 @@
 """The state of a stream, as link, OSC and /readyz tell it."""
 
+import time
+
 import aiohttp
 from app_rig import AppRig, Frame, color, run
 
+from bridge.app import states
 from bridge.codec.messages import Blackout, Changed, Error, Freeze, Panic, Ping, Resume, Run
 from bridge.scheduler.events import AttemptLost
 
@@ -149,6 +152,26 @@ def test_a_prompt_that_a_comfyui_lost_says_nothing_of_its_workflow(tmp_path):
             rig.gate.open()
             await engine.until(lambda: any(not frame.held for frame in engine.of(Frame)), "the next picture")
             assert "degraded" not in _states(engine)
+
+    run(test)
+
+
+def test_a_state_that_was_due_while_the_loop_was_held_up_is_told_all_the_same(tmp_path, monkeypatch):
+    """Whatever comes first after that has the timer set anew."""
+    monkeypatch.setattr(states, "LOADING_AFTER_S", 3600.0)
+
+    async def test():
+        async with AppRig(tmp_path) as rig:
+            engine = await rig.engine()
+            await engine.open("main", "solid")
+            rig.gate.shut()
+            request = await engine.run(params={"fill": color(1)})
+            await rig.until(lambda: bool(rig.bridge.scheduler.running()), "its start")
+            time.sleep(states.WARMING_AFTER_S)  # noqa: ASYNC251 - what is tested
+            rig.bridge.set_timer()
+            await engine.until(lambda: _states(engine) == ["warming"])
+            rig.gate.open()
+            await engine.finish(request)
 
     run(test)
 
