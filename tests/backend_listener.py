@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 from bridge.backends.comfy import ComfyBackend
 from bridge.backends.records import BackendPicture, ComfyLimits
@@ -21,21 +22,27 @@ LIMIT_S = 20.0
 
 FAST = ComfyLimits(
     ping_interval_s=0.1,
-    pong_timeout_s=0.4,
-    probe_timeout_s=0.5,
+    pong_timeout_s=30.0,
+    probe_timeout_s=20.0,
     doubt_timeout_s=30.0,
     flags_timeout_s=1.0,
     http_timeout_s=5.0,
     check_interval_s=0.1,
     silence_s=0.3,
-    stuck_after_s=0.5,
+    stuck_after_s=30.0,
     stuck_retry_s=30.0,
     retire_poll_s=0.05,
     reconnect_first_s=0.05,
     reconnect_most_s=0.2,
     close_s=2.0,
 )
-"""Limits for tests: the order of the defaults, a tenth of their length."""
+"""Limits for tests: looks and tries ten times as often as by default, and patience with a machine that is held up."""
+
+SOON_IN_DOUBT = replace(FAST, pong_timeout_s=0.4, probe_timeout_s=0.5)
+"""For tests of silence: no pong is a doubt at once."""
+
+SOON_STUCK = replace(FAST, stuck_after_s=0.5)
+"""For tests of a worker that takes nothing."""
 
 
 class Listener:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import os
+import threading
 import uuid
 
 import aiohttp
@@ -37,12 +38,18 @@ LONG = {"size": 768, "blurs": 30, "radius": 15}
 
 
 @contextlib.asynccontextmanager
-async def comfy(kind, delay_ms=0):
+async def comfy(kind, delay_ms=0, held=None):
+    """Its address. With `held`, an event, nodes of the embedded one run once that is set."""
     if kind == "real":
         yield REAL
-    else:
-        async with EmbeddedServer(step_delay_ms=delay_ms) as server:
+        return
+    before = None if held is None else lambda *_: held.wait(20)
+    async with EmbeddedServer(step_delay_ms=delay_ms, before_node=before) as server:
+        try:
             yield server.url
+        finally:
+            if held is not None:
+                held.set()
 
 
 def port_of(url):
@@ -187,7 +194,7 @@ def test_rejected_prompts_name_node_input_and_value(kind):
 @pytest.mark.parametrize("kind", SERVERS)
 def test_withdraw_of_waiting_started_and_unanswered_prompts(kind):
     async def scenario():
-        async with comfy(kind, delay_ms=5000) as url, backend_at(url) as (backend, listener):
+        async with comfy(kind, delay_ms=60_000) as url, backend_at(url) as (backend, listener):
             backend.submit(1, long_graph(kind, fresh_color()), {"9": 0})
             await listener.one(AttemptStarted, 1)
             backend.submit(2, graph(fresh_color()), {"9": 0})  # waits behind 1
@@ -217,7 +224,7 @@ def test_withdraw_of_waiting_started_and_unanswered_prompts(kind):
 @pytest.mark.parametrize("kind", SERVERS)
 def test_interrupted_by_somebody_else(kind):
     async def scenario():
-        async with comfy(kind, delay_ms=5000) as url, backend_at(url) as (backend, listener):
+        async with comfy(kind, delay_ms=60_000) as url, backend_at(url) as (backend, listener):
             backend.submit(1, long_graph(kind, fresh_color()), {"9": 0})
             await listener.one(AttemptStarted, 1)
             async with aiohttp.ClientSession() as session:
@@ -236,7 +243,7 @@ def test_interrupted_by_somebody_else(kind):
 @pytest.mark.parametrize("kind", SERVERS)
 def test_deleted_by_somebody_else(kind):
     async def scenario():
-        async with comfy(kind, delay_ms=5000) as url, backend_at(url) as (backend, listener):
+        async with comfy(kind, delay_ms=60_000) as url, backend_at(url) as (backend, listener):
             backend.submit(1, long_graph(kind, fresh_color()), {"9": 0})
             await listener.one(AttemptStarted, 1)
             backend.submit(2, graph(fresh_color()), {"9": 0})
@@ -276,8 +283,9 @@ def test_a_cut_socket_comes_back_under_a_fresh_client_id_and_prompts_are_lost_on
     """Trap 1: the running prompt is waited for, the waiting one deleted; both are for the scheduler to ask again."""
 
     async def scenario():
+        goes_on = threading.Event()
         async with (
-            comfy(kind, delay_ms=700) as url,
+            comfy(kind, held=goes_on) as url,
             FaultProxy(port_of(url)) as proxy,
             backend_at(proxy.url) as (backend, listener),
         ):
@@ -290,6 +298,7 @@ def test_a_cut_socket_comes_back_under_a_fresh_client_id_and_prompts_are_lost_on
             await listener.many(BackendUp, 2)
             assert listener.lives() == ["BackendUp", "BackendDoubted", "BackendUp"]
             assert listener.of(AttemptLost) == [AttemptLost(2)]
+            goes_on.set()
             assert await listener.end_of(1) == AttemptLost(1)
             assert listener.pictures(1) == listener.pictures(2) == []
             for number in (3, 4):
@@ -317,7 +326,7 @@ def test_pictures_come_whole_through_tiny_slices(kind):
 @pytest.mark.parametrize("kind", SERVERS)
 def test_close_takes_our_prompts_back_and_settles_them(kind):
     async def scenario():
-        async with comfy(kind, delay_ms=5000) as url:
+        async with comfy(kind, delay_ms=60_000) as url:
             async with backend_at(url) as (backend, listener):
                 backend.submit(1, long_graph(kind, fresh_color()), {"9": 0})
                 await listener.one(AttemptStarted, 1)

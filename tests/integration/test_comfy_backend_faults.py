@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import pytest
 from aiohttp import web
-from backend_listener import FAST, Listener, backend_at, graph
+from backend_listener import FAST, SOON_IN_DOUBT, Listener, backend_at, graph
 from fault_proxy import FaultProxy
 from scripted_comfy import ScriptedComfy
 
@@ -123,8 +123,10 @@ def test_stopped_and_continued():
     """ComfyUI hangs, then goes on: the work it had in hand arrives."""
 
     async def scenario():
-        async with server_process(delay_ms=300) as (port, process), backend_at(f"127.0.0.1:{port}") as one:
-            backend, listener = one
+        async with (
+            server_process(delay_ms=300) as (port, process),
+            backend_at(f"127.0.0.1:{port}", limits=SOON_IN_DOUBT) as (backend, listener),
+        ):
             for number in (1, 2):
                 backend.submit(number, graph(number), OUT)
             await listener.one(AttemptStarted, 1)
@@ -209,7 +211,7 @@ def test_restarted_while_the_network_hid_it():
         backend.submit(3, PROMPT, OUT)
         assert await listener.end_of(3) == AttemptEnded(3)
 
-    proxied(scenario)
+    proxied(scenario, limits=SOON_IN_DOUBT)
 
 
 # --- silence ---------------------------------------------------------------------------------------------------
@@ -243,7 +245,7 @@ def test_a_stall_of_everything_is_a_doubt_and_loses_nothing():
         assert len(comfy.posts) == 3
         assert list(comfy.sockets) == [client_id]
 
-    proxied(scenario)
+    proxied(scenario, limits=SOON_IN_DOUBT)
 
 
 def test_silence_past_the_limit_takes_it_down():
@@ -265,7 +267,7 @@ def test_silence_past_the_limit_takes_it_down():
         assert await listener.end_of(2) == AttemptEnded(2)
         listener.assert_one_end_each(1)
 
-    proxied(scenario, limits=replace(FAST, doubt_timeout_s=1.0))
+    proxied(scenario, limits=replace(SOON_IN_DOUBT, doubt_timeout_s=1.0))
 
 
 def test_a_half_open_socket_is_replaced_while_http_answers(caplog):
@@ -292,7 +294,7 @@ def test_a_half_open_socket_is_replaced_while_http_answers(caplog):
         assert "POST /interrupt" not in comfy.paths()
         assert [line for line in caplog.messages if " is back after " in line]
 
-    proxied(scenario)
+    proxied(scenario, limits=SOON_IN_DOUBT)
 
 
 def test_a_socket_that_stays_half_open_does_not_stop_the_bridge():
@@ -306,7 +308,7 @@ def test_a_socket_that_stays_half_open_does_not_stop_the_bridge():
         backend.submit(1, PROMPT, OUT)
         assert await listener.end_of(1) == AttemptEnded(1)
 
-    proxied(scenario, limits=replace(FAST, open_timeout_s=0.3, doubt_timeout_s=1.0))
+    proxied(scenario, limits=replace(SOON_IN_DOUBT, open_timeout_s=0.3, doubt_timeout_s=1.0))
 
 
 def test_a_running_prompt_that_fails_while_blind_tells_why():

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from aiohttp import web
-from backend_listener import FAST, backend_at, graph
+from backend_listener import FAST, SOON_STUCK, backend_at, graph
 from fault_proxy import FaultProxy
 from scripted_comfy import PNG, ScriptedComfy
 
@@ -190,7 +190,7 @@ def test_a_dead_worker_is_noticed_all_the_same():
         await listener.one(BackendDown)
         assert backend.info()["state"] == "stuck"
 
-    mute(scenario)
+    mute(scenario, limits=SOON_STUCK)
 
 
 def test_new_sockets_are_tried_while_it_is_mute():

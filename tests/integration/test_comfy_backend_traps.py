@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from aiohttp import web
-from backend_listener import FAST, backend_at, graph
+from backend_listener import FAST, SOON_STUCK, backend_at, graph
 from scripted_comfy import PNG, ScriptedComfy, picture_message, run_normally
 
 from bridge.backends.comfy import ComfyBackend
@@ -473,7 +473,7 @@ def test_a_dead_worker_is_noticed_and_a_restart_helps():
         backend.submit(3, PROMPT, OUT)
         assert await listener.end_of(3) == AttemptEnded(3)
 
-    scripted(scenario)
+    scripted(scenario, limits=SOON_STUCK)
 
 
 def test_waiting_behind_another_clients_long_run_is_not_stuck():
@@ -490,7 +490,7 @@ def test_waiting_behind_another_clients_long_run_is_not_stuck():
             assert await listener.end_of(number) == AttemptEnded(number)
         assert listener.of(BackendWarning) == []
 
-    scripted(scenario)
+    scripted(scenario, limits=SOON_STUCK)
 
 
 def test_a_mute_socket_is_replaced_and_the_second_makes_the_backend_mute():
