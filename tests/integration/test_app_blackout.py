@@ -26,6 +26,26 @@ async def _show(engine, value, stream="main"):
     return end.number
 
 
+class Patience:
+    """The time of fades, which goes on for a little and then waits until the test has seen a blend.
+
+    So there are some, and a picture that has to come in the middle of a fade does, however slow the machine is.
+    """
+
+    STEP_S = 0.1
+
+    def __init__(self, rig):
+        covers = rig.server.actions.covers
+        self._real, covers._clock = covers._clock, self
+        self._at = self._begun = self._real()
+
+    def __call__(self):
+        return self._at + min(self._real() - self._begun, self.STEP_S)
+
+    def go_on(self):
+        self._at, self._begun = self(), self._real()
+
+
 async def _held(engine, before, what="a held frame"):
     await engine.until(lambda: len(engine.held) > before, what)
     return engine.held[before]
@@ -131,14 +151,16 @@ def test_a_fade_is_held_blends_that_cost_credit_and_ends_in_black(tmp_path):
         async with AppRig(tmp_path) as rig:
             engine, slow = await rig.engine(), await rig.engine("websocket")
             slow.acks = False
+            patience = Patience(rig)
             await engine.subscribe(credit=8)
             await slow.subscribe()
             await _show(engine, 0xC8C8C8)
             await engine.frame()
             await slow.frame()
             before, slow_before = len(engine.held), len(slow.held)
+            patience.go_on()
             await engine.ask(Blackout, stream="main", on=True, fade_s=0.4)
-            frames = await _fading(engine, before, lambda frame: not frame.header.number)
+            frames = await _fading(engine, before, lambda frame: not frame.header.number, patience)
             blends, last = frames[:-1], frames[-1]
             assert blends
             assert _is_black(last)
@@ -156,9 +178,10 @@ def test_a_fade_is_held_blends_that_cost_credit_and_ends_in_black(tmp_path):
             await newcomer.subscribe(credit=8)
             assert _is_black(await newcomer.frame(held=True))
             before = len(engine.held)
+            patience.go_on()
             await engine.ask(Blackout, stream="main", on=False, fade_s=0.4)
             await _show(engine, 0x646464)  # what it fades to is the newest
-            frames = await _fading(engine, before, lambda frame: frame.number == 0x646464)
+            frames = await _fading(engine, before, lambda frame: frame.number == 0x646464, patience)
             levels = [int(frame.pixels[0, 0, 0]) for frame in frames]
             assert levels[-1] == 0x64
             assert frames[-1].header.number == 2
@@ -168,13 +191,14 @@ def test_a_fade_is_held_blends_that_cost_credit_and_ends_in_black(tmp_path):
     run(test)
 
 
-async def _fading(engine, before, is_last):
+async def _fading(engine, before, is_last, patience):
     """The held frames from `before` on; each but the last is acked as it comes."""
     for place in range(before, 10_000):
         frame = await _held(engine, place, "the next frame of the fade")
         if is_last(frame):
             return engine.held[before : place + 1]
         engine.send(Ack(stream=frame.header.stream, number=frame.header.number))
+        patience.go_on()
     raise AssertionError("the fade does not end")
 
 
@@ -205,15 +229,16 @@ def test_a_fade_turned_round_goes_back_from_where_it_is_and_panic_ends_it(tmp_pa
 def test_a_frozen_picture_fades_into_the_newest(tmp_path):
     async def test():
         async with AppRig(tmp_path) as rig:
-            engine = await rig.engine()
+            engine, patience = await rig.engine(), Patience(rig)
             await engine.subscribe(credit=8)
             await _show(engine, 0x000000)
             await engine.frame()
             await engine.ask(Freeze, stream="main", on=True)
             await _show(engine, 0xF0F0F0)
             before = len(engine.held)
+            patience.go_on()
             await engine.ask(Freeze, stream="main", on=False, fade_s=0.3)
-            frames = await _fading(engine, before, lambda frame: frame.number == 0xF0F0F0)
+            frames = await _fading(engine, before, lambda frame: frame.number == 0xF0F0F0, patience)
             levels = [int(frame.pixels[0, 0, 0]) for frame in frames]
             assert levels == sorted(levels)
             assert len(levels) > 1
@@ -308,6 +333,7 @@ def test_switched_to_live_with_a_fade_the_picture_that_stands_fades_into_the_new
         async with AppRig(tmp_path, LATEST) as rig:
             engine, slow = await rig.engine(), await rig.engine("websocket")
             slow.acks = False
+            patience = Patience(rig)
             await engine.subscribe(credit=8)
             await slow.subscribe()
             await _show(engine, 0x101010)
@@ -322,8 +348,10 @@ def test_switched_to_live_with_a_fade_the_picture_that_stands_fades_into_the_new
             await newcomer.subscribe()
             assert (await newcomer.frame(held=True)).number == 0x101010  # it stands until there is a new one
             before, slow_before, sets = len(engine.held), len(slow.held), len(engine.frames)
+            patience.go_on()
             await engine.ask(Set, stream="main", params={"fill": color(0xF0F0F0)})
-            frames = await _fading(engine, before, lambda frame: frame.number == 0xF0F0F0)
+            await rig.until(lambda: rig.gate.inputs("color")[-1] == 0xF0F0F0 and not rig.bridge.requests, "the newest")
+            frames = await _fading(engine, before, lambda frame: frame.number == 0xF0F0F0, patience)
             levels = [int(frame.pixels[0, 0, 0]) for frame in frames]
             assert levels == sorted(levels)
             assert len(levels) > 1
@@ -353,8 +381,10 @@ def test_a_fade_of_live_where_nothing_can_fade_has_no_effect(tmp_path):
             await engine.ask(Live, stream="main", on=False, fade_s=3600)  # what stands stays anyway
             await _show(engine, 2)
             await engine.frame(lambda frame: frame.number == 2)
+            rig.gate.shut()
             await engine.ask(Live, stream="main", on=True, fade_s=3600)
             await engine.ask(Live, stream="main", on=False)  # off before a new picture came: nothing waits any more
+            rig.gate.open()
             await _show(engine, 3)
             await engine.frame(lambda frame: frame.number == 3)
             error = await engine.refused(Live, stream="main", on=True, fade_s=3601)
@@ -380,6 +410,8 @@ def test_what_covers_a_stream_ends_its_fade_into_live(tmp_path, cover, begun):
                 last = 0xF0F0F0
                 await engine.ask(Set, stream="main", params={"fill": color(last)})
                 await _held(engine, before, "a blend")
+                # The first one may have been of the values before: switched to live, the stream makes a picture at once.
+                await rig.until(lambda: rig.gate.inputs("color")[-1] == last and not rig.bridge.requests, "the newest")
             if cover == "blackout":
                 await engine.ask(Blackout, stream="main", on=True)
                 await engine.frame(_is_black, held=True)

@@ -72,6 +72,8 @@ class Covers:
         """Seconds of the fade that begins with a stream's next set."""
         self._fades: dict[int, _Fade] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._clock = bridge.clock
+        """The time of fades."""
         bridge.results.withholds = self._withholds
 
     def is_frozen(self, stream: Stream) -> bool:
@@ -210,12 +212,12 @@ class Covers:
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, stream: Stream, fade: _Fade) -> None:
-        begun, begin = self._bridge.clock(), fade.level
+        begun, begin = self._clock(), fade.level
         step = 1
         try:
-            while (left := begun + fade.fade_s - self._bridge.clock()) > 0:
-                await asyncio.sleep(min(left, max(0.0, begun + step / BLENDS_PER_S - self._bridge.clock())))
-                passed = self._bridge.clock() - begun
+            while (left := begun + fade.fade_s - self._clock()) > 0:
+                await asyncio.sleep(min(left, max(0.0, begun + step / BLENDS_PER_S - self._clock())))
+                passed = self._clock() - begun
                 if passed >= fade.fade_s:
                     break
                 step = int(passed * BLENDS_PER_S) + 1
