@@ -15,7 +15,7 @@ _BAR: Final = 24
 _WINDOW: Final = 32
 
 
-class Pace:
+class Forecast:
     """How fast frames come, from the newest of them: a model that was loaded at first doesn't count for ever."""
 
     def __init__(self, left: int) -> None:
@@ -65,22 +65,22 @@ class Progress:
         self._clock = clock
         self._is_terminal = not quiet and events is None and out.isatty()
         self._total = self._done = 0
-        self._pace = Pace(0)
+        self._forecast = Forecast(0)
         self._told_at = float("-inf")
         self._is_bar_shown = False
 
     def begin(self, total: int, done: int, **facts: Any) -> None:
         """Begin with so many frames, of which some are there."""
         self._total, self._done = total, done
-        self._pace = Pace(total - done)
-        self._pace.begin(self._clock())
+        self._forecast = Forecast(total - done)
+        self._forecast.begin(self._clock())
         self._event("begin", frames=total, there=done, **facts)
 
     def frame(self, number: int, **facts: Any) -> None:
         """A frame is there."""
         now = self._clock()
         self._done += 1
-        self._pace.frame(now)
+        self._forecast.frame(now)
         self._event("frame", frame=number, done=self._done, frames=self._total, **facts)
         if self._quiet or self._events is not None:
             return
@@ -110,11 +110,11 @@ class Progress:
             self._events(json.dumps({"event": event, **facts}, ensure_ascii=False))
 
     def _words(self) -> str:
-        fps, eta = self._pace.fps, self._pace.eta_s
+        fps, eta = self._forecast.fps, self._forecast.eta_s
         if fps is None or eta is None:
             return "no pace yet"
         speed = f"{fps:.1f} frames/s" if fps >= 1 else f"{1 / fps:.1f} s a frame"
-        return speed if not self._pace.left else f"{speed}, {clock_words(eta)} left"
+        return speed if not self._forecast.left else f"{speed}, {clock_words(eta)} left"
 
     def _bar(self, number: int) -> None:
         share = self._done / max(1, self._total)

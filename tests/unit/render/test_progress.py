@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from bridge.render.progress import Pace, Progress, clock_words
+from bridge.render.progress import Forecast, Progress, clock_words
 
 
 class Terminal(io.StringIO):
@@ -79,23 +79,23 @@ def test_events() -> None:
 
 
 def test_the_first_frame_loads_the_model() -> None:
-    pace = Pace(100)
-    pace.begin(0)
-    assert pace.fps is None
-    pace.frame(60)
-    assert pace.fps == pytest.approx(1 / 60)
-    pace.frame(61)
-    pace.frame(62)
-    assert pace.fps == pytest.approx(1)
-    assert pace.eta_s == pytest.approx(97)
+    forecast = Forecast(100)
+    forecast.begin(0)
+    assert forecast.fps is None
+    forecast.frame(60)
+    assert forecast.fps == pytest.approx(1 / 60)
+    forecast.frame(61)
+    forecast.frame(62)
+    assert forecast.fps == pytest.approx(1)
+    assert forecast.eta_s == pytest.approx(97)
 
 
 def test_the_pace_is_that_of_the_newest() -> None:
-    pace = Pace(1000)
-    pace.begin(0)
+    forecast = Forecast(1000)
+    forecast.begin(0)
     for place in range(1, 200):
-        pace.frame(place if place < 100 else 100 + (place - 100) * 4)
-    assert pace.fps == pytest.approx(0.25)
+        forecast.frame(place if place < 100 else 100 + (place - 100) * 4)
+    assert forecast.fps == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(
