@@ -57,7 +57,7 @@ class Actions:
         self.covers = Covers(bridge, self.held, self._cover_changed, self.switches.log)
         self.places = Places(bridge)
         self.seeds = Seeds(self)
-        self.changes = PictureChanges(self)
+        self.changes = PictureChanges(bridge, lambda stream: self.configure(stream, touched=True))
         self.states = States(bridge, self.places, self.is_paused, self._state_changed, self._tell_trouble)
         self._revisions: dict[int, int] = {}
         self.warm_ups = WarmUps(

@@ -6,22 +6,42 @@ values would only give the same picture again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
-from bridge.app.records import ReleasedSet
+from bridge.app.bridge import Bridge
+from bridge.app.records import ReleasedSet, Request
 from bridge.scheduler.events import ValuesChanged
 from bridge.streams.seeds import check_seed_every, check_seed_every_s
 from bridge.streams.stream import Stream
 from bridge.types import Mode, SeedPolicy
 
-if TYPE_CHECKING:
-    from bridge.app.actions import Actions
+
+class StreamActions(Protocol):
+    """What a change of a seed brings about; see `Actions`."""
+
+    bridge: Bridge
+
+    def configure(self, stream: Stream, *, touched: bool = False) -> None:
+        """Tell the scheduler how a stream works now."""
+
+    def next_revision(self, stream: Stream) -> int:
+        """Give the number of a stream's values as they are from now on."""
+
+    def tell_control_changed(self, stream: Stream, name: str, source: object) -> None:
+        """Tell whoever watches."""
+
+    def cancel(self, chosen: Callable[[Request], bool]) -> list[int]:
+        """Cancel the unfinished requests that `chosen` says."""
+
+    def is_paused(self, stream: Stream) -> bool:
+        """True while panic or a freeze holds it."""
 
 
 class Seeds:
     """The seeds of one bridge's streams."""
 
-    def __init__(self, actions: Actions) -> None:
+    def __init__(self, actions: StreamActions) -> None:
         self._actions = actions
         self._bridge = actions.bridge
         self._shown: dict[int, int] = {}

@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bridge.app.bridge import Bridge
 from bridge.app.records import Request
 from bridge.codec.engine_pictures import picture_pixels
 from bridge.codec.picture_header import PictureLimits
@@ -26,9 +27,6 @@ from bridge.codec.pixels import image_of
 from bridge.errors import TexbridgeError
 from bridge.streams.stream import Stream
 from bridge.types import Mode, Picture, PictureRule, RawPicture, Size
-
-if TYPE_CHECKING:
-    from bridge.app.actions import Actions
 
 logger = logging.getLogger("bridge.app")
 
@@ -54,10 +52,11 @@ class _Seen:
 class PictureChanges:
     """Which pictures of which streams are passed over. `skipped` counts them by stream."""
 
-    def __init__(self, actions: Actions) -> None:
+    def __init__(self, bridge: Bridge, touch: Callable[[Stream], None]) -> None:
+        """`touch` is called with a stream whose next picture will be another one after all."""
         self.skipped: Counter[int] = Counter()
-        self._actions = actions
-        self._bridge = actions.bridge
+        self._touch = touch
+        self._bridge = bridge
         self._used: dict[tuple[int, str], _Seen] = {}
         """Those that went into a prompt last."""
         self._newest: dict[tuple[int, str], _Seen] = {}
@@ -98,7 +97,7 @@ class PictureChanges:
             if self._bridge.streams.by_number.get(stream.number) is not stream:
                 return
             if differs:
-                self._actions.configure(stream, touched=True)
+                self._touch(stream)
             else:
                 self.skipped[stream.number] += 1
             newer = self._pictures(stream, limits)
