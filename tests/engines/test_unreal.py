@@ -397,6 +397,40 @@ def test_a_sequence_frame_by_frame(variant: str) -> None:
     run(test, LIVE_LIMIT_S)
 
 
+def test_a_bridge_that_is_killed_is_asked_for_the_rest_of_a_sequence() -> None:
+    program = built("address", "engine")
+
+    async def test() -> None:
+        with kept_port() as port:
+            await restarted(f"127.0.0.1:{port}")
+
+    async def restarted(tcp: str) -> None:
+        async with Engine(program) as engine:
+            async with Serve("--embedded", "--tcp", tcp) as before:
+                await engine.connect(tcp)
+                await engine.ask("open", "unreal", "gradient", "oneshot", WIDTH, HEIGHT)
+                await engine.ask("sequence", "unreal", FRAMES, 100, 7, "bgra8", "top_left", *keys(SHOT))
+                for index in range(7):
+                    assert "number" in await engine.ask("index", index), engine.errors()
+                await before.kill()
+            async with Serve("--embedded", "--tcp", tcp) as after:
+                for index in range(7, FRAMES):
+                    told = await engine.ask("index", index)
+                    assert "number" in told, (index, told, engine.errors())
+                answer = await engine.ask("answer")
+                assert answer == {"frames": FRAMES - 7, "seed": 7, "outcome": "done"}, engine.errors()
+                expected = await asyncio.to_thread(sequence_by_python, after.tcp)
+            data = engine.pictures.read_bytes()
+            pictures = np.frombuffer(data, np.uint8).reshape(-1, HEIGHT, WIDTH, 4)
+            assert len(pictures) == FRAMES
+            for index, (picture, wanted) in enumerate(zip(pictures, expected, strict=True)):
+                assert np.array_equal(picture, wanted), f"frame {index} has other pixels"
+            await engine.ask("stop")
+            await engine.end()
+
+    run(test, LIVE_LIMIT_S)
+
+
 def test_a_frame_of_a_sequence_that_cannot_be_had_is_named() -> None:
     program = built("address", "engine")
 

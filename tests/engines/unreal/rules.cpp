@@ -362,6 +362,57 @@ void Lossless() {
     EXPECT(peer.IsQuiet());  // the held one was taken, and not acked
 }
 
+void Rest() {
+    Peer peer;
+    peer.Greet();
+    SubscribeOptions options;
+    options.stream = "shot";
+    options.is_lossless = true;
+    options.credit = 4;
+    const MailboxPtr mailbox = peer.session->Subscribe(options);
+    peer.Answer("subscribe", "subscribed", {{"number", 3}});
+    SequenceOptions shot;
+    shot.frames = 6;
+    shot.first = 100;
+    const RunPtr run = peer.session->AskSequence("shot", shot);
+    const auto say = [&](uint32_t number, uint32_t index) {
+        FrameHeader header = Header(3, number, kLastOfSet);
+        header.request = 9;
+        header.index = index;
+        peer.Say(header);
+    };
+    peer.Answer("sequence", "accepted", {{"request", 9}});
+    say(1, 0);
+    say(2, 1);
+    FrameSet set;
+    const Clock::time_point later = Clock::now() + std::chrono::seconds(20);
+    EXPECT(!peer.session->WaitForIndex(run, mailbox, 0, later, set) && peer.Next()["number"].AsUint() == 1);
+
+    // Another bridge, which counts requests and sets anew, asked for what is missing: also for what came and wasn't taken.
+    peer.session->LinkEnded(Fault(kLinkLost, "cut"));
+    peer.Greet("b", false);
+    EXPECT(run->IsFinished());
+    const Clock::time_point soon = Clock::now() + std::chrono::milliseconds(20);
+    EXPECT(peer.session->WaitForIndex(run, mailbox, 1, soon, set).code == kTimedOut);
+    peer.Answer("subscribe", "subscribed", {{"number", 3}});
+    const Value asked = peer.Answer("sequence", "accepted", {{"request", 9}});
+    EXPECT(asked["first"].AsInt() == 101 && asked["frames"].AsUint() == 5);
+    for (uint32_t index = 0; index < 5; ++index) say(index + 1, index);
+    for (uint32_t index = 1; index < 6; ++index) {
+        EXPECT(!peer.session->WaitForIndex(run, mailbox, index, later, set) && set.Header().index == index - 1);
+        EXPECT(peer.Next()["number"].AsUint() == index);
+    }
+
+    // Whoever gave it pictures frame by frame has to begin anew.
+    shot.images = {"plate"};
+    const RunPtr plates = peer.session->AskSequence("shot", shot);
+    peer.Answer("sequence", "accepted", {{"request", 10}});
+    peer.session->LinkEnded(Fault(kLinkLost, "cut"));
+    peer.Greet("c", false);
+    const Fault fault = peer.session->WaitForIndex(plates, mailbox, 0, later, set);
+    EXPECT(fault.code == kLinkLost && fault.message.find("frame 100 (1 of 6) of shot: ") == 0);
+}
+
 void Bounds() {
     Outbox outbox(100);
     EXPECT(!outbox.Push(std::vector<uint8_t>(1)));  // no link
@@ -403,6 +454,7 @@ int main() {
     Restart();
     Faults();
     Lossless();
+    Rest();
     Bounds();
     if (wrong == 0) std::cout << "every rule holds" << std::endl;
     return wrong != 0;

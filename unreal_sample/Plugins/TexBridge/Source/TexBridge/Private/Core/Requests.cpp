@@ -133,4 +133,11 @@ void Run::Finish(const Outcome& outcome) {
     moved_.notify_all();
 }
 
+void Run::Restart() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    request_ = 0;
+    is_finished_ = false;
+    outcome_ = Outcome();
+}
+
 }  // namespace texbridge

@@ -129,8 +129,7 @@ RunPtr Session::Ask(const std::string& stream, const RunOptions& options) {
 RunPtr Session::AskSequence(const std::string& stream, const SequenceOptions& options) {
     std::lock_guard<std::mutex> lock(mutex_);
     const RunPtr run = std::make_shared<Run>(stream, next_key_++);
-    run->frames = options.frames;
-    run->first = options.first;
+    run->sequence = options;
     return AddRun(run, SequenceMessage(stream, options, run->key, 0));
 }
 
@@ -222,30 +221,45 @@ Fault Session::WaitForFrame(const RunPtr& run, const MailboxPtr& mailbox, Clock:
 Fault Session::WaitForIndex(const RunPtr& run, const MailboxPtr& mailbox, uint32_t index, Clock::time_point until,
                             FrameSet& set) {
     const auto wrong = [&](uint16_t code, const std::string& why) {
-        return Fault(code, "frame " + std::to_string(int64_t{run->first} + index) + " (" + std::to_string(index + 1) + " of " +
-                               std::to_string(run->frames) + ") of " + run->stream + ": " + why);
+        return Fault(code, "frame " + std::to_string(int64_t{run->sequence.first} + index) + " (" + std::to_string(index + 1) +
+                               " of " + std::to_string(run->sequence.frames) + ") of " + run->stream + ": " + why);
     };
     constexpr std::chrono::milliseconds kLook{50};  // the end of the run and a new set wake up different things
     for (;;) {
         const Clock::time_point now = Clock::now();
         const Clock::time_point soon = until < now + kLook ? until : now + kLook;
+        Outcome outcome;
+        if (run->IsFinished(&outcome) && outcome.fault.code == kLinkLost && !mailbox->Ended()) AskForRest(run, index);
         // Sets wait until it is known whose they are: `accepted` may be lost with a link.
         if (run->WaitAccepted(soon) && mailbox->Take(set)) {
             const FrameHeader& header = set.Header();
-            if (header.request != run->Request() || header.Has(kHeld) || header.index < index) continue;
-            if (header.index == index) return Fault();
+            const uint32_t place = run->done + header.index;
+            if (header.request != run->Request() || header.Has(kHeld) || place < index) continue;
+            if (place == index) return Fault();
             return wrong(kTimedOut, "it was passed over: the stream was black, frozen or in panic, or it was asked for too late");
         }
-        Outcome outcome;
         // What was released before the end still comes, but for cancelled ones.
         if (run->IsFinished(&outcome) && outcome.outcome != "done" &&
-            (outcome.outcome == "cancelled" || index >= outcome.frames))
+            (outcome.outcome == "cancelled" || index - run->done >= outcome.frames))
             return wrong(outcome.fault ? outcome.fault.code : static_cast<uint16_t>(kLinkLost),
                          "the sequence ended " + outcome.outcome + (outcome.fault ? ": " + outcome.fault.message : ""));
         if (const Fault ended = mailbox->Ended()) return wrong(ended.code, ended.message);
         if (now >= until) return wrong(kTimedOut, "it did not come in time");
         if (run->Request() != 0) mailbox->Wait(soon);
     }
+}
+
+// The bridge was restarted, or has forgotten us: it has begun numbers anew, and knows no key of ours.
+void Session::AskForRest(const RunPtr& run, uint32_t index) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    // Nobody knows which pictures that went in frame by frame are to be sent again.
+    if (!run->sequence.images.empty() || asks_.size() >= kMostAsks || index >= run->sequence.frames) return;
+    SequenceOptions rest = run->sequence;
+    rest.first += static_cast<int32_t>(index);
+    rest.frames -= index;
+    run->done = index;
+    run->Restart();
+    AddRun(run, SequenceMessage(run->stream, rest, run->key, 0));
 }
 
 // --- what a caller may ask ------------------------------------------------------------------------------------------
@@ -382,7 +396,7 @@ void Session::Greeted(const Value& welcome) {
         ask.run = entry.second;
         ask.id = ++next_id_;
         // Of a message whose key is known nothing else counts.
-        ask.message = entry.second->frames == 0 ? RunMessage(ask.stream, RunOptions(), entry.first, ask.id)
+        ask.message = entry.second->sequence.frames == 0 ? RunMessage(ask.stream, RunOptions(), entry.first, ask.id)
                                                 : SequenceMessage(ask.stream, SequenceOptions(), entry.first, ask.id);
         asks_.push_back(std::move(ask));
     }

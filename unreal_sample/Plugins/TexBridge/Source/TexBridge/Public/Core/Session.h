@@ -97,13 +97,12 @@ struct Outcome {
 /// One request, until it has its one terminal answer. Any thread.
 class TEXBRIDGE_API Run {
 public:
-    Run(std::string stream_name, uint64_t own_key) : stream(std::move(stream_name)), key(own_key) {}
+    Run(std::string stream_name, uint64_t own_key) : stream(std::move(stream_name)), key(own_key) { sequence.frames = 0; }
 
     const std::string stream;
     const uint64_t key;
-    /// Of a sequence: how many, and the number of the first. A run is one frame.
-    uint32_t frames = 0;
-    int32_t first = 0;
+    /// What a sequence was asked for with; of a run, `frames` is 0.
+    SequenceOptions sequence;
 
     uint64_t Request() const;  ///< the bridge's number; 0 before it was accepted
     bool IsFinished(Outcome* outcome = nullptr) const;
@@ -114,6 +113,8 @@ public:
     // --- for the session ---
     void Accepted(uint64_t request);
     void Finish(const Outcome& outcome);
+    void Restart();
+    uint32_t done = 0;  ///< frames of requests before this one: the bridge counts those of a request from 0
 
 private:
     mutable std::mutex mutex_;
@@ -171,7 +172,8 @@ public:
     /// Wait until a run's own set is there, taking what comes before it: for recordings that must not miss a picture.
     Fault WaitForFrame(const RunPtr& run, const MailboxPtr& mailbox, Clock::time_point until, FrameSet& set);
 
-    /// Wait for the frame of an index of a sequence: ask in order, those before it are thrown away. The fault names it.
+    /// Wait for the frame of an index of a sequence: ask in order, those before it are thrown away. Of a bridge that was
+    /// restarted the rest is asked for once more, unless pictures go in frame by frame. The fault names the frame.
     Fault WaitForIndex(const RunPtr& run, const MailboxPtr& mailbox, uint32_t index, Clock::time_point until, FrameSet& set);
 
     std::vector<Event> TakeEvents();
@@ -224,6 +226,7 @@ private:
     };
 
     RunPtr AddRun(const RunPtr& run, Value message);
+    void AskForRest(const RunPtr& run, uint32_t index);
     void Add(Value message, Question ask);
     void SendAsk(Question& ask);
     void Greeted(const Value& welcome);
