@@ -27,13 +27,13 @@ class Wire:
             except OSError:
                 return
             far = socket.create_connection(self._target)
-            self.connections += 1
             for end in (near, far):  # what passes on small messages must not keep them back
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sockets += [near, far]
             for one, other in ((near, far), (far, near)):
                 self._threads.append(threading.Thread(target=self._pump, args=(one, other)))
                 self._threads[-1].start()
+            self.connections += 1  # now `cut` knows it
 
     @staticmethod
     def _pump(one: socket.socket, other: socket.socket) -> None:
@@ -58,6 +58,7 @@ class Wire:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._threads[0].join()  # no further pair after this
         self.cut()
         for thread in self._threads:
             thread.join()
