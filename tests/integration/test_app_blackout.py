@@ -410,7 +410,7 @@ def test_what_covers_a_stream_ends_its_fade_into_live(tmp_path, cover, begun):
                 last = 0xF0F0F0
                 await engine.ask(Set, stream="main", params={"fill": color(last)})
                 await _held(engine, before, "a blend")
-                # The first one may have been of the values before: once live, the stream makes a picture at once.
+                # The first may have been of the values before: switched to live, a stream makes a picture at once.
                 await rig.until(lambda: rig.gate.inputs("color")[-1] == last and not rig.bridge.requests, "the newest")
             if cover == "blackout":
                 await engine.ask(Blackout, stream="main", on=True)

@@ -51,7 +51,7 @@ def test_foreign_addresses_move_what_is_ours(tmp_path):
 
 
 def test_a_live_stream_follows_a_smoothed_fader_to_its_end_and_rests(tmp_path):
-    maps = [{"address": "/fader", "to": "main/fill/r", "smoothing_s": 0.05}]
+    maps = [{"address": "/fader", "to": "main/fill/r", "smoothing_s": 600.0}]
 
     async def test():
         async with AppRig(tmp_path, LIVE, map=maps) as rig:
@@ -62,6 +62,14 @@ def test_a_live_stream_follows_a_smoothed_fader_to_its_end_and_rests(tmp_path):
             await _taken(osc)  # with two targets on one host, only a sender's own hears no echo
             osc.send("/fader", 0.0)
             osc.send("/fader", 1.0)
+            await engine.frame()
+            await rig.until(lambda: bool(rig.server._osc_hub.maps.mappings.find("/fader")[0].moving), "its way")
+            (mapping,) = rig.server._osc_hub.maps.mappings.find("/fader")
+            for _ in range(3):
+                red = engine.frames[-1].number
+                mapping._moved_at -= 300.0  # five minutes later
+                await engine.until(lambda red=red: engine.frames[-1].number > red, "a picture further on")
+            mapping._moved_at -= 36_000.0
             await engine.frame(lambda frame: frame.number == 0xFF0000)
             reds = [frame.number >> 16 for frame in engine.frames]
             assert reds == sorted(reds)

@@ -19,6 +19,11 @@ def quick(monkeypatch):
     quicken(monkeypatch, replace(FAST, mute_probe_s=60.0))
 
 
+def _rig(folder, streams=None):
+    """Requests wait for as long as the sockets take, however slow the machine is."""
+    return AppRig(folder, streams, scheduler={"backend_lost_after_s": 60})
+
+
 def _states(engine):
     return [change.state for change in engine.of(Changed) if change.state]
 
@@ -45,7 +50,7 @@ async def _go_mute(rig, engine):
 
 def test_pictures_go_on_the_operator_is_told_and_it_ends_when_the_socket_speaks(tmp_path, caplog):
     async def test():
-        async with AppRig(tmp_path) as rig:
+        async with _rig(tmp_path) as rig:
             engine, osc = await rig.engine(), rig.osc()
             osc.send("/texbridge/reply", osc.port)
             await engine.open("main", "solid")
@@ -98,7 +103,7 @@ def test_a_batch_and_several_outputs_keep_order_index_and_names(tmp_path):
             "batch": {"workflow": "batch", "mode": "oneshot"},
             "pair": {"workflow": "pair", "mode": "oneshot"},
         }
-        async with AppRig(tmp_path, streams) as rig:
+        async with _rig(tmp_path, streams) as rig:
             engine = await rig.engine()
             for name in streams:
                 await engine.open(name, "solid" if name == "main" else name)
@@ -130,7 +135,7 @@ def test_live_goes_on_and_a_failing_node_is_told_as_ever(tmp_path):
             "sky": {"workflow": "clouds", "mode": "live", "seed_policy": "increment"},
             "bad": {"workflow": "brittle", "mode": "oneshot"},
         }
-        async with AppRig(tmp_path, streams) as rig:
+        async with _rig(tmp_path, streams) as rig:
             engine = await rig.engine()
             await engine.open("main", "solid")
             await _go_mute(rig, engine)
@@ -148,7 +153,7 @@ def test_live_goes_on_and_a_failing_node_is_told_as_ever(tmp_path):
 
 def test_a_restart_ends_it(tmp_path):
     async def test():
-        async with AppRig(tmp_path) as rig:
+        async with _rig(tmp_path) as rig:
             engine = await rig.engine()
             await engine.open("main", "solid")
             await engine.subscribe("main")
@@ -158,7 +163,9 @@ def test_a_restart_ends_it(tmp_path):
             await engine.until(lambda: _states(engine)[-1] == "waiting_for_comfy")
             await rig.comfy.start()
             await engine.until(lambda: _states(engine)[-1] == "ready")
-            assert _states(engine) == ["degraded", "waiting_for_comfy", "ready"]
+            slow = ("warming", "loading")  # that a prompt takes long is another matter
+            states = [state for state in _states(engine) if state not in slow]
+            assert states == ["degraded", "waiting_for_comfy", "ready"]
             assert not rig.bridge.backends.get("comfy").mute
             (end,) = await engine.finish(await engine.run(params={"fill": color(4)}))
             assert end.outcome == "done"
@@ -168,7 +175,7 @@ def test_a_restart_ends_it(tmp_path):
 
 def test_beside_one_that_speaks_a_mute_one_leaves_streams_ready(tmp_path):
     async def test():
-        async with AppRig(tmp_path) as rig:
+        async with _rig(tmp_path) as rig:
             engine = await rig.engine()
             await engine.open("main", "solid")
             await _go_mute(rig, engine)

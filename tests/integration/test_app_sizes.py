@@ -17,6 +17,11 @@ FIXED = {
 STREAMS = {"main": {"workflow": "solid", "mode": "oneshot"}}
 
 
+def _sizes(engine):
+    """Those that it was told; that a stream warms, on a slow machine, is told by the same message."""
+    return [change.size for change in engine.of(Changed) if change.size]
+
+
 def test_open_by_aspect_and_megapixels(tmp_path):
     async def test():
         async with AppRig(tmp_path, STREAMS) as rig:
@@ -38,8 +43,8 @@ def test_open_by_aspect_and_megapixels(tmp_path):
             assert (await engine.open("wide", "solid")).size == (88, 32)
             await engine.finish(await engine.run("wide"))
             await other.frame(lambda frame: (frame.header.width, frame.header.height) == (88, 32))
-            await other.until(lambda: other.of(Changed)[-1:] and other.of(Changed)[-1].size == (88, 32), "changed")
-            assert engine.of(Changed) == []  # it was told by the answer
+            await other.until(lambda: _sizes(other)[-1:] == [(88, 32)], "changed")
+            assert _sizes(engine) == []  # it was told by the answer
 
     run(test)
 
@@ -113,7 +118,7 @@ def test_osc_by_aspect(tmp_path):
                 for osc in (desk, other):
                     await osc.until(lambda osc=osc, before=heard: len(osc.at("/texbridge/main/size")) > before)
                     assert tuple(osc.at("/texbridge/main/size")[-1]) == size, place
-            await engine.until(lambda: engine.of(Changed)[-1:] and engine.of(Changed)[-1].size == (136, 136), "changed")
+            await engine.until(lambda: _sizes(engine)[-1:] == [(136, 136)], "changed")
             await engine.finish(await engine.run())
             header = (await engine.frame()).header
             assert (header.width, header.height) == (136, 136)

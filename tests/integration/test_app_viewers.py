@@ -400,15 +400,20 @@ def test_others_hear_of_changes_and_who_made_them_does_not(tmp_path):
             opened = await maker.open("mine", "solid", params={"fill": color(3)})
             await other.subscribe("mine")
             await maker.set("mine", params={"fill": color(4), "note": "hello"})
-            await other.until(lambda: bool(other.of(Changed)))
-            (heard,) = other.of(Changed)
+
+            def changes(engine):
+                """But for its state: on a slow machine the first prompt takes so long that it is told."""
+                return [change for change in engine.of(Changed) if change.state is None]
+
+            await other.until(lambda: bool(changes(other)))
+            (heard,) = changes(other)
             assert (heard.stream, heard.workflow, heard.state) == (opened.number, None, None)
             assert heard.params == {"fill": [*color(4), 1.0], "note": "hello"}
             await maker.ask(Run, stream="mine", params={"note": "again"})
-            await other.until(lambda: len(other.of(Changed)) == 2)
-            assert other.of(Changed)[1].params == {"note": "again"}
+            await other.until(lambda: len(changes(other)) == 2)
+            assert changes(other)[1].params == {"note": "again"}
             await maker.ask(Ping)
-            assert maker.of(Changed) == []
+            assert changes(maker) == []
             await stranger.ask(Ping)
             assert stranger.of(Changed) == []
 
