@@ -273,6 +273,14 @@ class AppRig:
             await engine.greet(**(hello or {}))
         return engine
 
+    async def cut(self, engine: "Engine") -> None:
+        """Lose an engine's connection without a word, and wait until the bridge has noticed."""
+        (session,) = (one for one in self.server.actions.sessions if one.token == engine.welcome.session)
+        await engine.cut()
+        async with asyncio.timeout(LIMIT_S):
+            while session.connected:  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.005)
+
     def osc(self) -> "OscSocket":
         """A socket that sends OSC to the bridge, and hears what is sent to its own port."""
         address = self.server.addresses.osc

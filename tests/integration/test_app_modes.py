@@ -334,7 +334,9 @@ def test_live_streams_share_the_backend(tmp_path):
         stream = {"workflow": "clouds", "mode": "live", "seed_policy": "increment"}
         async with AppRig(tmp_path, {"left": stream, "right": stream}) as rig:
             engine = await rig.engine()
+            rig.gate.shut()  # neither has a start
             numbers = [(await engine.subscribe(name)).number for name in ("left", "right")]
+            rig.gate.open()
 
             def shown(number):
                 return sum(frame.header.stream == number for frame in engine.frames)

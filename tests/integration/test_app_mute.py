@@ -83,8 +83,11 @@ def test_pictures_go_on_the_operator_is_told_and_it_ends_when_the_socket_speaks(
             assert rig.gate.graphs[-1]["2"]["class_type"] == "PreviewImage"
 
             mute.on = False
-            await engine.finish(await engine.run(params={"fill": color(10)}))
+            rig.gate.shut()  # or it is over, by what HTTP says, before the socket's words are read
+            request = await engine.run(params={"fill": color(10)})
             await engine.until(lambda: _states(engine)[-1] == "ready")
+            rig.gate.open()
+            await engine.finish(request)
             await engine.finish(await engine.run(params={"fill": color(11)}))
             assert _pixel(await engine.frame(lambda f: f.header.number == 11)) == [0, 0, 11, 255]
             assert rig.gate.graphs[-1]["2"]["class_type"] != "PreviewImage"

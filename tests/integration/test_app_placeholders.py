@@ -82,10 +82,10 @@ def test_a_large_black_picture_is_the_next_one_and_the_last(tmp_path, makers, sh
         async with AppRig(tmp_path, panic={"picture": "black"}) as rig:
             engine = await rig.engine()
             await engine.subscribe(size=LARGE)
+            await engine.frame(held=True)
             if shown:
                 await engine.finish(await engine.run(params={"fill": color(3)}))
                 await engine.frame(lambda frame: frame.number == 3)
-            await engine.frame(held=True)
             before = len(engine.held)
             await engine.ask(Panic)
             await engine.until(lambda: len(engine.held) > before, "the panic picture")

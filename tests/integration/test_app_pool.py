@@ -51,7 +51,10 @@ async def places_known(rig, servers):
 
 
 async def make(engine, stream, count, **params):
-    requests = [await engine.run(stream, params={"fill": color(1 + at), **params}) for at in range(count)]
+    """At once: one after the other they might all find the same one free, where the link is slow."""
+    requests = await asyncio.gather(
+        *(engine.run(stream, params={"fill": color(1 + at), **params}) for at in range(count))
+    )
     answers = await engine.finish(*requests)
     assert {answer.outcome for answer in answers} == {"done"}
 

@@ -93,6 +93,7 @@ def test_it_costs_no_credit_and_gives_way_to_whatever_waits(tmp_path):
             await rig.preview(item, 40)
             await preview_of(engine, 40)
             engine.send(Ack(stream="main", number=1))  # the set was not sent yet: it means nothing
+            await engine.ask(Ping)
             await rig.picture(item, 200)
             await rig.end(item)
             await engine.finish(first)

@@ -24,10 +24,8 @@ def test_an_answer_that_was_never_written_comes_on_the_next_connection(tmp_path,
             engine.pause()
             rig.gate.open()
             await rig.until(lambda: (request, "done") in rig.ears.finished)
-            session = next(iter(rig.server.actions.sessions))
             if noticed:
-                await engine.cut()
-                await rig.until(lambda: not session.connected)
+                await rig.cut(engine)
             back = await rig.engine(hello={"session": engine.welcome.session})
             assert back.welcome.unfinished == []
             (end,) = await back.finish(request)
@@ -47,7 +45,7 @@ def test_stored_answers_come_right_after_the_welcome_so_a_pong_says_that_there_a
             await engine.subscribe()
             rig.gate.shut()
             requests = [await engine.run(params={"fill": color(number)}) for number in (1, 2)]
-            await engine.cut()
+            await rig.cut(engine)
             rig.gate.open()
             await rig.until(lambda: {number for number, _ in rig.ears.finished} >= set(requests))
             back = await rig.engine(greet=False)
@@ -156,9 +154,7 @@ def test_nothing_is_made_for_who_is_away_and_who_is_back_gets_the_newest(tmp_pat
         async with AppRig(tmp_path) as rig:
             away = await rig.engine()
             await away.subscribe(format="png")
-            session = next(iter(rig.server.actions.sessions))
-            await away.cut()
-            await rig.until(lambda: not session.connected)
+            await rig.cut(away)
             there = await rig.engine()
             await there.subscribe()
             await there.finish(await there.run(params={"fill": color(3)}))

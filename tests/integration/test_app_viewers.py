@@ -296,7 +296,7 @@ def test_a_session_goes_on_after_a_cut(tmp_path, doors):
             over = await engine.run(params={"fill": color(2)}, key="over")
             still = await engine.run(params={"fill": color(3)}, key="still")
             await rig.begun(2)
-            await engine.cut()
+            await rig.cut(engine)
             rig.gate.step()  # the second run ends while nobody is there
             await rig.until(lambda: (over, "done") in rig.ears.finished)
 
