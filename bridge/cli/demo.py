@@ -245,7 +245,7 @@ def _check(
     checked: list[Received] = []
     for header, at, pixels in frames:
         match = moments.find(pixels, at)
-        kept = pixels if header.number % keep_every == 0 else None
+        kept = pixels if header.number % keep_every == 0 or not checked else None
         checked.append(
             Received(header.number, match.sent_at, at, header.comfy_us, header.bridge_us, match.difference, kept)
         )

@@ -22,7 +22,7 @@ def test_json_and_the_contact_sheet(home):
     assert report["wrong"] == 0
     assert report["worst_difference"] <= 1
     assert 0 < report["frames"] <= report["sent"]
-    assert report["fps"] > 0
+    assert report["fps"] > 0 if report["frames"] > 1 else report["fps"] is None  # one picture has no speed
     assert set(report["latency_ms"]) == LATENCY
     assert all(report["latency_ms"][stage] > 0 for stage in LATENCY)
     assert report["contact_sheet"].endswith("contact_sheet.png")
@@ -34,7 +34,7 @@ def test_json_and_the_contact_sheet(home):
 def test_for_people(home):
     done = home.run("demo", "--seconds", "1")
     assert (done.code, done.err) == (0, "")
-    for words in ("frames from", "OSC bundles", "fps, 256x256 rgba8 bottom_left", "latency", "every frame is what was"):
+    for words in ("frames from", "OSC bundles", ", 256x256 rgba8 bottom_left", "latency", "every frame is what was"):
         assert words in done.out
     assert (home.work / "demo-out" / "contact_sheet.png").stat().st_size > 1000
 
