@@ -158,7 +158,8 @@ class Server:
         if config.embedded.enabled:
             self.embedded = EmbeddedServer(step_delay_ms=config.embedded.step_delay_ms)
             await self.embedded.start()
-            self.backends.add(BackendConfig(url=self.embedded.url, name="embedded"))
+            # Raw, however slowly they come: between two ends of one process a JPEG only costs, and pixels with it.
+            self.backends.add(BackendConfig(url=self.embedded.url, name="embedded", transfer="raw"))
         for backend in config.backend:
             added = self.backends.add(backend)
             if backend.restart_command:
