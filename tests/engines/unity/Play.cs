@@ -32,15 +32,13 @@ namespace TexBridge.Check
             Player.Frame(1f / 60);
             GUILayout.Moved = null;
             Until("another picture", () => !before.SequenceEqual(first.GetRawTextureData<byte>().Items()));
-            // Sliders are sent one by one, so pictures of some of them may come first: until none comes any more.
-            var quiet = System.Diagnostics.Stopwatch.StartNew();
-            var applied = first.Applied;
-            Until("quiet", () =>
-            {
-                if (first.Applied != applied) quiet.Restart();
-                applied = first.Applied;
-                return quiet.ElapsedMilliseconds > 1000;
-            });
+            // Sliders are sent one by one, so pictures of some of them may come first: until that of a run behind them all.
+            uint shown = 0;
+            texture.Shown += header => shown = header.Number;
+            var run = TexBridgeConnection.First.Client.Run(texture.Stream);
+            Until("the run's answer", () => run.Finished.IsCompleted);
+            Check(run.Finished.Result.Outcome == "done", "a picture of all sliders");
+            Until("the run's picture", () => shown >= run.Finished.Result.Number);
             Check(texture.Texture == first && Texture2D.Made == 1, "one texture of one size");
             File.WriteAllBytes(file, first.GetRawTextureData<byte>().Items());
             return End();
