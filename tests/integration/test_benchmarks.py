@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+LIMIT_S = 60.0
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
@@ -42,15 +44,24 @@ def test_raw_pixels_and_the_last_hop_by_shared_memory(tmp_path: Path) -> None:
 def test_a_pool_makes_all_that_it_is_asked_for() -> None:
     """P13's pool, small and quick: what it counts, not how long that took."""
     pool = Pool(3, prompt_ms=20)
-    try:
-        assert pool.make(18) > 0
-        assert 0 < pool.frames <= 18
+
+    def backends() -> list[dict]:
         with urllib.request.urlopen(f"http://{pool.http}/healthz", timeout=30) as answer:
-            backends = json.load(answer)["backends"]
-        assert [backend["state"] for backend in backends] == ["up"] * 3
+            return json.load(answer)["backends"]
+
+    try:
+        until = time.monotonic() + LIMIT_S
+        while [backend["state"] for backend in backends()] != ["up"] * 3:  # the bridge is ready with one of them
+            assert time.monotonic() < until, backends()
+        asked = 0
+        # Who is slow gets less, and on a busy machine one of them may be that all the time.
+        while not asked or not all(backend["counts"]["pictures"] for backend in backends()):
+            assert time.monotonic() < until, backends()
+            assert pool.make(18) > 0
+            asked += 18
+        assert 0 < pool.frames <= asked
         # Warm-ups make pictures as well, one at each.
-        assert 18 <= sum(backend["counts"]["pictures"] for backend in backends) <= 21
-        assert all(backend["counts"]["pictures"] for backend in backends)
+        assert asked <= sum(backend["counts"]["pictures"] for backend in backends()) <= asked + 3
     finally:
         pool.close()
 
