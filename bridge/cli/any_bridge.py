@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -19,6 +19,8 @@ from bridge.cli.own_bridge import connect_bridge
 from bridge.client import Client, Event
 from bridge.embedded import NODE_TYPES
 from bridge.errors import BackendError, BridgeError, ConfigError, DecodeError, ErrorCode
+
+CONNECT_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ async def running_bridge(config: Config, name: str, on_event: Callable[[Event], 
     if not port:
         return None
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1.0)
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), CONNECT_S)
     except (OSError, TimeoutError):
         return None
     writer.close()

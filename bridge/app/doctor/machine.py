@@ -26,7 +26,8 @@ from bridge.frames.decoders import decoders
 from bridge.links.listener import bind_listener
 from bridge.links.osc_udp import RECEIVE_BUFFER_BYTES, raise_receive_buffer
 
-ASK_WITHIN_S: Final = 1.0
+ASK_WITHIN_S: Final = 3.0
+"""A bridge that turns pictures on a busy machine has its turn by then; only who is silent is waited for so long."""
 NETSH_WITHIN_S: Final = 10.0
 MAX_WELCOME_BYTES: Final = 1 << 20
 NEEDED: Final = {

@@ -268,8 +268,8 @@ def key_words(key: object) -> str:
 
 
 async def find_comfy(places: tuple[str, ...]) -> str | None:
-    """Give the first of these base URLs at which a ComfyUI answers, or None. Takes 1 s for each at most."""
-    timeout = aiohttp.ClientTimeout(total=1.0)
+    """Give the first of these base URLs at which a ComfyUI answers, or None. Takes 3 s for each at most."""
+    timeout = aiohttp.ClientTimeout(total=3.0)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         for url in places:
             try:
