@@ -20,6 +20,7 @@ import pytest
 from cli_rig import Home
 from engine_pictures import gradient_pictures, values
 from kept_port import kept_port
+from osc_senders import process
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mono import run_csharp, tool
@@ -300,12 +301,20 @@ class TcpPeer:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve)
+        self._moved = threading.Condition()
+
+    def wait_for(self, op: str) -> None:
+        """Wait until a message of this kind is here."""
+        with self._moved:
+            assert self._moved.wait_for(lambda: op in [message["op"] for message in self.got], LIMIT_S), self.got
 
     def _serve(self) -> None:
         with suppress(ConnectionError), self._listener.accept()[0] as link, link.makefile("rb") as stream:
             while head := stream.read(4):
                 message = msgpack.unpackb(stream.read(struct.unpack("<I", head)[0]))
-                self.got.append(message)
+                with self._moved:
+                    self.got.append(message)
+                    self._moved.notify_all()
                 for place, answer in enumerate(self._answers.get(message["op"], list)()):
                     if not isinstance(answer, bytes):
                         answer = msgpack.packb(answer | ({} if place else {"id": message["id"]}))
@@ -430,9 +439,10 @@ def test_a_frame_locked_recording_with_the_component(built, bridge, expected, tm
 
 def test_play_that_ends_before_an_answer_is_no_error(built):
     """Whoever stops a game while its stream is being opened reads nothing red in the console."""
-    with TcpPeer({}) as peer:
-        assert run_csharp(built / "Runner.exe", "unanswered", peer.address) == ""
-    assert "open" in [message["op"] for message in peer.got]
+    with TcpPeer({}) as peer, process(tool("mono"), "--debug", built / "Runner.exe", "unanswered", peer.address) as game:
+        peer.wait_for("open")
+        assert game.communicate("\n", timeout=LIMIT_S)[0] == ""
+        assert game.returncode == 0
 
 
 def test_osc(built, tmp_path):

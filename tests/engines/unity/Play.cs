@@ -120,7 +120,7 @@ namespace TexBridge.Check
             return End();
         }
 
-        /// <summary>Play ends before the bridge has said whether the stream is open.</summary>
+        /// <summary>Play ends before the bridge has said whether the stream is open, and after it was asked: a line tells.</summary>
         public static int Unanswered(string address)
         {
             GuardReloads();
@@ -132,6 +132,7 @@ namespace TexBridge.Check
             Player.Frame(1f / 24);
             Check(connection.Client.WaitConnected(LimitMs), "greeted");
             Player.Frame(1f / 24);
+            Console.ReadLine();
             return End();
         }
 
