@@ -439,7 +439,10 @@ def test_a_frame_locked_recording_with_the_component(built, bridge, expected, tm
 
 def test_play_that_ends_before_an_answer_is_no_error(built):
     """Whoever stops a game while its stream is being opened reads nothing red in the console."""
-    with TcpPeer({}) as peer, process(tool("mono"), "--debug", built / "Runner.exe", "unanswered", peer.address) as game:
+    with (
+        TcpPeer({}) as peer,
+        process(tool("mono"), "--debug", built / "Runner.exe", "unanswered", peer.address) as game,
+    ):
         peer.wait_for("open")
         assert game.communicate("\n", timeout=LIMIT_S)[0] == ""
         assert game.returncode == 0
