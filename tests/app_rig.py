@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app_engine import LIMIT_S, Engine, Frame, LinkError, OscSocket, wait_until
+from ports import ReservedPort
 
 from bridge.app.config.config import load_config
 from bridge.app.serve import Server
@@ -203,6 +204,7 @@ class AppRig:
         self.server: Server = None  # type: ignore[assignment]
         self._engines: list[Engine] = []
         self._sockets: list[OscSocket] = []
+        self._reserved: ReservedPort | None = None
 
     async def __aenter__(self) -> "AppRig":
         loop = asyncio.get_running_loop()
@@ -212,6 +214,8 @@ class AppRig:
         overrides["scheduler"] = {"warm_up": False, **self._config.pop("scheduler", {})}
         overrides["workflows"] = {"folders": [str(self.folder)], **self._config.pop("workflows", {})}
         if self.comfy is not None:
+            self._reserved = ReservedPort()  # for whoever starts it again
+            self.comfy._port = self._reserved.port
             await self.comfy.start()
             queue = self.comfy._queue
             self.gate.connect(
@@ -248,6 +252,8 @@ class AppRig:
             await self.server.close()
         if self.comfy is not None:
             await self.comfy.close()
+        if self._reserved is not None:
+            self._reserved.close()
 
     @property
     def bridge(self) -> Any:

@@ -9,6 +9,8 @@ import socket
 import struct
 import sys
 
+from ports import ReservedPort
+
 _LINGER = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
 
 
@@ -49,6 +51,7 @@ class FaultProxy:
         self._pairs = set()
         self._tasks = set()
         self._server = None
+        self._reserved = None
 
     @property
     def url(self):
@@ -67,8 +70,13 @@ class FaultProxy:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._reserved is not None:
+            self._reserved.close()
 
     async def open(self):
+        if not self.port:
+            self._reserved = ReservedPort()
+            self.port = self._reserved.port
         self._server = await asyncio.start_server(self._take, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 

@@ -9,6 +9,7 @@ import json
 import struct
 
 from aiohttp import WSMsgType, web
+from ports import ReservedPort
 
 PNG = b"\x89PNG\r\n\x1a\n scripted"
 STATUS = {"type": "status", "data": {"status": {"exec_info": {"queue_remaining": 0}}}}
@@ -64,6 +65,7 @@ class ScriptedComfy:
         """What the history says of a prompt's outputs."""
         self.moved = asyncio.Event()
         self._counter = 0
+        self._reserved = None
         self._runner = None
         self._site = None
         self._worker = None
@@ -78,8 +80,13 @@ class ScriptedComfy:
 
     async def __aexit__(self, *_):
         await self.close()
+        if self._reserved is not None:
+            self._reserved.close()
 
     async def start(self):
+        if not self.port:
+            self._reserved = ReservedPort()
+            self.port = self._reserved.port
         app = web.Application(client_max_size=1 << 27)
         app.router.add_route("*", "/{tail:.*}", self._route)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)

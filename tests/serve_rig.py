@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import msgpack
 from aiohttp import ClientSession
+from ports import ReservedPort
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -122,13 +123,15 @@ async def queue_is_empty(url):
 class Comfy(Child):
     """A ComfyUI that can be killed and started again at the same port: the embedded one, or what `command` starts.
 
-    `command` is a command line with `{port}` in it. With `started` false it waits for `start`.
+    `command` is a command line with `{port}` in it. With `started` false it waits for `start`. What a prompt takes may
+    be less from the second start on: who is to be killed with work in hand needs some, however late that is done.
     """
 
-    def __init__(self, *, port=0, step_delay_ms=0.0, command=None, started=True):
+    def __init__(self, *, port=0, step_delay_ms=0.0, later_delay_ms=None, command=None, started=True):
         super().__init__()
         self.port = port
-        self._delay = step_delay_ms
+        self._reserved = None
+        self._delay, self._later_delay = step_delay_ms, later_delay_ms
         self._real = command
         self._started = started
 
@@ -141,15 +144,28 @@ class Comfy(Child):
             self.command = shlex.split(self._real.format(port=self.port))
             await super().start("To see the GUI go to")
             return
+        if not self.port:
+            self._reserved = ReservedPort()
+            self.port = self._reserved.port
         delay = ("--step-delay-ms", str(self._delay))
+        self._delay = self._delay if self._later_delay is None else self._later_delay
         self.command = (sys.executable, "-m", "bridge", "embedded", "--port", str(self.port), *delay)
         line = await super().start("embedded ComfyUI at ")
         self.port = int(line.split("embedded ComfyUI at ")[1].split()[0].rsplit(":", 1)[1])
 
     async def __aenter__(self):
         if self._started:
-            await self.start()
+            try:
+                await self.start()
+            except BaseException:
+                await self.__aexit__()
+                raise
         return self
+
+    async def __aexit__(self, *_):
+        await self.kill()
+        if self._reserved is not None:
+            self._reserved.close()
 
 
 class Serve(Child):

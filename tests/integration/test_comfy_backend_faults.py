@@ -17,6 +17,7 @@ import pytest
 from aiohttp import web
 from backend_listener import FAST, SOON_IN_DOUBT, Listener, backend_at, graph
 from fault_proxy import FaultProxy
+from ports import ReservedPort
 from scripted_comfy import ScriptedComfy
 
 from bridge.backends import comfy_socket
@@ -96,8 +97,14 @@ def test_killed_in_the_middle_and_restarted_at_the_same_port():
     """Trap 7: queue and history are gone with the process."""
 
     async def scenario():
-        async with server_process(delay_ms=30_000) as (port, process), backend_at(f"127.0.0.1:{port}") as one:
-            backend, listener = one
+        with ReservedPort() as port:
+            await killed(port)
+
+    async def killed(port):
+        async with (
+            server_process(port, delay_ms=30_000) as (_, process),
+            backend_at(f"127.0.0.1:{port}") as (backend, listener),
+        ):
             backend.submit(1, graph(1), OUT)
             await listener.one(AttemptStarted, 1)
             backend.submit(2, graph(2), OUT)
@@ -143,9 +150,10 @@ def test_stopped_and_continued():
 
 def test_nobody_there_is_told_once_and_waited_for():
     async def scenario():
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
+        with ReservedPort() as port:
+            await come_late(port)
+
+    async def come_late(port):
         async with backend_at(f"http://127.0.0.1:{port}", up=False) as (backend, listener):
             warning = await listener.one(BackendWarning)
             assert warning.code is ErrorCode.BACKEND_UNAVAILABLE
