@@ -2,11 +2,11 @@
 
 import json
 import signal
-import socket
 
 import pytest
 from aiohttp import ClientSession
 from fault_proxy import FaultProxy
+from ports import ReservedPort
 from restart_scenarios import is_away, never_backwards, plain, shows
 from serve_rig import Comfy, Engine, Serve, polled, run
 
@@ -175,9 +175,10 @@ def test_not_there_yet():
     """Started before ComfyUI: viewers get a placeholder, runs wait, deadlines begin with the first ComfyUI."""
 
     async def scenario():
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
+        with ReservedPort() as port:
+            await late(port)
+
+    async def late(port):
         async with (
             Comfy(port=port, started=False) as comfy,
             Serve("--comfy", comfy.url) as serve,

@@ -11,7 +11,7 @@ def test_killed_under_load_and_started_again(mode):
 
     async def scenario():
         async with (
-            Comfy(step_delay_ms=40) as comfy,
+            Comfy(step_delay_ms=400, later_delay_ms=40) as comfy,
             Serve("--comfy", comfy.url) as serve,
             Engine("tcp", serve.tcp) as engine,
         ):
