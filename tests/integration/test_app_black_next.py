@@ -101,6 +101,7 @@ def test_nothing_older_is_taken_after_black_began(tmp_path, monkeypatch, way, si
                 for engine in (tcp, websocket):
                     await engine.until(lambda engine=engine: len(engine.frames) >= 8, "a busy stream")
                 await no_credit.until(lambda: len(no_credit.frames) >= 2, "a picture of each stream")
+                await rig.until(lambda: len(viewers_of(rig, "main")) == 5, "the stalled one")
 
                 panics = way.startswith("panic")
                 if way.endswith("link"):

@@ -1,10 +1,12 @@
 """Sampler previews: told from outputs by node, to those who asked, for no credit, and never after the result."""
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
 from aiohttp import web
+from app_engine import LIMIT_S
 from app_rig import AppRig, color, node, run, solid, write_workflow
 from scripted_rig import ScriptedRig
 
@@ -330,12 +332,22 @@ def test_a_sampler_is_seen_at_work(tmp_path, kind):
         async with AppRig(tmp_path, streams, step_delay_ms=240) as rig:
             engine = await rig.engine(kind)
             await engine.subscribe(previews=True)
-            (done,) = await engine.finish(await engine.run(params={"fill": color(0x4080C0)}))
+            seen, before_node = threading.Event(), rig.comfy._executor.before_node
+
+            def hold(prompt_id, node_id):
+                before_node(prompt_id, node_id)
+                if node_id == "3":  # the picture comes when a preview has: on a slow machine all might be overtaken
+                    seen.wait(LIMIT_S)
+
+            rig.comfy._executor.before_node = hold
+            request = await engine.run(params={"fill": color(0x4080C0)})
+            await engine.until(lambda: bool(previews(engine)), "a preview")
+            seen.set()
+            (done,) = await engine.finish(request)
             assert (done.outcome, done.frames) == ("done", 1)
             result = results(engine)[-1]
             assert result.number == 0x4080C0
             came = previews(engine)
-            assert came, "no preview at all"
             picture = result.pixels[0, 0, :3].astype(float)
             far = [float(np.abs(frame.pixels[..., :3] - picture).mean()) for frame in came]
             assert far == sorted(far, reverse=True)

@@ -9,24 +9,30 @@ from bridge.codec.messages import Cancel, Ping, Progress
 from bridge.workflow.progress import NodeTimes
 
 
+class Clock:
+    """The time of progress, which stands still: what ComfyUI says late of a prompt's beginning is not told of."""
+
+    def __init__(self, rig):
+        self.now = rig.bridge.clock()
+        rig.bridge.progress._clock = lambda: self.now
+
+
 @pytest.mark.parametrize(("value", "maximum"), [(1, 2), (1, 1), (7, 3)])
 def test_a_node_that_tells_its_progress_a_thousand_times_at_once_is_heard_once(tmp_path, value, maximum):
     """Even its end: some nodes count to 1 for each tile. An engine in a hitch must not be cut for it."""
 
     async def test():
         async with AppRig(tmp_path) as rig:
-            engine = await rig.engine()
+            engine, clock = await rig.engine(), Clock(rig)
             rig.gate.shut()
             request = await engine.run()
             await rig.begun(1)
             await engine.ask(Ping)
             before = len(engine.of(Progress))
             (attempt,) = rig.bridge._attempts
-            now = rig.bridge.clock() + 10
-            rig.bridge.clock = lambda: now
+            clock.now += 10
             for _ in range(1000):
                 rig.bridge.backend_event(BackendProgress(attempt, "2", value, maximum))
-            rig.bridge.clock = rig.bridge.results._clock
             await engine.ask(Ping)
             told = engine.of(Progress)[before:]
             assert [(step.request, step.value, step.max) for step in told] == [(request, min(value, maximum), maximum)]
@@ -44,16 +50,15 @@ def test_progress_stays_in_its_range(tmp_path, value, maximum, share):
             engine, osc = await rig.engine(), rig.osc()
             osc.send("/texbridge/reply", osc.port)
             await osc.until(lambda: osc.at("/texbridge/main/status") != [], "the status")
+            clock = Clock(rig)
             rig.gate.shut()
             await engine.run()
             await rig.begun(1)
             await engine.ask(Ping)
             before = len(engine.of(Progress))
             (attempt,) = rig.bridge._attempts
-            now = rig.bridge.clock() + 10
-            rig.bridge.clock = lambda: now
+            clock.now += 10
             rig.bridge.backend_event(BackendProgress(attempt, "2", value, maximum))
-            rig.bridge.clock = rig.bridge.results._clock
             await engine.ask(Ping)
             told = engine.of(Progress)[before:]
             assert [step.value / step.max for step in told] == ([] if share is None else [share])
@@ -178,8 +183,15 @@ def test_an_embedded_sampler_is_followed_and_its_time_is_learned(tmp_path):
     async def test():
         write_workflow(tmp_path, "sampled", graph)
         streams = {"main": {"workflow": "sampled", "mode": "oneshot", "seed_policy": "increment"}}
-        async with AppRig(tmp_path, streams, step_delay_ms=800) as rig:
-            engine = await rig.engine()
+        async with AppRig(tmp_path, streams) as rig:
+            engine, clock = await rig.engine(), Clock(rig)
+            take = rig.bridge.backend_event
+
+            def take_and_count(record):
+                clock.now += isinstance(record, BackendProgress) and record.node == "2"  # a second each step
+                take(record)
+
+            rig.bridge.backends.get("comfy")._on_event = take_and_count
             for _ in range(2):
                 await engine.finish(await engine.run())
             for request in (1, 2):
