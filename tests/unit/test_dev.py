@@ -88,13 +88,13 @@ def test_last_line(dev):
     assert dev.last_line({"a": 1}, ["test_x.py::test_y[1 - 2]", "test_z.py"]) == told
 
 
-def check(dev, monkeypatch, tmp_path, tests: str) -> int:
+def check(dev, monkeypatch, tmp_path, tests: str, *options: str) -> int:
     """Run `check` over a file of tests, with real pytest."""
     (tmp_path / "test_small.py").write_text(tests, encoding="utf-8")
     monkeypatch.setattr(dev, "PYTHON", sys.executable)
     for step in ("command_lint", "command_types", "ensure_venv", "install_debian_packages"):
         monkeypatch.setattr(dev, step, lambda *_: 0)
-    return dev.command_check(["-ra", "-c", str(tmp_path / "pyproject.toml")])
+    return dev.command_check(["-ra", "-c", str(tmp_path / "pyproject.toml"), *options])
 
 
 @pytest.mark.parametrize(("passes", "code"), [(True, 0), (False, 1)])
@@ -119,7 +119,7 @@ def test_check_counts_what_was_skipped(dev, monkeypatch, capfd, tmp_path, passes
 MOODY = """
 import pathlib, pytest
 
-@pytest.mark.parametrize("n", range(COUNT))
+@pytest.mark.parametrize("n", ["1 - 2", *range(1, COUNT)])
 def test_moody(n):
     mark = pathlib.Path(__file__).with_name(f"moody{n}")
     has_run = mark.exists()
@@ -136,10 +136,22 @@ def test_a_few_failures_are_tried_once_more_alone_and_named(dev, monkeypatch, ca
     code = check(dev, monkeypatch, tmp_path, MOODY.replace("COUNT", str(count)))
     last = capfd.readouterr().out.splitlines()[-1]
     if count <= dev.MOST_TRIED_AGAIN:
-        assert (code, last.count("test_small.py::test_moody[")) == (0, count)
-        assert last.startswith("check: ok, 0 skipped; passed only alone: test_small.py::test_moody[")
+        names = "test_small.py::test_moody[1 - 2], test_small.py::test_moody[1]"
+        assert (code, last) == (0, f"check: ok, 0 skipped; passed only alone: {names}")
     else:
         assert (code, last) == (1, "check: FAILED (pytest exit code 1)")
+
+
+@pytest.mark.parametrize("options", [("-n0", "-x"), ("-n0", "--maxfail=1")])
+def test_a_run_that_broke_off_is_not_good_because_its_last_test_is(dev, monkeypatch, capfd, tmp_path, options):
+    assert check(dev, monkeypatch, tmp_path, MOODY.replace("COUNT", "1"), *options) == 1
+    assert capfd.readouterr().out.splitlines()[-1] == "check: FAILED (pytest exit code 1)"
+
+
+def test_what_skips_at_the_second_try_has_not_passed(dev, monkeypatch, capfd, tmp_path):
+    tests = MOODY.replace("COUNT", "1").replace("    mark.touch()", "    has_run and pytest.skip('x'); mark.touch()")
+    assert check(dev, monkeypatch, tmp_path, tests) == 1
+    assert capfd.readouterr().out.splitlines()[-1] == "check: FAILED (pytest exit code 1)"
 
 
 class FakeVenv:
