@@ -23,7 +23,7 @@ from bridge.app.states import States
 from bridge.app.switches import Switches
 from bridge.app.viewers.viewers import Viewer
 from bridge.app.watcher import Watcher
-from bridge.errors import BackendError, BridgeError, ErrorCode, NotAllowedError
+from bridge.errors import BackendError, BridgeError, ErrorCode, NotAllowedError, TexbridgeError
 from bridge.scheduler import policy
 from bridge.scheduler.events import (
     Finish,
@@ -398,15 +398,15 @@ class Actions:
     def check_open(self) -> None:
         """Raise if nothing new is made: BridgeError (601) or NotAllowedError (403)."""
         if self.draining:
-            raise BridgeError("the bridge is shutting down", code=ErrorCode.DRAINING)
+            raise _draining()
         if self.panicked:
             raise NotAllowedError("panic is on: nothing is made until resume", code=ErrorCode.PANIC)
 
-    def cancel(self, chosen: Callable[[Request], bool]) -> list[int]:
-        """Cancel the unfinished requests that `chosen` says; gives their numbers."""
+    def cancel(self, chosen: Callable[[Request], bool], why: TexbridgeError | None = None) -> list[int]:
+        """Cancel the unfinished requests that `chosen` says; gives their numbers. `why` is told with their end."""
         numbers = [request.number for request in list(self.bridge.requests.values()) if chosen(request)]
         for number in numbers:
-            self.bridge.tell(RequestCancelled(number))
+            self.bridge.tell(RequestCancelled(number, why))
         return [number for number in numbers if number not in self.bridge.requests]
 
     def _cancel_all_of(self, stream: Stream) -> None:
@@ -475,13 +475,13 @@ class Actions:
             self._stream_gone(stream)
 
     def drain(self) -> None:
-        """Take nothing new and end every request `cancelled`; the doors then tell their clients and close."""
+        """Take nothing new and end every request `cancelled` (601); the doors then tell their clients and close."""
         self.draining = True
         for stream in self.streams.by_name.values():
             if stream.mode is Mode.LIVE:
                 stream.switch_live(False)
                 self.configure(stream)
-        self.cancel(lambda _: True)
+        self.cancel(lambda _: True, _draining())
 
     async def close(self) -> None:
         """Keep the last pictures, and end what is still being prepared for viewers."""
@@ -489,3 +489,7 @@ class Actions:
         await self.held.last_frames.close()
         await self.covers.close()
         await self.held.close()
+
+
+def _draining() -> BridgeError:
+    return BridgeError("the bridge is shutting down", code=ErrorCode.DRAINING)

@@ -175,9 +175,11 @@ class RequestFailed:
 
 @dataclass(frozen=True, slots=True)
 class RequestCancelled:
-    """Somebody who may cancels a request, waiting or running. Unknown or ended ones are ignored."""
+    """Somebody who may cancels a request, waiting or running. Unknown or ended ones are ignored. `error`: why, where
+    nobody wished it."""
 
     request: int
+    error: TexbridgeError | None = None
 
 
 @dataclass(frozen=True, slots=True)

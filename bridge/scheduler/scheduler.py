@@ -107,7 +107,7 @@ class Scheduler:
             case RequestFailed():
                 self._ledger.end_request(event.request, Outcome.FAILED, event.error)
             case RequestCancelled():
-                self._ledger.end_request(event.request, Outcome.CANCELLED)
+                self._ledger.end_request(event.request, Outcome.CANCELLED, event.error)
             case AttemptRefused():
                 self._attempts.refused(event, now)
             case AttemptWithdrawn() | AttemptLost():

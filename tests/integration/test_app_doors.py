@@ -226,12 +226,16 @@ def test_draining_tells_all_and_ends(tmp_path):
             engine, other = await rig.engine(), await rig.engine("websocket")
             rig.gate.shut()
             request = await engine.run("two", params={"fill": color(1)})
+            waiting = await engine.run("two", params={"fill": color(2)})
             await rig.begun(1)
             rig.gate.open()
             await rig.server.close()
             await engine.closed()
+            assert (str(engine.finished[waiting].outcome), engine.finished[waiting].code) == ("cancelled", 601)
             await other.closed()
-            assert str(engine.finished[request].outcome) in ("cancelled", "done")
+            finished = engine.finished[request]
+            # Who asked knows that nobody wished it, and asks the next bridge.
+            assert (str(finished.outcome), finished.code) in (("cancelled", 601), ("done", None))
             assert (engine.log[-1].code, engine.log[-1].fatal) == (601, True)
             assert other.close_code == 4601
 
