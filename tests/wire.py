@@ -8,7 +8,11 @@ from contextlib import suppress
 
 
 class Wire:
-    """A port that passes everything on to the bridge's, and can be cut."""
+    """A port that passes everything on to the bridge's, and can be cut.
+
+    `lose(words)`, before a link: its first message with these bytes is lost, and the link with it. The next link is let
+    through when `flow()` was called.
+    """
 
     def __init__(self, target: str) -> None:
         host, _, port = target.rpartition(":")
@@ -18,6 +22,9 @@ class Wire:
         self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
         self.connections = 0
+        self._lost = b""
+        self._flows = threading.Event()
+        self._flows.set()
         self._threads[0].start()
 
     def _accept(self) -> None:
@@ -26,6 +33,7 @@ class Wire:
                 near, _ = self._listener.accept()
             except OSError:
                 return
+            self._flows.wait()
             far = socket.create_connection(self._target)
             for end in (near, far):  # what passes on small messages must not keep them back
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -35,16 +43,37 @@ class Wire:
                 self._threads[-1].start()
             self.connections += 1  # now `cut` knows it
 
-    @staticmethod
-    def _pump(one: socket.socket, other: socket.socket) -> None:
+    def _pump(self, one: socket.socket, other: socket.socket) -> None:
+        held = b""
         try:
             while data := one.recv(65536):
-                other.sendall(data)
+                held += data
+                while self._lost and len(held) >= 4 and len(held) >= 4 + int.from_bytes(held[:4], "little"):
+                    end = 4 + int.from_bytes(held[:4], "little")
+                    message, held = held[:end], held[end:]
+                    if self._lost in message:
+                        self._lost = b""
+                        self._flows.clear()
+                        raise ConnectionAbortedError
+                    other.sendall(message)
+                if not self._lost:
+                    other.sendall(held)
+                    held = b""
         except OSError:
             pass
         for end in (one, other):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+    def lose(self, words: bytes) -> None:
+        self._lost = words
+
+    def flow(self) -> None:
+        self._flows.set()
+
+    @property
+    def has_lost(self) -> bool:
+        return not self._flows.is_set()
 
     def cut(self) -> None:
         for end in self._sockets:
@@ -55,6 +84,7 @@ class Wire:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.flow()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

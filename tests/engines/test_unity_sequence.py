@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -110,9 +112,10 @@ def test_each_frame_in_its_place(built, bridge, expected, tmp_path, what, cuts):
     assert_frames(tmp_path / "frames", expected)
 
 
+@pytest.mark.parametrize("end", ["kill", "terminate"])
 @pytest.mark.parametrize("what", ["sequence", "recorder"])
-def test_the_bridge_is_killed_and_asked_for_the_rest(built, expected, tmp_path, what):
-    """Each frame once, in its place, with its own pixels, whichever bridge made it."""
+def test_the_bridge_is_restarted_and_asked_for_the_rest(built, expected, tmp_path, what, end):
+    """Each frame once, in its place, with its own pixels, whichever bridge made it, and however the first one ended."""
     home = Home(tmp_path)
     with ExitStack() as bridges:
         running = bridges.enter_context(home.serve("--embedded"))
@@ -120,7 +123,7 @@ def test_the_bridge_is_killed_and_asked_for_the_rest(built, expected, tmp_path, 
 
         def restart() -> None:
             nonlocal running
-            running.process.kill()
+            getattr(running.process, end)()
             running.process.wait()
             running = bridges.enter_context(home.serve("--embedded", "--tcp", address))
 
@@ -128,6 +131,27 @@ def test_the_bridge_is_killed_and_asked_for_the_rest(built, expected, tmp_path, 
     assert (told["outcome"], told["seed"], told["resumed"]) == ("done", 7, False)
     assert 1 <= told["frames"] <= FRAMES - 16, "the rest alone is asked for again"
     assert_frames(tmp_path / "frames", expected)
+
+
+def test_an_acceptance_that_is_lost_while_all_is_made(built, bridge):
+    """On the next link `finished` comes before it, and then the frames: they are known all the same."""
+    with Wire(bridge["tcp"]) as wire, ThreadPoolExecutor(1) as pool:
+        wire.lose(b"accepted")
+        running = pool.submit(run_csharp, built / "Runner.exe", "sequence-fault", wire.address, "whole")
+        until(lambda: wire.has_lost, "the sequence to be accepted")
+        with BlockingClient(bridge["tcp"]) as client:  # made, and not sent
+            frames = client.subscribe("unity_fault", format="rgba8")
+            until(lambda: frames.next(timeout_s=LIMIT_S).header.index == 3, "frames")
+        wire.flow()
+        assert running.result().splitlines() == [f"got {index}" for index in range(6)]
+
+
+def until(is_so: Callable[[], bool], what: str) -> None:
+    """Wait for it."""
+    end = time.monotonic() + LIMIT_S
+    while not is_so():
+        assert time.monotonic() < end, f"waited for {what}"
+        time.sleep(0.01)
 
 
 def test_curves_and_gradients_of_the_inspector(built, bridge, tmp_path):

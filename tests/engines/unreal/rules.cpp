@@ -403,6 +403,49 @@ void Rest() {
         EXPECT(peer.Next()["number"].AsUint() == index);
     }
 
+    // All are made, two wait here, and the bridge is another one: those two are made there.
+    peer.Say(Value::Map({{"op", "finished"}, {"request", 9}, {"key", static_cast<unsigned long long>(run->key)},
+                         {"outcome", "done"}, {"frames", 5}, {"number", 5}}));
+    const RunPtr done = peer.session->AskSequence("shot", shot);
+    peer.Answer("sequence", "accepted", {{"request", 9}});
+    for (uint32_t index = 0; index < 6; ++index) say(index + 6, index);
+    peer.Say(Value::Map({{"op", "finished"}, {"request", 9}, {"key", static_cast<unsigned long long>(done->key)},
+                         {"outcome", "done"}, {"frames", 6}, {"number", 11}}));
+    for (uint32_t index = 0; index < 4; ++index) {
+        EXPECT(!peer.session->WaitForIndex(done, mailbox, index, later, set));
+        EXPECT(peer.Next()["number"].AsUint() == index + 6);
+    }
+    const auto next_bridge = [&](const char* boot, const RunPtr& asked_for, uint32_t index) {
+        peer.session->LinkEnded(Fault(kLinkLost, "cut"));
+        peer.Greet(boot, false);
+        const Clock::time_point soon_again = Clock::now() + std::chrono::milliseconds(20);
+        const Fault told = peer.session->WaitForIndex(asked_for, mailbox, index, soon_again, set);
+        peer.Answer("subscribe", "subscribed", {{"number", 3}});
+        return told;
+    };
+    const uint64_t key = done->key;
+    EXPECT(next_bridge("b2", done, 4).code == kTimedOut);
+    const Value rest = peer.Answer("sequence", "accepted", {{"request", 1}});
+    EXPECT(rest["first"].AsInt() == 104 && rest["frames"].AsUint() == 2);
+    EXPECT(done->key != key);  // the old one may still be known
+
+    // One that ends in order says so: the next one is asked.
+    peer.Say(Value::Map({{"op", "finished"}, {"request", 1}, {"key", static_cast<unsigned long long>(done->key)},
+                         {"outcome", "cancelled"}, {"code", 601}, {"message", "bye"}, {"frames", 0}, {"number", 0}}));
+    const Clock::time_point shortly = Clock::now() + std::chrono::milliseconds(20);
+    EXPECT(peer.session->WaitForIndex(done, mailbox, 4, shortly, set).code == kTimedOut && peer.IsQuiet());
+    EXPECT(next_bridge("b3", done, 4).code == kTimedOut);
+    EXPECT(peer.Answer("sequence", "accepted", {{"request", 2}})["frames"].AsUint() == 2);
+
+    // What is cancelled stays so, and a number of the bridge before is told to nobody.
+    peer.session->LinkEnded(Fault(kLinkLost, "cut"));
+    peer.session->Cancel(done);
+    peer.Greet("b4", false);
+    const Fault ended = peer.session->WaitForIndex(done, mailbox, 4, later, set);
+    EXPECT(ended.message.find("frame 104 (5 of 6) of shot: ") == 0);
+    peer.Answer("subscribe", "subscribed", {{"number", 3}});
+    EXPECT(peer.IsQuiet());
+
     // Whoever gave it pictures frame by frame has to begin anew.
     shot.images = {"plate"};
     const RunPtr plates = peer.session->AskSequence("shot", shot);

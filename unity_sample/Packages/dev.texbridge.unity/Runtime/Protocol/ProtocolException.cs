@@ -16,6 +16,7 @@ namespace TexBridge
         public const int BadOsc = 108;
         public const int BadLength = 111;
         public const int SessionTaken = 409;
+        public const int Draining = 601;
 
         /// <summary>The number, such as 302.</summary>
         public int Code { get; private set; }

@@ -46,7 +46,7 @@ namespace TexBridge
         internal bool IsTorn { get; private set; }
 
         /// <summary>Of its number: see FrameStream.</summary>
-        internal int Generation;
+        internal int Generation, Epoch;
 
         public Frame this[int place]
         {

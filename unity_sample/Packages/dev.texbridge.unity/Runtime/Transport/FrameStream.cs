@@ -32,7 +32,7 @@ namespace TexBridge
         string wantedKey;
         bool lostWanted;
         bool disposed;
-        int generation;
+        int generation; // of the numbers: a subscription that is said anew begins them anew
 
         /// <summary>The stream's name.</summary>
         public readonly string Name;
@@ -60,9 +60,6 @@ namespace TexBridge
 
         /// <summary>Why no frames will come: the bridge refused, or the client is closed; null as long as they may.</summary>
         public Exception Fault { get; private set; }
-
-        /// <summary>Of the numbers: a bridge that was restarted begins them anew.</summary>
-        internal int Generation { get { lock (gate) return generation; } }
 
         internal FrameStream(TexBridgeClient client, string name, SubscribeOptions options)
         {
@@ -167,7 +164,7 @@ namespace TexBridge
                                 Wait(since, timeoutMs, what);
                             if (lostWanted) break; // or written over in shared memory: once more
                         }
-                        if (error is LinkLostException) break;
+                        if (run.IsLostWithTheBridge) break;
                         if (error != null) throw error;
                     }
                 }
@@ -298,6 +295,7 @@ namespace TexBridge
             lock (gate)
             {
                 set.Generation = generation;
+                set.Epoch = client.Epoch;
                 if (Acks(set)) lastNumber = set.Number;
                 if (Options.KeepsEverySet) Enqueue(set);
                 else

@@ -1,4 +1,5 @@
 using System;
+using System.Threading;
 using System.Threading.Tasks;
 
 namespace TexBridge
@@ -31,6 +32,25 @@ namespace TexBridge
         /// <summary>Why there will be no picture, or null as long as there may be one.</summary>
         public Exception Error { get; private set; }
 
+        /// <summary>The bridge is gone or about to go, and another may be asked; or there was no link for as long as an unsent
+        /// question is kept.</summary>
+        internal bool IsLostWithTheBridge
+        {
+            get { return Error is LinkLostException || IsDraining || (Error is TimeoutException && !Ask.Sent); }
+        }
+
+        internal bool IsDraining
+        {
+            get
+            {
+                var refusal = Error as ProtocolException;
+                return refusal != null && refusal.Code == ProtocolException.Draining;
+            }
+        }
+
+        /// <summary>The session in which it was accepted, see `TexBridgeClient.Epoch`.</summary>
+        internal int Epoch { get; private set; }
+
         /// <summary>The number of its last set, once it is done; 0: none, or not yet.</summary>
         internal uint Number { get; private set; }
 
@@ -40,17 +60,17 @@ namespace TexBridge
             Key = key;
         }
 
-        internal void Accept(ulong request)
+        internal void Accept(ulong request, int epoch)
         {
-            Request = request;
+            BelongsTo(request, epoch);
             if (OnAccepted != null) OnAccepted(this);
             accepted.TrySetResult(request);
             if (Waiter != null) Waiter.Wake();
         }
 
-        internal void Finish(Finished answer)
+        internal void Finish(Finished answer, int epoch)
         {
-            Request = answer.Request;
+            BelongsTo(answer.Request, epoch);
             accepted.TrySetResult(answer.Request);
             Number = answer.Number;
             if (!answer.IsDone)
@@ -68,6 +88,13 @@ namespace TexBridge
             Observe(accepted.Task.Exception);
             Observe(finished.Task.Exception);
             if (Waiter != null) Waiter.Wake();
+        }
+
+        void BelongsTo(ulong request, int epoch)
+        {
+            Epoch = epoch;
+            Thread.MemoryBarrier(); // who sees the number sees whose it is
+            Request = request;
         }
 
         // Looking at it makes it a seen one: nobody has to wait for every task.

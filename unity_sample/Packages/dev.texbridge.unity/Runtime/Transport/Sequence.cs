@@ -27,7 +27,8 @@ namespace TexBridge
         FrameSet ahead;
         int next;
         int done; // frames of requests before this one: the bridge counts those of a request from 0
-        int generation; // of the subscription when it was accepted: a bridge that was restarted counts requests anew
+        int askedIn; // which of the client's sessions
+        bool cancelled;
         bool disposed;
 
         /// <summary>How many there will be.</summary>
@@ -52,8 +53,13 @@ namespace TexBridge
         internal Sequence(TexBridgeClient client, FrameStream frames, int count, TrackSet tracks, SequenceOptions how)
         {
             this.client = client;
-            this.tracks.Merge(tracks); // the caller's may change before it is asked for again
-            this.how = how;
+            // The caller's may change before it is asked for again.
+            this.tracks.Merge(tracks);
+            this.how = new SequenceOptions
+            {
+                First = how.First, Fps = how.Fps, Images = how.Images, Key = how.Key, DeadlineMs = how.DeadlineMs,
+                Priority = how.Priority, Seed = how.Seed,
+            };
             Frames = frames;
             Count = count;
             First = how.First;
@@ -77,7 +83,7 @@ namespace TexBridge
                     if (run.Request > 0 && (ahead != null || Frames.TryTake(out ahead)))
                     {
                         set = ahead;
-                        var isOurs = set.Request == run.Request && set.Generation == generation
+                        var isOurs = set.Request == run.Request && set.Epoch == run.Epoch
                             && !set.IsHeld && !set.IsPreview;
                         var place = done + (int)set.Index;
                         if (isOurs && place > index)
@@ -113,6 +119,7 @@ namespace TexBridge
         /// <summary>End it; the answer is how many requests that reached.</summary>
         public Task<int> Cancel()
         {
+            cancelled = true;
             return client.Cancel(run.Request);
         }
 
@@ -125,16 +132,23 @@ namespace TexBridge
             Frames.Dispose();
         }
 
-        // Pictures that went in frame by frame are lost with it: nobody knows which are to be sent again.
+        // Pictures that went in frame by frame are lost with a bridge: nobody knows which are to be sent again.
+        bool MayAskAgain
+        {
+            get { return (how.Images == null || how.Images.Length == 0) && !cancelled && !disposed && Frames.Fault == null; }
+        }
+
         bool IsLostWithTheBridge
         {
-            get { return run.Error is LinkLostException && Frames.Fault == null && how.Images == null && !disposed; }
+            // One that is about to end would refuse: the next one is asked.
+            get { return MayAskAgain && run.IsLostWithTheBridge && (!run.IsDraining || client.Epoch != askedIn); }
         }
 
         void AskForRest()
         {
             done = next;
-            run = client.AskForSequence(Frames, Count, done, tracks, how, accepted => generation = Frames.Generation);
+            askedIn = client.Epoch;
+            run = client.AskForSequence(Frames, Count, done, tracks, how);
         }
 
         // What was released before the end still comes, but for cancelled ones.
@@ -142,7 +156,7 @@ namespace TexBridge
         {
             if (disposed) return new ObjectDisposedException("Sequence");
             if (Frames.Fault != null) return Frames.Fault;
-            if (run.Error == null) return null;
+            if (run.Error == null || (run.IsDraining && MayAskAgain)) return null;
             if (!run.Finished.IsCompleted || run.Finished.IsFaulted) return run.Error;
             var answer = run.Finished.Result;
             return answer.Outcome == "cancelled" || index - done >= answer.Frames ? run.Error : null;

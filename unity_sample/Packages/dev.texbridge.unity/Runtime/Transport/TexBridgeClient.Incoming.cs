@@ -98,7 +98,7 @@ namespace TexBridge
                     runs.Remove(key);
                     asks.Remove(run.Ask.Id);
                 }
-            if (run != null) run.Finish(new Finished(map));
+            if (run != null) run.Finish(new Finished(map), Epoch);
             else Tell(new LinkEvent { Kind = LinkEventKind.Message, Message = map });
         }
 

@@ -223,11 +223,15 @@ namespace TexBridge
                     if (unchecked(now - ask.Begun) > limit) (late ?? (late = new List<Ask>())).Add(ask);
                 }
                 if (late != null) foreach (var ask in late) asks.Remove(ask.Id);
-                if (over && runs.Count > 0)
-                {
-                    lost = new List<RunHandle>(runs.Values);
-                    runs.Clear();
-                }
+                if (over) // what was never sent still waits for a link
+                    foreach (var run in runs.Values)
+                        if (run.Ask.Sent) (lost ?? (lost = new List<RunHandle>())).Add(run);
+                if (lost != null)
+                    foreach (var run in lost)
+                    {
+                        runs.Remove(run.Key);
+                        asks.Remove(run.Ask.Id);
+                    }
                 var silent = unchecked(now - Volatile.Read(ref lastHeard));
                 if (transport != null && silent > PingAfterMs * 2) mute = transport;
                 else if (transport != null && silent > PingAfterMs && unchecked(now - lastPing) > PingAfterMs)

@@ -6,6 +6,10 @@ namespace TexBridge
     // Source: protocols/engine-link.md, Keys and Resume.
     public sealed partial class TexBridgeClient
     {
+        /// <summary>Which of our sessions this is: a bridge begins its numbers anew with each. It changes on the link's
+        /// thread alone.</summary>
+        internal volatile int Epoch;
+
         void Greeted(Welcome welcome)
         {
             lock (gate)
@@ -35,10 +39,12 @@ namespace TexBridge
         // Under the gate: another session. What was under way is lost; streams are opened and subscribed again.
         void BeginAnew(LinkLostException lost)
         {
+            Epoch++;
             var kept = new List<Ask>();
             foreach (var ask in new List<Ask>(asks.Values))
             {
-                if (!ask.Sent) kept.Add(ask);
+                // What names a request by its number means one of the session before.
+                if (!ask.Sent && ask.Op != "cancel" && ask.Op != "image") kept.Add(ask);
                 else if (!ask.IsSticky) ask.OnError(lost);
             }
             foreach (var run in new List<RunHandle>(runs.Values))

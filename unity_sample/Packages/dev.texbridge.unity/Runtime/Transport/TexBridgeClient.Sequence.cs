@@ -1,4 +1,3 @@
-using System;
 using System.Collections.Generic;
 using System.Threading.Tasks;
 
@@ -31,11 +30,10 @@ namespace TexBridge
         }
 
         /// <summary>Ask for the frames from `done` on: those before it were made for an earlier request.</summary>
-        internal RunHandle AskForSequence(
-            FrameStream ordered, int frames, int done, TrackSet tracks, SequenceOptions how, Action<RunHandle> onAccepted)
+        internal RunHandle AskForSequence(FrameStream ordered, int frames, int done, TrackSet tracks, SequenceOptions how)
         {
             var key = done == 0 && how.Key != null ? how.Key : NextKey();
-            var run = new RunHandle(ordered.Name, key) { OnAccepted = onAccepted };
+            var run = new RunHandle(ordered.Name, key);
             lock (gate)
             {
                 Begin();

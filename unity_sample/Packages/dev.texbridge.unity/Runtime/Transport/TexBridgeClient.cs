@@ -235,7 +235,7 @@ namespace TexBridge
             run.Ask = new Ask
             {
                 Op = op, Expects = "accepted",
-                OnAnswer = map => run.Accept(map.Unsigned("request")),
+                OnAnswer = map => run.Accept(map.Unsigned("request"), Epoch),
                 OnError = error =>
                 {
                     lock (gate) runs.Remove(run.Key);

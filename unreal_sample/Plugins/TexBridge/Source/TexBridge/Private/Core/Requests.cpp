@@ -133,8 +133,10 @@ void Run::Finish(const Outcome& outcome) {
     moved_.notify_all();
 }
 
-void Run::Restart() {
+void Run::Restart(uint64_t new_key, uint32_t from) {
     std::lock_guard<std::mutex> lock(mutex_);
+    key = new_key;
+    done = from;
     request_ = 0;
     is_finished_ = false;
     outcome_ = Outcome();

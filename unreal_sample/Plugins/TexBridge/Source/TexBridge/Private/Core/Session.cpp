@@ -141,6 +141,7 @@ RunPtr Session::AddRun(const RunPtr& run, Value message) {
         run->Finish(outcome);
         return run;
     }
+    run->epoch = epoch_;
     runs_[run->key] = run;
     Question ask;
     ask.kind = Question::Kind::kRun;
@@ -152,7 +153,9 @@ RunPtr Session::AddRun(const RunPtr& run, Value message) {
 
 void Session::Cancel(const RunPtr& run) {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (!run || run->IsFinished()) return;
+    if (!run) return;
+    run->is_cancelled = true;
+    if (run->IsFinished()) return;
     for (auto ask = asks_.begin(); ask != asks_.end(); ++ask) {
         if (ask->run != run) continue;
         if (!ask->is_sent) {  // nobody knows of it yet
@@ -228,8 +231,7 @@ Fault Session::WaitForIndex(const RunPtr& run, const MailboxPtr& mailbox, uint32
     for (;;) {
         const Clock::time_point now = Clock::now();
         const Clock::time_point soon = until < now + kLook ? until : now + kLook;
-        Outcome outcome;
-        if (run->IsFinished(&outcome) && outcome.fault.code == kLinkLost && !mailbox->Ended()) AskForRest(run, index);
+        if (!mailbox->Ended()) AskForRest(run, index);
         // Sets wait until it is known whose they are: `accepted` may be lost with a link.
         if (run->WaitAccepted(soon) && mailbox->Take(set)) {
             const FrameHeader& header = set.Header();
@@ -239,7 +241,8 @@ Fault Session::WaitForIndex(const RunPtr& run, const MailboxPtr& mailbox, uint32
             return wrong(kTimedOut, "it was passed over: the stream was black, frozen or in panic, or it was asked for too late");
         }
         // What was released before the end still comes, but for cancelled ones.
-        if (run->IsFinished(&outcome) && outcome.outcome != "done" &&
+        Outcome outcome;
+        if (run->IsFinished(&outcome) && outcome.outcome != "done" && !WaitsForAnotherBridge(run) &&
             (outcome.outcome == "cancelled" || index - run->done >= outcome.frames))
             return wrong(outcome.fault ? outcome.fault.code : static_cast<uint16_t>(kLinkLost),
                          "the sequence ended " + outcome.outcome + (outcome.fault ? ": " + outcome.fault.message : ""));
@@ -249,16 +252,34 @@ Fault Session::WaitForIndex(const RunPtr& run, const MailboxPtr& mailbox, uint32
     }
 }
 
-// The bridge was restarted, or has forgotten us: it has begun numbers anew, and knows no key of ours.
+// Nobody knows which pictures that went in frame by frame are to be sent again.
+bool Session::MayAskAgain(const RunPtr& run) const {
+    return run->sequence.images.empty() && !run->is_cancelled;
+}
+
+bool Session::IsLostWithTheBridge(const RunPtr& run) const {
+    // What a bridge before this one has made and isn't taken yet is gone with its subscription.
+    if (run->epoch != epoch_) return true;
+    Outcome outcome;
+    return run->IsFinished(&outcome) && outcome.fault.code == kLinkLost;  // no link for longer than a session lives
+}
+
+// One that is about to end has cancelled it, or refused it.
+bool Session::WaitsForAnotherBridge(const RunPtr& run) const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    Outcome outcome;
+    return MayAskAgain(run) && run->IsFinished(&outcome) && outcome.fault.code == kDraining;
+}
+
+// A bridge that was restarted, or has forgotten us, is asked for the frames from `index` on.
 void Session::AskForRest(const RunPtr& run, uint32_t index) {
     std::lock_guard<std::mutex> lock(mutex_);
-    // Nobody knows which pictures that went in frame by frame are to be sent again.
-    if (!run->sequence.images.empty() || asks_.size() >= kMostAsks || index >= run->sequence.frames) return;
+    if (!MayAskAgain(run) || !IsLostWithTheBridge(run)) return;
+    if (asks_.size() >= kMostAsks || index >= run->sequence.frames) return;
     SequenceOptions rest = run->sequence;
     rest.first += static_cast<int32_t>(index);
     rest.frames -= index;
-    run->done = index;
-    run->Restart();
+    run->Restart(next_key_++, index);
     AddRun(run, SequenceMessage(run->stream, rest, run->key, 0));
 }
 
@@ -405,6 +426,7 @@ void Session::Greeted(const Value& welcome) {
 }
 
 void Session::BeginAnew(const std::string& why) {
+    ++epoch_;
     FailRuns(why, false);
     names_.clear();
     std::deque<Question> before;
@@ -428,8 +450,11 @@ void Session::BeginAnew(const std::string& why) {
     }
     for (Question& ask : before) {
         const bool is_said = ask.kind == Question::Kind::kOpen || ask.kind == Question::Kind::kSubscribe;
-        const bool is_lost = ask.is_sent && ask.kind != Question::Kind::kSet;  // setting a value twice does no harm
-        if (!is_said && !is_lost) asks_.push_back(std::move(ask));
+        // Setting a value twice does no harm. A number of a request means one of the session before.
+        const bool is_lost = ask.is_sent && ask.kind != Question::Kind::kSet;
+        if (is_said || is_lost || ask.message.Has("request")) continue;
+        if (ask.run) ask.run->epoch = epoch_;
+        asks_.push_back(std::move(ask));
     }
     is_greeted_ = was_greeted;
 }

@@ -155,7 +155,7 @@ void Session::TakeFinished(const Value& message) {
         outcome.frames = static_cast<uint32_t>(message["frames"].AsUint());
         outcome.number = static_cast<uint32_t>(message["number"].AsUint());
         outcome.seed = message["seed"].AsUint();
-        if (outcome.outcome == "failed")
+        if (outcome.outcome == "failed" || message.Has("code"))
             outcome.fault = Fault(static_cast<uint16_t>(message["code"].AsUint(kInternal)), message["message"].AsText());
         const RunPtr run = found->second;
         runs_.erase(found);

@@ -100,7 +100,6 @@ public:
     Run(std::string stream_name, uint64_t own_key) : stream(std::move(stream_name)), key(own_key) { sequence.frames = 0; }
 
     const std::string stream;
-    const uint64_t key;
     /// What a sequence was asked for with; of a run, `frames` is 0.
     SequenceOptions sequence;
 
@@ -113,8 +112,12 @@ public:
     // --- for the session ---
     void Accepted(uint64_t request);
     void Finish(const Outcome& outcome);
-    void Restart();
-    uint32_t done = 0;  ///< frames of requests before this one: the bridge counts those of a request from 0
+    /// Asked once more, by another key, for the frames from this one on.
+    void Restart(uint64_t new_key, uint32_t from);
+    uint64_t key;
+    uint64_t epoch = 0;         ///< the session that it was asked in, see `Session`
+    uint32_t done = 0;          ///< frames of requests before this one: the bridge counts those of a request from 0
+    bool is_cancelled = false;
 
 private:
     mutable std::mutex mutex_;
@@ -226,7 +229,10 @@ private:
     };
 
     RunPtr AddRun(const RunPtr& run, Value message);
+    bool MayAskAgain(const RunPtr& run) const;
+    bool IsLostWithTheBridge(const RunPtr& run) const;
     void AskForRest(const RunPtr& run, uint32_t index);
+    bool WaitsForAnotherBridge(const RunPtr& run) const;
     void Add(Value message, Question ask);
     void SendAsk(Question& ask);
     void Greeted(const Value& welcome);
@@ -247,6 +253,7 @@ private:
     const std::shared_ptr<BufferPool> pool_;
     mutable std::mutex mutex_;
     PartAssembler parts_;
+    uint64_t epoch_ = 0;  // which of our sessions this is: a bridge begins its numbers anew with each
     uint64_t next_id_ = 1;
     uint64_t next_key_ = 1;
     std::deque<Question> asks_;
