@@ -218,11 +218,13 @@ class Attempts:
     def fail(self, attempt: Attempt, error: BackendError) -> None:
         """It ran, failed and is over; for want of memory, it ends when that has been freed.
 
-        What the socket told already stands: memory is freed once, however often somebody looks meanwhile.
+        What the socket told already stands: memory is freed once, however often somebody looks meanwhile. But want of
+        memory is a better reason than one that was a guess, such as a broken picture.
         """
         if attempt in self:
             attempt.ended = True
-            if attempt.error is None:
+            known = attempt.error
+            if known is None or (known.code is not error.code and error.code is ErrorCode.OUT_OF_MEMORY):
                 self._failed(attempt, error)
             self.end_if_over(attempt)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import colorsys
-import contextlib
 import json
 import socket
 import statistics
@@ -141,12 +140,16 @@ async def _run(seconds: float, corrupt: bool, quiet: bool) -> tuple[list[Receive
         async with await Client.connect(server.addresses.tcp, client="texbridge demo") as client:
             sender = Sender((host, int(port)), begin)
             sending = asyncio.ensure_future(sender.run())
+            receiving = asyncio.ensure_future(_receive(client, sender.moments, seconds, corrupt))
             try:
-                received = await _receive(client, sender.moments, seconds, corrupt)
+                await asyncio.wait((sending, receiving), return_when=asyncio.FIRST_COMPLETED)
+                if sending.done():
+                    sending.result()  # it ends only by an error
+                received = await receiving
             finally:
-                sending.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await sending
+                for task in (sending, receiving):
+                    task.cancel()
+                await asyncio.gather(sending, receiving, return_exceptions=True)
                 sender.close()
         return received, sender.sent
     finally:

@@ -196,7 +196,10 @@ async def _ask_one_in_use(url: str, is_embedded: bool) -> tuple[list[Comfy], lis
     """Ask a ComfyUI that the running bridge uses, by what it tells of it: headers and tokens it keeps to itself."""
     if is_embedded:
         return [], [Check("comfyui", Verdict.OK, "the embedded one of the running bridge")]
-    comfy = await ask_comfy(BackendConfig(url=url))
+    try:
+        comfy = await ask_comfy(BackendConfig(url=url))
+    except ConfigError as error:
+        comfy = Comfy(url, error.message)
     if not comfy.problem:
         return [comfy], comfy_checks(comfy, named=True)
     advice = "`texbridge backends list` says how the bridge finds it; give doctor the bridge's own --config or --comfy"

@@ -17,6 +17,7 @@ from bridge.cli.options import add_comfy, add_config, read_config, sendable, tel
 from bridge.cli.printing import printable, say
 from bridge.cli.run import parse_param, parse_size, typed_value
 from bridge.client import Client, Event
+from bridge.client.faults import may_pass
 from bridge.client.session import SESSION_LIVES_S
 from bridge.codec.messages import Welcome
 from bridge.errors import BridgeError, ConfigError, TexbridgeError
@@ -317,8 +318,7 @@ class _Render:
     async def _render(self, job: Job, client: Client, stream: str) -> None:
         there = len(self.order.own_frames) - len(job.todo)
         rendering = Rendering(job, self.progress, timeout_s=self.options.timeout)
-        await client.set(stream, {name: plate.value for name, plate in job.still_plates.items()})
-        await asyncio.to_thread(job.claim)
+        job.claim()  # no moment in which it could be broken off before `run` keeps the manifest
         self.progress.begin(len(self.order.own_frames), there, manifest=str(job.manifest.path), hash=job.manifest.hash)
         for note in job.notes:
             self.progress.say(note)
@@ -335,12 +335,14 @@ class _Render:
     # --- what is told --------------------------------------------------------------------------------------
 
     def _link_changed(self, event: Event) -> None:
-        if isinstance(event, Exception):
+        where = self.where or "the bridge"
+        if isinstance(event, Exception) and may_pass(event):
             self._is_cut = True
-            self.progress.say(f"the link to {self.where} is cut ({event}); it is waited for, {SESSION_LIVES_S:g} s ...")
+            words = f"the link to {where} is cut ({printable(event)}); it is waited for, {SESSION_LIVES_S:g} s ..."
+            self.progress.say(words)
         elif isinstance(event, Welcome) and self._is_cut:
             self._is_cut = False
-            self.progress.say(f"{self.where} is there again")
+            self.progress.say(f"{where} is there again")
 
     def _tell_plan(self, job: Job) -> None:
         frames = job.todo

@@ -29,6 +29,7 @@ async def sets(client: Client, stream: str, job: Job, *, priority: int) -> Async
         BackendError: a frame failed for good, or all was cancelled; the message names the frame by the shot's number.
         ConfigError: a picture that goes in can't be read. LinkLostError: the bridge is gone.
     """
+    await client.set(stream, {name: plate.value for name, plate in job.still_plates.items()})
     for piece in job.shot.pieces(job.todo):
         facts: dict[int, dict[str, dict[str, Any]]] = {}
         async with await client.sequence(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +17,7 @@ from bridge.render.order import Order
 from bridge.render.outputs import VideoOutput, make_outputs
 from bridge.render.shot import Shot, Typed
 from bridge.render.written_files import file_digest, file_facts, remove_parts
+from bridge.whole_files import MARK
 
 _SHOWN: Final = 3
 
@@ -231,14 +234,21 @@ class Job:
         if self.order.resume or self.order.overwrite:
             return
         path = self.manifest.path
-        if path.exists() and is_of_nothing(read_manifest(path)):
-            path.unlink()
+        begun = ConfigError(f"{path}: another render has begun here just now; --manifest and -o name other files")
+        if path.exists():
+            # What ended before its first frame makes room. Moved first, then looked at: nobody else's is lost.
+            aside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{MARK}{path.suffix}")
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(aside)
+                if not is_of_nothing(read_manifest(aside)):
+                    if not path.exists():
+                        aside.rename(path)
+                    raise begun
+                aside.unlink()
         try:
             self.manifest.write_new()
         except FileExistsError:
-            raise ConfigError(
-                f"{path}: another render has begun here just now; --manifest and -o name other files"
-            ) from None
+            raise begun from None
 
     def video_done(self, video: VideoOutput) -> None:
         """Record a video that was written."""

@@ -99,7 +99,14 @@ class Manifest:
     def write_new(self) -> None:
         """Write it where none is. Raises FileExistsError, OSError."""
         with self.path.open("xb") as file:
-            file.write(_encoded(self.document()))
+            try:
+                file.write(_encoded(self.document()))
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                file.close()
+                self.path.unlink(missing_ok=True)  # an empty one would stop --resume too
+                raise
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:

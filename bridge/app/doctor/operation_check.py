@@ -23,7 +23,8 @@ async def ask_backends(config: Config) -> list[tuple[str, bool]]:
     answers there."""
     told = (await ask_http(config, "/healthz")).get("backends")
     backends = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
-    return [(str(one.get("url")), one.get("name") == "embedded") for one in backends]
+    urls = [(one.get("url"), one.get("name") == "embedded") for one in backends]
+    return [(url, is_embedded) for url, is_embedded in urls if isinstance(url, str)]
 
 
 def warning_checks(warnings: Mapping[str, str]) -> list[Check]:

@@ -1,8 +1,10 @@
 """The loop of a render, with sets that come from here instead of a bridge."""
 
 import asyncio
+import errno
 import io
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from fractions import Fraction
 from pathlib import Path
@@ -290,3 +292,29 @@ def test_what_failed_before_its_first_frame_is_in_nobodys_way(tmp_path: Path) ->
     again = job(tmp_path, "image=o/%02d.png")
     again.claim()
     assert json.loads(again.manifest.path.read_text(encoding="utf-8"))["state"] == "rendering"
+
+
+def test_a_manifest_that_cannot_be_written_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty one would be called damaged, with --resume too."""
+    made = job(tmp_path, "image=o/%02d.png")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="no space left"):
+            made.claim()
+    assert not made.manifest.path.exists()
+    made.claim()
+
+
+def test_a_claim_takes_nobodys_place(tmp_path: Path) -> None:
+    """Both found a manifest of nothing; the first has begun when the second would put the old one aside."""
+    first, second = job(tmp_path, "image=o/%02d.png"), job(tmp_path, "image=o/%02d.png")
+    first.manifest.path.write_text(json.dumps(first.manifest.document() | {"state": "failed"}), encoding="utf-8")
+    first.claim()
+    with pytest.raises(ConfigError, match="another render has begun"):
+        second.claim()
+    assert json.loads(first.manifest.path.read_text(encoding="utf-8"))["state"] == "rendering"
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["manifest.json"]

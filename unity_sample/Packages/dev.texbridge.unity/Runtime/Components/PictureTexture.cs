@@ -12,24 +12,30 @@ namespace TexBridge
         /// <summary>Null before the first picture.</summary>
         public Texture2D Texture { get; private set; }
 
-        /// <summary>Upload a picture; true if `Texture` is another one now, with this name.</summary>
-        public bool Show(Frame frame, string name)
+        /// <summary>Make `Texture` fit a picture; true if it is another one now, with this name.</summary>
+        public bool Fit(Frame frame, string name)
         {
             var before = Texture;
             var header = frame.Header;
-            if (PixelFormats.IsEncoded(header.PixelFormat))
-            {
-                if (Texture == null) Use(new Texture2D(2, 2), name);
-                Texture.LoadImage(frame.ToArray());
-            }
-            else
+            if (!PixelFormats.IsEncoded(header.PixelFormat))
             {
                 if (!Fits(ref header)) Make(ref header, name);
-                NativeArray<byte>.Copy(
-                    frame.Bytes, frame.PayloadOffset, Texture.GetRawTextureData<byte>(), 0, frame.PayloadBytes);
-                Texture.Apply(false);
             }
+            else if (Texture == null) Use(new Texture2D(2, 2), name);
             return Texture != before;
+        }
+
+        /// <summary>Upload a picture that it fits.</summary>
+        public void Upload(Frame frame)
+        {
+            if (PixelFormats.IsEncoded(frame.Header.PixelFormat))
+            {
+                Texture.LoadImage(frame.ToArray());
+                return;
+            }
+            NativeArray<byte>.Copy(
+                frame.Bytes, frame.PayloadOffset, Texture.GetRawTextureData<byte>(), 0, frame.PayloadBytes);
+            Texture.Apply(false);
         }
 
         public void Destroy()

@@ -178,12 +178,13 @@ namespace TexBridge
         void Show(FrameSet set)
         {
             var frame = set.OfOutput(output) ?? set[0];
-            if (picture.Show(frame, "TexBridge " + stream))
+            if (picture.Fit(frame, "TexBridge " + stream))
             {
                 if (target == null) target = GetComponent<Renderer>();
                 if (target != null) PictureMaterial.Show(target, textureProperty, Texture);
                 if (TextureChanged != null) TextureChanged(Texture);
             }
+            picture.Upload(frame);
             if (Shown != null) Shown(frame.Header);
         }
     }
