@@ -77,7 +77,7 @@ async def film(client, options, camera, sent):
 
 
 async def show(options, address):
-    """Film for a while; gives what was seen."""
+    """Film for a while, on a slow machine until something is seen; gives that."""
     camera = DrawnCamera() if options.camera is None else RealCamera(options.camera)
     async with Client(address, client="camera_img2img") as client:
         first, pixel_format = camera.read()
@@ -90,7 +90,7 @@ async def show(options, address):
         began = time.perf_counter()
         count = 0
         try:
-            while time.perf_counter() - began < options.seconds:
+            while not ages or time.perf_counter() - began < options.seconds:
                 frame = await frames.next(timeout_s=30)
                 if frame.held:
                     continue

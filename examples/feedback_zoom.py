@@ -21,6 +21,7 @@ from PIL import Image
 from bridge.client import Client
 
 SHEET_PICTURES, CELL = 6, 200
+LEAST_PICTURES = 3  # fewer show nothing of a flight
 
 
 async def steer(client, began):
@@ -38,7 +39,7 @@ async def steer(client, began):
 
 
 async def fly(options, address):
-    """Look for a while; gives how many pictures and blends came, and some of them."""
+    """Look for a while, on a slow machine a while longer; gives how many pictures and blends came, and some of them."""
     async with Client(address, client="feedback_zoom") as client:
         size = (options.size, options.size)
         values = {"amount": 0.15, "feedback_zoom": options.zoom}
@@ -49,7 +50,7 @@ async def fly(options, address):
         steering = asyncio.create_task(steer(client, began))
         pictures, blends, shown = 0, 0, []
         try:
-            while (passed := time.perf_counter() - began) < options.seconds:
+            while (passed := time.perf_counter() - began) < options.seconds or pictures < LEAST_PICTURES:
                 frame = await frames.next(timeout_s=30)
                 if frame.held:
                     blends += frame.header.number > 0

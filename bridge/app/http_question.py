@@ -8,7 +8,7 @@ import aiohttp
 
 from bridge.app.config.config import Config, parse_listen, reached_at
 
-ASK_WITHIN_S: Final = 5.0
+ASK_WITHIN_S: Final = 3.0
 _MOST_BYTES: Final = 1 << 20
 
 

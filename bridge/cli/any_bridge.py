@@ -20,7 +20,7 @@ from bridge.client import Client, Event
 from bridge.embedded import NODE_TYPES
 from bridge.errors import BackendError, BridgeError, ConfigError, DecodeError, ErrorCode
 
-CONNECT_S: Final = 5.0
+CONNECT_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)

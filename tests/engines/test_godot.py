@@ -14,6 +14,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -307,13 +308,19 @@ def gdparse() -> list[str]:
     """The parser of gdtoolkit for GDScript 2, from pip into a folder that git ignores."""
     folder = REPOSITORY / ".cache" / "gdtoolkit-4"
     if not (folder / "gdtoolkit").is_dir():
-        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), "gdtoolkit==4.*"]
-        try:
-            done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=LIMIT_S, check=False)
-        except subprocess.TimeoutExpired:
-            pytest.skip("gdtoolkit did not come from pip in time")
-        if done.returncode:
-            pytest.skip("gdtoolkit could not be installed by pip: " + done.stderr.strip()[-200:])
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Whole or not at all: half of it, where the time was over, would be taken for all of it by the next run.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="new-") as made:
+            command = [sys.executable, "-m", "pip", "install", "-q", "--target", made, "gdtoolkit==4.*"]
+            try:
+                done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=LIMIT_S, check=False)
+            except subprocess.TimeoutExpired:
+                pytest.skip("gdtoolkit did not come from pip in time")
+            if done.returncode:
+                pytest.skip("gdtoolkit could not be installed by pip: " + done.stderr.strip()[-200:])
+            shutil.rmtree(folder, ignore_errors=True)
+            os.rename(made, folder)
+            os.makedirs(made, exist_ok=True)
     return [sys.executable, "-c", "import sys; from gdtoolkit.parser.__main__ import main; sys.exit(main())"]
 
 

@@ -310,8 +310,11 @@ class TcpPeer:
 
     def _serve(self) -> None:
         with suppress(ConnectionError), self._listener.accept()[0] as link, link.makefile("rb") as stream:
-            while head := stream.read(4):
-                message = msgpack.unpackb(stream.read(struct.unpack("<I", head)[0]))
+            while len(head := stream.read(4)) == 4:
+                (count,) = struct.unpack("<I", head)
+                if len(data := stream.read(count)) < count:
+                    return  # it was closed in the middle of a message
+                message = msgpack.unpackb(data)
                 with self._moved:
                     self.got.append(message)
                     self._moved.notify_all()

@@ -154,7 +154,7 @@ def test_a_configured_target_hears_all_from_the_start(tmp_path):
 
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
             ear.bind(("127.0.0.1", 0))
-            ear.settimeout(10)
+            ear.settimeout(30)
             target = f"127.0.0.1:{ear.getsockname()[1]}"
             async with AppRig(tmp_path, MAIN, osc={"reply": [target]}) as rig:
                 engine = await rig.engine()

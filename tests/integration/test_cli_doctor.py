@@ -105,6 +105,7 @@ def test_a_restart_command_and_what_a_running_bridge_warns_of(home, tmp_path):
             encoding="utf-8",
         )
         with home.serve("--config", str(config)) as running:
+            running.wait_for_error("backend gpu: nobody answers at")
             doors = {
                 f"TEXBRIDGE_{door.upper()}_LISTEN": at for door, at in running.addresses.items() if door != "ready"
             }

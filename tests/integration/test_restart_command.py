@@ -1,6 +1,7 @@
 """`restart_command` with a real process, which has the embedded ComfyUI of the test started anew."""
 
 import asyncio
+import itertools
 import logging
 import sys
 import time
@@ -153,8 +154,10 @@ def test_a_command_that_does_not_end_is_ended(tmp_path, log, monkeypatch):
     said = tmp_path / "said"
     command = "import sys, time; print('so far', flush=True); open(sys.argv[1], 'w').close(); time.sleep(600)"
 
-    def clock():  # its time is over once it has said something, and not before, however slowly it starts
-        return time.perf_counter() + 3600 * said.exists()
+    hours = itertools.count(1)
+
+    def clock():  # once it has said something an hour goes by at each look, and none before, however slowly it starts
+        return time.perf_counter() + 3600 * (next(hours) if said.exists() else 0)
 
     monkeypatch.setattr("bridge.app.pool.restarts.Restarter", partial(Restarter, clock=clock))
 
