@@ -172,8 +172,9 @@ def test_higher_priority_goes_first(tmp_path):
         async with AppRig(tmp_path) as rig:
             engine = await rig.engine()
             rig.gate.shut()
-            first = [await engine.run(params={"fill": color(value)}) for value in (1, 2)]  # running, and at ComfyUI
+            first = [await engine.run(params={"fill": color(1)})]
             await rig.begun(1)
+            first.append(await engine.run(params={"fill": color(2)}))  # at ComfyUI, behind the one that runs
             for value, priority in ((3, 0), (4, 5), (5, 9), (6, 5), (7, 9)):
                 first.append(await engine.run(params={"fill": color(value)}, priority=priority))
             rig.gate.open()

@@ -390,15 +390,20 @@ def test_cancel(tmp_path):
             rig.gate.shut()
             request = await sequence(engine, 50)
             rig.gate.step(3)
-            await engine.frame(lambda frame: frame.header.index == 2)
+            await engine.frame(lambda frame: frame.header.index == 1)
+            await rig.begun(
+                4
+            )  # three are made; two prompts may change places on their way, and the third be the fourth
             ok = await engine.ask(Cancel, request=request)
             assert ok.cancelled == [request]
             (answer,) = await engine.finish(request)
-            assert (answer.outcome, answer.frames) == ("cancelled", 3)
+            assert answer.outcome == "cancelled"
+            assert 2 <= answer.frames <= 3
             rig.gate.open()
             after = await engine.run(params={"fill": color(9)})
             await engine.finish(after)
-            assert indexes(engine, request) == [0, 1, 2]
+            await engine.frame(lambda frame: frame.header.request == after)
+            assert indexes(engine, request) == list(range(answer.frames))
             assert len(rig.bridge.sequences) == 0
 
     run(test)
