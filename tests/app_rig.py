@@ -205,6 +205,7 @@ class AppRig:
         self._engines: list[Engine] = []
         self._sockets: list[OscSocket] = []
         self._reserved: ReservedPort | None = None
+        self._posted: list[dict[str, Any]] = []
 
     async def __aenter__(self) -> "AppRig":
         loop = asyncio.get_running_loop()
@@ -240,6 +241,14 @@ class AppRig:
             # The node types of this ComfyUI are taken over beside: after that nothing moves by itself.
             settling = [task for task in self.server._tasks if "object_info" in repr(task.get_coro())]
             await asyncio.gather(*settling)
+            backend = self.bridge.backends.get("comfy")
+            submit = backend.submit
+
+            def submit_and_note(attempt: int, prompt: dict[str, Any], *arguments: Any, **options: Any) -> None:
+                self._posted.append(prompt)
+                submit(attempt, prompt, *arguments, **options)
+
+            backend.submit = submit_and_note
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -278,6 +287,13 @@ class AppRig:
         if greet:
             await engine.greet(**(hello or {}))
         return engine
+
+    def posted(self, name: str, node_id: str = "1") -> list[Any]:
+        """One input of one node in every prompt in the order in which the bridge posted them.
+
+        On a busy machine two may change places on their way to ComfyUI: each goes over a connection of its own.
+        """
+        return [prompt[node_id]["inputs"][name] for prompt in self._posted]
 
     async def cut(self, engine: "Engine") -> None:
         """Lose an engine's connection without a word, and wait until the bridge has noticed."""

@@ -22,7 +22,7 @@ def test_oneshot_makes_every_run_in_order_with_its_own_values(tmp_path, door):
             await engine.frame(lambda frame: frame.number == 8)
             assert [answer.outcome for answer in answers] == ["done"] * 8
             assert [answer.number for answer in answers] == list(range(1, 9))
-            assert rig.gate.inputs("color") == list(range(1, 9))
+            assert rig.posted("color") == list(range(1, 9))
             # Delivery is `latest`: a set that the next one overtakes before it is written is not sent.
             shown = [frame.number for frame in engine.frames]
             assert shown == sorted(set(shown))
@@ -179,7 +179,7 @@ def test_higher_priority_goes_first(tmp_path):
                 first.append(await engine.run(params={"fill": color(value)}, priority=priority))
             rig.gate.open()
             await engine.finish(*first)
-            assert rig.gate.inputs("color") == [1, 2, 5, 7, 4, 6, 3]
+            assert rig.posted("color") == [1, 2, 5, 7, 4, 6, 3]
 
     run(test)
 
@@ -324,7 +324,7 @@ def test_seed_policies(tmp_path):
             assert seen[SeedPolicy.INCREMENT] == [7, 8, 9, 10, 2**64 - 1, 11]
             assert seen[SeedPolicy.RANDOM][4] == 2**64 - 1
             assert len(set(seen[SeedPolicy.RANDOM])) == 6
-            bound = rig.gate.inputs("seed", "2")
+            bound = rig.posted("seed", "2")
             assert bound == [seed for seeds in seen.values() for seed in seeds]
 
     run(test)

@@ -109,7 +109,7 @@ def test_every_kind_of_value_and_the_rest_from_the_stream(tmp_path):
             request = await sequence(engine, 4, tracks={"note": [[0, "one"], [2, "two"]]})
             await engine.finish(request)
             assert rig.gate.inputs("color") == [77] * 4
-            assert rig.gate.inputs("value", "3") == ["one", "one", "two", "two"]
+            assert rig.posted("value", "3") == ["one", "one", "two", "two"]
             # The stream's own values are as they were, and a run goes on with them.
             run_request = await engine.run()
             await engine.finish(run_request)
@@ -135,7 +135,7 @@ def test_seeds(tmp_path, policy, fields, seeds):
             engine = await rig.engine()
             request = await sequence(engine, 3, **{"tracks": {}, **fields})
             (answer,) = await engine.finish(request)
-            assert rig.gate.inputs("seed", "2") == seeds
+            assert rig.posted("seed", "2") == seeds
             assert answer.seed == fields.get("seed", 7)
 
     run(test)
@@ -148,7 +148,7 @@ def test_with_increment_the_stream_goes_on_behind_it(tmp_path):
             engine = await rig.engine()
             await engine.finish(await sequence(engine, 3, tracks={}))
             await engine.finish(await engine.run())
-            assert rig.gate.inputs("seed", "2") == [40, 41, 42, 43]
+            assert rig.posted("seed", "2") == [40, 41, 42, 43]
 
     run(test)
 
