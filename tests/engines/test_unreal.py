@@ -277,6 +277,7 @@ def test_a_bridge_that_is_killed_and_started_again() -> None:
             first = await engine.ask("run", "unreal", 0, *words(values(0)))
             assert first["number"] == 1, (first, engine.errors())
             await before.kill()
+            await engine.ask("cut")
             # Asked while there is no bridge: the values and the picture are made by the next one.
             await engine.ask("set", "unreal", "top_left=0.2,0.2,0.2")
             await engine.ask("set", "unreal", *words(values(2)))

@@ -258,6 +258,9 @@ struct Engine {
                 std::this_thread::sleep_for(std::chrono::milliseconds(2));
                 Events();
             }
+        } else if (op == "cut") {
+            const auto until = Until();
+            while (session->IsConnected() && Clock::now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(2));
         } else if (op == "stop") {
             tcp.reset();
             websocket.reset();
