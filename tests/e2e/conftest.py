@@ -1,6 +1,9 @@
 """Every test here needs a real ComfyUI, named by COMFYUI_URL; without one they are skipped, and say so."""
 
+import json
 import os
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -20,3 +23,14 @@ def pytest_collection_modifyitems(items):
 def comfyui_url():
     """The base URL of the real ComfyUI."""
     return COMFYUI_URL
+
+
+@pytest.fixture
+def with_pack(comfyui_url):
+    """What the node pack there says of itself."""
+    try:
+        with urllib.request.urlopen(f"{comfyui_url}/texbridge/info", timeout=30) as got:
+            return json.load(got)
+    except urllib.error.HTTPError as error:
+        error.close()
+        pytest.skip("the ComfyUI of COMFYUI_URL has no texbridge nodes")

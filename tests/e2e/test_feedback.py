@@ -3,10 +3,6 @@
 What needs the pack is skipped where the ComfyUI of COMFYUI_URL has none: `texbridge nodes install PATH` brings it.
 """
 
-import json
-import urllib.error
-import urllib.request
-
 import numpy as np
 import pytest
 from app_rig import AppRig, node, run, write_workflow
@@ -41,13 +37,8 @@ PHOTO = np.dstack([COLUMNS * 255 // WIDTH, ROWS * 255 // HEIGHT, (COLUMNS * ROWS
 
 
 @pytest.fixture
-def with_pack(comfyui_url):
-    try:
-        with urllib.request.urlopen(f"{comfyui_url}/texbridge/info", timeout=10) as got:
-            info = json.load(got)
-    except urllib.error.HTTPError:
-        pytest.skip("the ComfyUI of COMFYUI_URL has no texbridge nodes")
-    if info.get("feedback") != 1:
+def keeps_pictures(with_pack):
+    if with_pack.get("feedback") != 1:
         pytest.skip("the texbridge nodes of COMFYUI_URL keep no pictures: they are older")
 
 
@@ -71,7 +62,7 @@ async def one(engine, **params):
 
 
 @pytest.mark.parametrize("edge", Edge)
-def test_both_ways_give_the_same_picture(tmp_path, comfyui_url, with_pack, edge):
+def test_both_ways_give_the_same_picture(tmp_path, comfyui_url, keeps_pictures, edge):
     shown = {}
     for transfer in ("png", "raw"):
 
@@ -96,7 +87,7 @@ def test_both_ways_give_the_same_picture(tmp_path, comfyui_url, with_pack, edge)
 
 
 @pytest.mark.parametrize("transfer", ["png", "raw"])
-def test_whole_shifts_are_exact(tmp_path, comfyui_url, with_pack, transfer):
+def test_whole_shifts_are_exact(tmp_path, comfyui_url, keeps_pictures, transfer):
     async def test():
         async with rig(tmp_path, comfyui_url, transfer) as bridge:
             await bridge.until(lambda: bool(bridge.bridge.backends_up), "ComfyUI")
@@ -113,7 +104,7 @@ def test_whole_shifts_are_exact(tmp_path, comfyui_url, with_pack, transfer):
     run(test)
 
 
-def test_a_live_loop_goes_on(tmp_path, comfyui_url, with_pack):
+def test_a_live_loop_goes_on(tmp_path, comfyui_url, keeps_pictures):
     async def test():
         async with rig(tmp_path, comfyui_url, "auto", mode="live") as bridge:
             await bridge.until(lambda: bool(bridge.bridge.backends_up), "ComfyUI")

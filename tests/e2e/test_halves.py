@@ -5,8 +5,6 @@ Skipped where the ComfyUI of COMFYUI_URL has no pack.
 
 import asyncio
 import json
-import urllib.error
-import urllib.request
 import uuid
 
 import aiohttp
@@ -21,15 +19,6 @@ from bridge.embedded import EmbeddedServer
 LIMIT_S = 60.0
 STEPS = np.arange(1001, dtype=np.float32) / np.float32(1000)
 BEYOND = np.array([-2, -1e-7, 1.0004, 3, 70_000, 1e-6, 0.33333, 0.5], np.float32)
-
-
-@pytest.fixture
-def with_pack(comfyui_url):
-    try:
-        with urllib.request.urlopen(f"{comfyui_url}/texbridge/info", timeout=LIMIT_S) as got:
-            return json.load(got)
-    except urllib.error.HTTPError:
-        pytest.skip("the ComfyUI of COMFYUI_URL has no texbridge nodes")
 
 
 def rows():

@@ -53,15 +53,6 @@ GRAPHS = {
 WAYS = [("png", 90, "png"), ("raw", 90, "raw"), ("webp", 100, "webp")]
 
 
-@pytest.fixture
-def with_pack(comfyui_url):
-    try:
-        with urllib.request.urlopen(f"{comfyui_url}/texbridge/info", timeout=LIMIT_S) as got:
-            return json.load(got)
-    except urllib.error.HTTPError:
-        pytest.skip("the ComfyUI of COMFYUI_URL has no texbridge nodes")
-
-
 def rig(folder, url, workflow, transfer, quality=90):
     for name, graph in GRAPHS.items():
         write_workflow(folder, name, graph)
