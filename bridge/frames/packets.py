@@ -25,6 +25,7 @@ from bridge.frames.payloads import (
     check_payload_spec,
     frame_geometry,
     make_payload,
+    owned,
     payload_flags,
     payload_formats,
 )
@@ -251,14 +252,7 @@ class PayloadSource:
         else:
             making = self._making[spec] = _Making(spec, [(waiter, wanted)])
             self._begin(making)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                late = waiter.result()
-                if late is not None:
-                    late.release()
-            raise
+        return await owned(waiter)
 
     def close(self) -> None:
         """Nothing more for newcomers: what the source keeps goes back. Who already waits still gets its payload."""

@@ -5,6 +5,7 @@ Block formats are made of `rgba8` in the asked origin, level by level: resized a
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,6 +55,21 @@ class Payload:
     def release(self) -> None:
         """One owner less."""
         self.lease.release()
+
+
+async def owned(waiter: asyncio.Future[Payload | None]) -> Payload | None:
+    """Wait for a payload that is made for several: the caller owns it. Who is cancelled as it comes gives it back.
+
+    Raises what the making ended with.
+    """
+    try:
+        return await waiter
+    except asyncio.CancelledError:
+        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            late = waiter.result()
+            if late is not None:
+                late.release()
+        raise
 
 
 def payload_formats() -> tuple[PixelFormat, ...]:

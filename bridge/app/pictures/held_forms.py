@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from bridge.app.pictures.placeholder import Still, still_payload
 from bridge.frames.decode import DecodePool
-from bridge.frames.packets import Payload
+from bridge.frames.payloads import Payload, owned
 from bridge.types import ENCODED_FORMATS, Origin, OutputKind, PayloadSpec, Sink, Size
 
 KEEP_BYTES: Final = 64 << 20
@@ -75,14 +75,7 @@ class HeldForms:
             future = self._decoders.submit(partial(_make, form, self._sink), _anybody(waiters), Payload.release)
             self._making[form] = waiters
             future.add_done_callback(partial(self._finished, form))
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                late = waiter.result()
-                if late is not None:
-                    late.release()
-            raise
+        return await owned(waiter)
 
     def _finished(self, form: Form, ended: asyncio.Future[Payload | None]) -> None:
         waiters = [waiter for waiter in self._making.pop(form) if not waiter.done()]
