@@ -162,8 +162,8 @@ namespace TexBridge.Check
                 client.Start();
                 client.Open("unity_fault", "gradient", new OpenOptions { Mode = "oneshot", Width = Width, Height = Height });
                 var tracks = new TrackSet().Set("blur", 0, how == "refused" ? 7 : 0.5);
-                // Credit lets a few frames run ahead of a cancellation, never so many.
-                var frames = how == "cancelled" ? 600 : 6;
+                // Credit lets a few frames run ahead of a reader: all of a short one, never so many of a long one.
+                var frames = how == "cancelled" ? 600 : how == "short" ? 3 : 6;
                 using (var sequence = client.Sequence("unity_fault", frames, tracks, new SequenceOptions { First = 1001 }))
                     try
                     {
