@@ -136,7 +136,7 @@ def test_restarted_with_its_queue_lost():
             await all_done(engine)
             frames = never_backwards(engine, number)
             assert len({frame.request for frame in frames}) == len(frames)
-            assert [frame.request for frame in frames] == sorted(frame.request for frame in frames)
+            # Not in what order: two that are posted at once may change places on their way to ComfyUI.
             assert {engine.finished[request][0]["frames"] for request in asked} == {1}
 
     run(scenario)
