@@ -140,11 +140,11 @@ async def _run(seconds: float, corrupt: bool, quiet: bool) -> tuple[list[Receive
         async with await Client.connect(server.addresses.tcp, client="texbridge demo") as client:
             sender = Sender((host, int(port)), begin)
             sending = asyncio.ensure_future(sender.run())
-            receiving = asyncio.ensure_future(_receive(client, sender.moments, seconds, corrupt))
+            receiving = asyncio.ensure_future(_receive(client, sender, seconds, corrupt))
             try:
                 await asyncio.wait((sending, receiving), return_when=asyncio.FIRST_COMPLETED)
                 if sending.done():
-                    sending.result()  # it ends only by an error
+                    sending.result()  # if it failed, nothing more will come
                 received = await receiving
             finally:
                 for task in (sending, receiving):
@@ -161,16 +161,17 @@ class Sender:
 
     def __init__(self, target: tuple[str, int], begin: Colors) -> None:
         self.sent = 0
+        self.is_over = False
         self.moments = Moments(BLUR)
         self.moments.add(time.perf_counter(), begin)
         self._target = target
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     async def run(self) -> None:
-        """Send sixty times a second, until it is cancelled."""
+        """Send sixty times a second, until `is_over`."""
         loop = asyncio.get_running_loop()
         begin = loop.time()
-        while True:
+        while not self.is_over:
             self.send(loop.time() - begin)
             self.sent += 1
             await asyncio.sleep(max(0.0, begin + self.sent * SEND_EVERY_S - loop.time()))
@@ -208,13 +209,14 @@ def _color(elapsed: float, place: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-async def _receive(client: Client, moments: Moments, seconds: float, corrupt: bool) -> list[Received]:
+async def _receive(client: Client, sender: Sender, seconds: float, corrupt: bool) -> list[Received]:
     """Receive for so long from the first new frame on, and give every new frame with what it shows.
 
     Frames are checked when all are there, so that the check doesn't slow down what it looks at; in a long demo, in
     portions that fit into memory.
     """
     frames = await client.subscribe("main", format="rgba8", origin="bottom_left")
+    moments = sender.moments
     received: list[Received] = []
     waiting: list[tuple[FrameHeader, float, NDArray[np.uint8]]] = []
     checking: asyncio.Future[list[Received]] | None = None
@@ -237,6 +239,7 @@ async def _receive(client: Client, moments: Moments, seconds: float, corrupt: bo
             received += await checking if checking is not None else []
             checking = asyncio.ensure_future(asyncio.to_thread(_check, waiting, moments, seconds))
             waiting = []
+    sender.is_over = True
     received += await checking if checking is not None else []
     return received + await asyncio.to_thread(_check, waiting, moments, seconds)
 
