@@ -31,7 +31,7 @@ def whole_file(path: Path, *, sync: bool = False, sleep: Callable[[float], None]
     Raises:
         OSError: it can't be written, or stays held.
     """
-    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{MARK}{path.suffix}")
+    part = part_name(path)
     try:
         yield part
         if sync:
@@ -44,6 +44,11 @@ def whole_file(path: Path, *, sync: bool = False, sleep: Callable[[float], None]
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+
+
+def part_name(path: Path) -> Path:
+    """Give another name beside a file, which no other has: for what is not whole yet, or is put aside for a moment."""
+    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}{MARK}{path.suffix}")
 
 
 def write_whole(

@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-import threading
-from concurrent.futures import Future
 
 from fault_proxy import FaultProxy
+from threaded import Threaded
 
 from bridge.app.config.config import load_config
 from bridge.app.serve import Server
@@ -58,34 +57,11 @@ async def bridge_behind_proxy(kind, **sections):
             yield rig, proxy, address
 
 
-class ThreadedBridge:
+class ThreadedBridge(Threaded):
     """`with ThreadedBridge() as rig`: the same in a thread, for clients that block."""
 
     def __init__(self, **sections):
-        self._sections = sections
-        self._started = Future()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
-
-    async def _run(self):
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        try:
-            async with BridgeRig(**self._sections) as rig:
-                self._started.set_result(rig)
-                await self._stop.wait()
-        except BaseException as error:
-            if self._started.done():
-                raise
-            self._started.set_exception(error)
-
-    def __enter__(self):
-        self._thread.start()
-        return self._started.result(LIMIT_S)
-
-    def __exit__(self, *_):
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(LIMIT_S)
-        assert not self._thread.is_alive()
+        super().__init__(lambda: BridgeRig(**sections))
 
 
 def run(test):

@@ -10,8 +10,8 @@ from contextlib import suppress
 class Wire:
     """A port that passes everything on to the bridge's, and can be cut.
 
-    `lose(words)`, before a link: its first message with these bytes is lost, and the link with it. The next link is let
-    through when `flow()` was called.
+    `lose(words)`, before a link: its first message with these bytes is lost, and the link with it; then `lost` is set.
+    The next link is let through when `flow()` was called.
     """
 
     def __init__(self, target: str) -> None:
@@ -22,7 +22,8 @@ class Wire:
         self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
         self.connections = 0
-        self._lost = b""
+        self._to_lose = b""
+        self.lost = threading.Event()
         self._flows = threading.Event()
         self._flows.set()
         self._threads[0].start()
@@ -48,15 +49,16 @@ class Wire:
         try:
             while data := one.recv(65536):
                 held += data
-                while self._lost and len(held) >= 4 and len(held) >= 4 + int.from_bytes(held[:4], "little"):
+                while self._to_lose and len(held) >= 4 and len(held) >= 4 + int.from_bytes(held[:4], "little"):
                     end = 4 + int.from_bytes(held[:4], "little")
                     message, held = held[:end], held[end:]
-                    if self._lost in message:
-                        self._lost = b""
+                    if self._to_lose in message:
+                        self._to_lose = b""
                         self._flows.clear()
+                        self.lost.set()
                         raise ConnectionAbortedError
                     other.sendall(message)
-                if not self._lost:
+                if not self._to_lose:
                     other.sendall(held)
                     held = b""
         except OSError:
@@ -66,14 +68,10 @@ class Wire:
                 end.shutdown(socket.SHUT_RDWR)
 
     def lose(self, words: bytes) -> None:
-        self._lost = words
+        self._to_lose = words
 
     def flow(self) -> None:
         self._flows.set()
-
-    @property
-    def has_lost(self) -> bool:
-        return not self._flows.is_set()
 
     def cut(self) -> None:
         for end in self._sockets:

@@ -398,7 +398,7 @@ class Actions:
     def check_open(self) -> None:
         """Raise if nothing new is made: BridgeError (601) or NotAllowedError (403)."""
         if self.draining:
-            raise _draining()
+            raise draining_error()
         if self.panicked:
             raise NotAllowedError("panic is on: nothing is made until resume", code=ErrorCode.PANIC)
 
@@ -481,7 +481,7 @@ class Actions:
             if stream.mode is Mode.LIVE:
                 stream.switch_live(False)
                 self.configure(stream)
-        self.cancel(lambda _: True, _draining())
+        self.cancel(lambda _: True, draining_error())
 
     async def close(self) -> None:
         """Keep the last pictures, and end what is still being prepared for viewers."""
@@ -491,5 +491,6 @@ class Actions:
         await self.held.close()
 
 
-def _draining() -> BridgeError:
+def draining_error() -> BridgeError:
+    """Give what whoever asks a bridge that ends is told, and whoever waits for what it cancels."""
     return BridgeError("the bridge is shutting down", code=ErrorCode.DRAINING)

@@ -9,6 +9,8 @@ import aiohttp
 from bridge.app.config.config import Config, parse_listen, reached_at
 
 ASK_WITHIN_S: Final = 3.0
+"""A bridge that turns pictures on a busy machine has its turn by then; only who is silent is waited for so long."""
+
 _MOST_BYTES: Final = 1 << 20
 
 
@@ -31,3 +33,9 @@ async def ask_http(config: Config, path: str) -> dict[str, Any]:
     except (aiohttp.ClientError, OSError, ValueError):
         return {}
     return told if isinstance(told, dict) else {}
+
+
+async def ask_backends(config: Config) -> list[dict[str, Any]] | None:
+    """Give what the bridge there tells of each of its ComfyUIs; None if none answers, or something else."""
+    told = (await ask_http(config, "/healthz")).get("backends")
+    return [one for one in told if isinstance(one, dict)] if isinstance(told, list) else None

@@ -7,20 +7,18 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from bridge.app.config.config import BackendConfig, Config, parse_listen, reached_at
-from bridge.app.http_question import ask_http
+from bridge.app.http_question import ASK_WITHIN_S, ask_backends
 from bridge.app.pool.backends import find_comfy
 from bridge.app.serve import UP_WITHIN_S, Server, make_library
 from bridge.cli.own_bridge import connect_bridge
 from bridge.client import Client, Event
 from bridge.embedded import NODE_TYPES
 from bridge.errors import BackendError, BridgeError, ConfigError, DecodeError, ErrorCode
-
-CONNECT_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ async def running_bridge(config: Config, name: str, on_event: Callable[[Event], 
     if not port:
         return None
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), CONNECT_S)
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), ASK_WITHIN_S)
     except (OSError, TimeoutError):
         return None
     writer.close()
@@ -154,8 +152,7 @@ async def versions(found: FoundBridge, config: Config) -> dict[str, Any]:
     if found.own is not None:
         facts["comfyui"] = backend_versions([backend.info() for backend in found.own.bridge.backends])
     elif found.is_configured:
-        told = (await ask_http(config, "/healthz")).get("backends")
-        backends = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else None
+        backends = await ask_backends(config)
         facts["comfyui"] = None if backends is None else backend_versions(backends)
     return facts
 

@@ -18,7 +18,7 @@ from bridge.app.config.config import BackendConfig, Config, find_config, load_co
 from bridge.app.configured_streams import stream_checks
 from bridge.app.doctor import machine
 from bridge.app.doctor.comfy_check import Comfy, ask_comfy, comfy_checks, workflow_checks
-from bridge.app.doctor.operation_check import ask_backends, ask_warnings, restart_checks, warning_checks
+from bridge.app.doctor.operation_check import ask_comfies_in_use, ask_warnings, restart_checks, warning_checks
 from bridge.app.doctor.picture_checks import picture_checks
 from bridge.app.doctor.verdicts import (
     Check,
@@ -176,7 +176,7 @@ async def _ask_comfies(config: Config) -> tuple[list[Comfy | None], list[Check]]
             comfies.append(comfy)
     if config.backend:
         return comfies, checks
-    if running := await ask_backends(config):
+    if running := await ask_comfies_in_use(config):
         for url, is_embedded in running:
             answering, found = await _ask_one_in_use(url, is_embedded)
             comfies += answering

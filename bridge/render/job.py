@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +16,7 @@ from bridge.render.order import Order
 from bridge.render.outputs import VideoOutput, make_outputs
 from bridge.render.shot import Shot, Typed
 from bridge.render.written_files import file_digest, file_facts, remove_parts
-from bridge.whole_files import MARK
+from bridge.whole_files import part_name
 
 _SHOWN: Final = 3
 
@@ -237,7 +236,7 @@ class Job:
         begun = ConfigError(f"{path}: another render has begun here just now; --manifest and -o name other files")
         if path.exists():
             # What ended before its first frame makes room. Moved first, then looked at: nobody else's is lost.
-            aside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{MARK}{path.suffix}")
+            aside = part_name(path)
             with contextlib.suppress(FileNotFoundError):
                 path.rename(aside)
                 if not is_of_nothing(read_manifest(aside)):

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from chromium import Browser, WebServer, find_chromium
 from cli_rig import LIMIT_S, Home
-from kept_port import kept_port
 from npm_packages import npm_packages
+from ports import ReservedPort
 from vectors import PROTOCOLS, VECTORS, load
 
 from bridge.app.pictures.card import draw_card
@@ -309,7 +309,7 @@ def test_a_cut_costs_no_session_and_no_request(page, bridge):
 
 def test_the_bridge_is_killed_and_started_again(page, config, tmp_path):
     with ExitStack() as stack:
-        doors = [f"--{door}=127.0.0.1:{stack.enter_context(kept_port())}" for door in ("link", "tcp")]
+        doors = [f"--{door}=127.0.0.1:{stack.enter_context(ReservedPort())}" for door in ("link", "tcp")]
         options = ("--config", config, "--step-delay-ms", "60000", *doors)
         running = stack.enter_context(serving(tmp_path / "first", *options))
         boot = page("connect", link_of(running), {})["boot"]

@@ -24,7 +24,7 @@ import pytest
 from bridge_rig import bridge_behind_proxy, run
 from cli_rig import Home
 from engine_pictures import gradient_pictures, values
-from kept_port import kept_port
+from ports import ReservedPort
 
 from bridge.cli.expected import TOLERANCE, gradient_pixels, worst_difference
 from bridge.client import BlockingClient
@@ -231,7 +231,7 @@ def test_the_bridge_is_killed_and_restarted(project, tmp_path, door):
             pass
         return told
 
-    with kept_port() as port, home.serve("--embedded", f"--{door}", f"127.0.0.1:{port}") as running:
+    with ReservedPort() as port, home.serve("--embedded", f"--{door}", f"127.0.0.1:{port}") as running:
         address = running.addresses[door]
         settings["address"] = f"ws://{address}/link" if door == "link" else address
         task = {"mode": "survive", "out": str(tmp_path / "picture"), "settings": settings}
@@ -320,7 +320,6 @@ def gdparse() -> list[str]:
                 pytest.skip("gdtoolkit could not be installed by pip: " + done.stderr.strip()[-200:])
             shutil.rmtree(folder, ignore_errors=True)
             os.rename(made, folder)
-            os.makedirs(made, exist_ok=True)
     return [sys.executable, "-c", "import sys; from gdtoolkit.parser.__main__ import main; sys.exit(main())"]
 
 

@@ -23,7 +23,7 @@ import pytest
 from bridge_rig import bridge_behind_proxy, run
 from cli_rig import Home
 from engine_pictures import gradient_pictures, values
-from kept_port import kept_port
+from ports import ReservedPort
 from vectors import VECTORS, flatten, load, same, unflatten
 
 from bridge.cli.expected import TOLERANCE, gradient_pixels, worst_difference
@@ -287,7 +287,7 @@ def test_what_a_person_is_told(top, bridge):
 def test_a_bridge_that_is_killed_and_restarted(tmp_path):
     home = Home(tmp_path)
     with ExitStack() as stack:
-        address = f"127.0.0.1:{stack.enter_context(kept_port())}"
+        address = f"127.0.0.1:{stack.enter_context(ReservedPort())}"
         running = stack.enter_context(home.serve("--embedded", "--tcp", address))
         one = Top(address, Stream="show", Workflow="gradient", Mode="oneshot")
         stack.callback(one.close)

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from cli_rig import Home
 from engine_pictures import gradient_pictures, values
-from kept_port import kept_port
 from osc_senders import process
+from ports import ReservedPort
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mono import run_csharp, tool
@@ -164,7 +164,7 @@ def test_the_bridge_is_killed_and_comes_back(built, expected, tmp_path, door, by
     """Once while nothing is under way, once just after a picture was asked for; the recording has all of them."""
     home = Home(tmp_path)
     with ExitStack() as bridges:
-        told_address = f"127.0.0.1:{bridges.enter_context(kept_port())}"
+        told_address = f"127.0.0.1:{bridges.enter_context(ReservedPort())}"
         running = bridges.enter_context(home.serve("--embedded", f"--{door}", told_address))
 
         def restart() -> None:

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_rig import Home
+from ports import ReservedPort
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mono import run_csharp, tool
@@ -118,8 +118,8 @@ def test_the_bridge_is_restarted_and_asked_for_the_rest(built, expected, tmp_pat
     """Each frame once, in its place, with its own pixels, whichever bridge made it, and however the first one ended."""
     home = Home(tmp_path)
     with ExitStack() as bridges:
-        running = bridges.enter_context(home.serve("--embedded"))
-        address = running.addresses["tcp"]
+        address = f"127.0.0.1:{bridges.enter_context(ReservedPort())}"
+        running = bridges.enter_context(home.serve("--embedded", "--tcp", address))
 
         def restart() -> None:
             nonlocal running
@@ -138,20 +138,13 @@ def test_an_acceptance_that_is_lost_while_all_is_made(built, bridge):
     with Wire(bridge["tcp"]) as wire, ThreadPoolExecutor(1) as pool:
         wire.lose(b"accepted")
         running = pool.submit(run_csharp, built / "Runner.exe", "sequence-fault", wire.address, "short")
-        until(lambda: wire.has_lost, "the sequence to be accepted")
+        assert wire.lost.wait(LIMIT_S)
         with BlockingClient(bridge["tcp"]) as client:  # made, and not sent
             frames = client.subscribe("unity_fault", format="rgba8")
-            until(lambda: frames.next(timeout_s=LIMIT_S).header.index == 2, "the last frame")
+            while frames.next(timeout_s=LIMIT_S).header.index < 2:
+                pass
         wire.flow()
         assert running.result().splitlines() == [f"got {index}" for index in range(3)]
-
-
-def until(is_so: Callable[[], bool], what: str) -> None:
-    """Wait for it."""
-    end = time.monotonic() + LIMIT_S
-    while not is_so():
-        assert time.monotonic() < end, f"waited for {what}"
-        time.sleep(0.01)
 
 
 def test_curves_and_gradients_of_the_inspector(built, bridge, tmp_path):

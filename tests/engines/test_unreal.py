@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from engine_pictures import gradient_pictures, values
 from fault_proxy import FaultProxy
-from kept_port import kept_port
+from ports import ReservedPort
 from serve_rig import Comfy, Serve, run
 from vectors import load
 
@@ -256,15 +256,17 @@ def test_every_pixel(variant: str, way: str) -> None:
     run(test, LIVE_LIMIT_S)
 
 
+def run_with_port(test: Callable[[str], Awaitable[None]]) -> None:
+    """Run a test with an address for bridges, one after the other."""
+    with ReservedPort() as port:
+        run(lambda: test(f"127.0.0.1:{port}"), LIVE_LIMIT_S)
+
+
 def test_a_bridge_that_is_killed_and_started_again() -> None:
     """The engine comes back by itself, opens its stream with the values that held, and subscribes again."""
     program = built("address", "engine")
 
-    async def test() -> None:
-        with kept_port() as port:
-            await restarted(f"127.0.0.1:{port}")
-
-    async def restarted(tcp: str) -> None:
+    async def test(tcp: str) -> None:
         async with (
             Comfy() as comfy,
             Serve("--comfy", comfy.url, "--tcp", tcp) as before,
@@ -303,7 +305,7 @@ def test_a_bridge_that_is_killed_and_started_again() -> None:
             await engine.ask("stop")
             await engine.end()
 
-    run(test, LIVE_LIMIT_S)
+    run_with_port(test)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -401,11 +403,7 @@ def test_a_sequence_frame_by_frame(variant: str) -> None:
 def test_a_bridge_that_is_killed_is_asked_for_the_rest_of_a_sequence() -> None:
     program = built("address", "engine")
 
-    async def test() -> None:
-        with kept_port() as port:
-            await restarted(f"127.0.0.1:{port}")
-
-    async def restarted(tcp: str) -> None:
+    async def test(tcp: str) -> None:
         async with Engine(program) as engine:
             async with Serve("--embedded", "--tcp", tcp) as before:
                 await engine.connect(tcp)
@@ -429,7 +427,7 @@ def test_a_bridge_that_is_killed_is_asked_for_the_rest_of_a_sequence() -> None:
             await engine.ask("stop")
             await engine.end()
 
-    run(test, LIVE_LIMIT_S)
+    run_with_port(test)
 
 
 def test_a_frame_of_a_sequence_that_cannot_be_had_is_named() -> None:

@@ -11,8 +11,8 @@ import pytest
 from app_rig import node, solid
 from cli_rig import LIMIT_S, Home, one_line
 from held_comfy import HeldComfy
-from kept_port import kept_port
 from PIL import Image
+from ports import ReservedPort
 from wire import Wire
 
 from bridge.codec.light import linear_of
@@ -516,7 +516,7 @@ def test_a_panic_ends_it_in_order(home):
 
 
 def test_nobody_there(home):
-    with kept_port() as port:
+    with ReservedPort() as port:
         done = home.run("render", "shapes", "--frames", "1", "-o", "%d.png", "--to", f"127.0.0.1:{port}")
     assert done.code == 1
     assert f"no bridge answers at 127.0.0.1:{port}" in one_line(done.err)

@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 from cli_rig import DOORS, FREE_DOORS, Home, one_line
-from kept_port import kept_port
+from ports import ReservedPort
 
 from bridge.client import BlockingClient
 
@@ -25,7 +25,7 @@ def get(http, path):
 
 @pytest.fixture
 def closed_port():
-    with kept_port() as port:
+    with ReservedPort() as port:
         yield port
 
 

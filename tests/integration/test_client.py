@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 from bridge_rig import BridgeRig, run
-from kept_port import kept_port
+from ports import ReservedPort
 
 from bridge.client import BlockingClient, Client, LinkLostError
 from bridge.codec.messages import Changed, Welcome
@@ -218,7 +218,7 @@ def test_the_token(kind):
 @KINDS
 def test_nobody_there(kind):
     async def test():
-        with kept_port() as port, pytest.raises(LinkLostError, match="no bridge answers at"):
+        with ReservedPort() as port, pytest.raises(LinkLostError, match="no bridge answers at"):
             await Client.connect(f"127.0.0.1:{port}" if kind == "tcp" else f"ws://127.0.0.1:{port}/link")
 
     run(test)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from bridge_rig import ThreadedBridge
-from kept_port import kept_port
+from ports import ReservedPort
 
 from bridge.client import BlockingClient, LinkLostError
 from bridge.errors import ErrorCode, UnknownNameError
@@ -109,6 +109,6 @@ def test_a_call_from_on_event_is_refused(rig):
 
 def test_nobody_there():
     before = set(threading.enumerate())
-    with kept_port() as port, pytest.raises(LinkLostError, match="no bridge answers at"):
+    with ReservedPort() as port, pytest.raises(LinkLostError, match="no bridge answers at"):
         BlockingClient(f"127.0.0.1:{port}")
     assert not set(threading.enumerate()) - before

@@ -5,8 +5,8 @@ import contextlib
 
 import pytest
 from bridge_rig import BridgeRig, bridge_behind_proxy, run
-from kept_port import kept_port
 from link_rig import TcpClient, say_hello
+from ports import ReservedPort
 
 from bridge.client import Client, LinkLostError
 from bridge.codec.messages import Welcome
@@ -192,7 +192,7 @@ def test_a_restarted_bridge(kind):
 
 def test_a_subscription_that_the_new_bridge_refuses_ends_with_the_reason():
     async def test():
-        with kept_port() as port:
+        with ReservedPort() as port:
             tcp = {"listen": f"127.0.0.1:{port}"}
             async with BridgeRig(tcp=tcp, streams={"old": {"workflow": "gradient"}}) as rig:
                 client = await Client.connect(rig.address("tcp"))

@@ -14,8 +14,8 @@ import pytest
 from app_engine import wait_until
 from app_rig import AppRig, color, run
 from backend_listener import FAST
-from kept_port import kept_port
 from mute_comfy import Mute, quicken
+from ports import ReservedPort
 
 from bridge.app.config.config import load_config
 from bridge.app.pool.restarts import Restarter
@@ -222,7 +222,7 @@ def test_the_environment_sets_no_command():
 def test_a_comfyui_that_was_never_there_is_started(tmp_path, log):
     async def test():
         calls = []
-        with kept_port() as kept:
+        with ReservedPort() as kept:
             comfy = EmbeddedServer(port=kept)
             async with operator(calls, comfy.start) as port:
                 command = [sys.executable, "-c", COMMAND, port, "", "0"]

@@ -18,6 +18,7 @@ from PIL import features
 from bridge.app.config.config import Config, parse_listen, reached_at
 from bridge.app.doctor.port_ranges import COMMANDS, parse_excluded_ranges, range_with
 from bridge.app.doctor.verdicts import Port
+from bridge.app.http_question import ASK_WITHIN_S
 from bridge.codec.framing import LengthDecoder, encode_length
 from bridge.codec.messages import Error, Ping, decode_answer, encode_message
 from bridge.errors import ConfigError, TexbridgeError
@@ -26,8 +27,6 @@ from bridge.frames.decoders import decoders
 from bridge.links.listener import bind_listener
 from bridge.links.osc_udp import RECEIVE_BUFFER_BYTES, raise_receive_buffer
 
-ASK_WITHIN_S: Final = 3.0
-"""A bridge that turns pictures on a busy machine has its turn by then; only who is silent is waited for so long."""
 NETSH_WITHIN_S: Final = 10.0
 MAX_WELCOME_BYTES: Final = 1 << 20
 NEEDED: Final = {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from bridge.app.config.config import BackendConfig, Config
 from bridge.app.doctor.verdicts import Check, Verdict
-from bridge.app.http_question import ask_http
+from bridge.app.http_question import ask_backends, ask_http
 
 
 async def ask_warnings(config: Config) -> Mapping[str, str]:
@@ -18,12 +18,10 @@ async def ask_warnings(config: Config) -> Mapping[str, str]:
     return {str(name)[:200]: str(words)[:1000] for name, words in warnings.items()}
 
 
-async def ask_backends(config: Config) -> list[tuple[str, bool]]:
+async def ask_comfies_in_use(config: Config) -> list[tuple[str, bool]]:
     """Give the ComfyUIs of the bridge at the HTTP door: the URL, and whether it is its embedded one; empty if none
     answers there."""
-    told = (await ask_http(config, "/healthz")).get("backends")
-    backends = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
-    urls = [(one.get("url"), one.get("name") == "embedded") for one in backends]
+    urls = [(one.get("url"), one.get("name") == "embedded") for one in await ask_backends(config) or ()]
     return [(url, is_embedded) for url, is_embedded in urls if isinstance(url, str)]
 
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from bridge.app.actions import Actions
+from bridge.app.actions import Actions, draining_error
 from bridge.app.link.answers import describe
 from bridge.app.link.frames import LinkFrames
 from bridge.app.link.greeting import PROTOCOL_VERSION, welcome
@@ -19,7 +19,6 @@ from bridge.app.link.news import LinkNews
 from bridge.app.link.sequences import LinkSequences, answer_known
 from bridge.codec import messages as m
 from bridge.errors import (
-    BridgeError,
     ErrorCode,
     MessageDecodeError,
     NotAllowedError,
@@ -85,7 +84,7 @@ class LinkHub:
                 limit=PROTOCOL_VERSION,
             )
         if self._actions.draining:
-            raise BridgeError("the bridge is shutting down", code=ErrorCode.DRAINING)
+            raise draining_error()
         now = self._bridge.clock()
         client = message.client[:200]
         events = [event for event in message.events or () if event in EVENTS]

@@ -14,6 +14,7 @@ import msgspec
 
 from bridge.app.bridge import Bridge
 from bridge.app.config.config import BackendConfig, Config
+from bridge.app.http_question import ASK_WITHIN_S
 from bridge.app.pool.headers import headers_for, trust
 from bridge.app.pool.node_types import NodeTypes
 from bridge.app.pool.places import Places
@@ -268,8 +269,8 @@ def key_words(key: object) -> str:
 
 
 async def find_comfy(places: tuple[str, ...]) -> str | None:
-    """Give the first of these base URLs at which a ComfyUI answers, or None. Takes 3 s for each at most."""
-    timeout = aiohttp.ClientTimeout(total=3.0)
+    """Give the first of these base URLs at which a ComfyUI answers, or None. Takes ASK_WITHIN_S for each at most."""
+    timeout = aiohttp.ClientTimeout(total=ASK_WITHIN_S)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         for url in places:
             try:

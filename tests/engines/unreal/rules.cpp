@@ -81,6 +81,15 @@ struct Peer {
         Say(answer);
         return asked;
     }
+    MailboxPtr SubscribeToAll(const char* stream, uint32_t number) {
+        SubscribeOptions options;
+        options.stream = stream;
+        options.is_lossless = true;
+        options.credit = 4;
+        const MailboxPtr mailbox = session->Subscribe(options);
+        EXPECT(Answer("subscribe", "subscribed", {{"number", number}})["delivery"].AsText() == "lossless");
+        return mailbox;
+    }
     MailboxPtr Subscribe(const char* stream, uint32_t number) {
         SubscribeOptions options;
         options.stream = stream;
@@ -310,12 +319,7 @@ void Faults() {
 void Lossless() {
     Peer peer;
     peer.Greet();
-    SubscribeOptions options;
-    options.stream = "shot";
-    options.is_lossless = true;
-    options.credit = 4;
-    const MailboxPtr mailbox = peer.session->Subscribe(options);
-    EXPECT(peer.Answer("subscribe", "subscribed", {{"number", 3}})["delivery"].AsText() == "lossless");
+    const MailboxPtr mailbox = peer.SubscribeToAll("shot", 3);
     SequenceOptions shot;
     shot.frames = 6;
     const RunPtr run = peer.session->AskSequence("shot", shot);
@@ -365,12 +369,7 @@ void Lossless() {
 void Rest() {
     Peer peer;
     peer.Greet();
-    SubscribeOptions options;
-    options.stream = "shot";
-    options.is_lossless = true;
-    options.credit = 4;
-    const MailboxPtr mailbox = peer.session->Subscribe(options);
-    peer.Answer("subscribe", "subscribed", {{"number", 3}});
+    const MailboxPtr mailbox = peer.SubscribeToAll("shot", 3);
     SequenceOptions shot;
     shot.frames = 6;
     shot.first = 100;

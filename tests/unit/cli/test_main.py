@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from kept_port import kept_port
+from ports import ReservedPort
 
 from bridge.cli import COMMANDS, main
 
@@ -207,7 +207,7 @@ def test_a_wrong_variable(monkeypatch, capsys):
 
 
 def test_nobody_answers_the_check(capsys):
-    with kept_port() as port:
+    with ReservedPort() as port:
         assert main(["workflows", "check", "gradient", "--comfy", f"127.0.0.1:{port}"]) == 1
     shown = capsys.readouterr()
     assert shown.out == ""

@@ -123,5 +123,11 @@ namespace TexBridge
         public double DeadlineMs = -1;
         public int Priority = -1;
         public ulong? Seed;
+
+        /// <summary>One of its own, which changes no more with this one.</summary>
+        public SequenceOptions Copy()
+        {
+            return (SequenceOptions)MemberwiseClone();
+        }
     }
 }

@@ -55,11 +55,7 @@ namespace TexBridge
             this.client = client;
             // The caller's may change before it is asked for again.
             this.tracks.Merge(tracks);
-            this.how = new SequenceOptions
-            {
-                First = how.First, Fps = how.Fps, Images = how.Images, Key = how.Key, DeadlineMs = how.DeadlineMs,
-                Priority = how.Priority, Seed = how.Seed,
-            };
+            this.how = how.Copy();
             Frames = frames;
             Count = count;
             First = how.First;

@@ -32,16 +32,14 @@ namespace TexBridge
         /// <summary>Ask for the frames from `done` on: those before it were made for an earlier request.</summary>
         internal RunHandle AskForSequence(FrameStream ordered, int frames, int done, TrackSet tracks, SequenceOptions how)
         {
-            var key = done == 0 && how.Key != null ? how.Key : NextKey();
-            var run = new RunHandle(ordered.Name, key);
+            var rest = how.Copy();
+            rest.First += done;
+            if (done > 0 || rest.Key == null) rest.Key = NextKey();
+            var run = new RunHandle(ordered.Name, rest.Key);
             lock (gate)
             {
                 Begin();
-                EngineMessages.Sequence(writer, nextId, ordered.Name, (uint)(frames - done), tracks, new SequenceOptions
-                {
-                    First = how.First + done, Fps = how.Fps, Images = how.Images, Key = key, DeadlineMs = how.DeadlineMs,
-                    Priority = how.Priority, Seed = how.Seed,
-                });
+                EngineMessages.Sequence(writer, nextId, ordered.Name, (uint)(frames - done), tracks, rest);
                 Ask(run, "sequence");
                 run.Waiter = ordered;
             }
