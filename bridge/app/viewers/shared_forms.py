@@ -113,6 +113,7 @@ class SharedForms:
             form.slots = max(form.slots, min(MAX_SLOTS, slots))
             form.readers[reader] = session
             self._by_reader[reader] = form
+            self._sinks.clear()
         return True
 
     def leave(self, reader: object) -> None:

@@ -67,6 +67,14 @@ def test_a_form_that_somebody_reads_is_made_in_slots(rig: Rig) -> None:
     assert isinstance(rig.lend(spec=PayloadSpec(PixelFormat.BGRA8)), CountedLease)
 
 
+def test_who_comes_to_what_others_read_over_the_link_is_served_too(rig: Rig) -> None:
+    """Also where other forms are shared: what was found for the stream's pictures before holds no longer."""
+    assert rig.forms.join("another stream's", 1, 2, SPEC)
+    assert isinstance(rig.lend(), CountedLease)
+    assert rig.forms.join("newcomer", 2, 1, SPEC)
+    assert isinstance(rig.lend(), SlotLease)
+
+
 def test_one_file_serves_all_who_want_the_same(rig: Rig) -> None:
     assert rig.forms.join("one", 1, 1, SPEC)
     assert rig.forms.join("other", 2, 1, SPEC)
